@@ -1,0 +1,194 @@
+"""Labels and matrix become one validated dataset, in an order that does not depend on the file's.
+
+Everything downstream trusts this module: after :func:`validate_dataset` no value is missing, no gene is
+constant, and every cell is a control, a knock-down of a measured gene, or excluded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from catran_causalbench.errors import InputError
+
+CONTROL_LABEL = "non-targeting"
+EXCLUDED_LABEL = "excluded"
+CONTROL = -1
+EXCLUDED = -2
+
+_CELLS_PER_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class PerturbationDataset:
+    """Expression of single cells, each with the gene that was perturbed in it.
+
+    Attributes
+    ----------
+    expression
+        float32, cells × genes, on the scale in which it was given (CausalBench: log-normalised).
+    gene_names
+        Names of the columns, sorted.
+    intervention
+        int64, one per cell: the column of the perturbed gene, ``CONTROL`` or ``EXCLUDED``. Cells in which a
+        gene outside the matrix was perturbed are ``EXCLUDED``, never controls.
+    """
+
+    expression: np.ndarray
+    gene_names: tuple[str, ...]
+    intervention: np.ndarray
+
+    @property
+    def num_cells(self) -> int:
+        """Number of cells."""
+        return self.expression.shape[0]
+
+    @property
+    def num_genes(self) -> int:
+        """Number of genes."""
+        return self.expression.shape[1]
+
+    @property
+    def perturbed_genes(self) -> np.ndarray:
+        """Columns of the genes that are perturbed in at least one cell, ascending."""
+        return np.unique(self.intervention[self.intervention >= 0])
+
+
+def validate_dataset(
+    expression_matrix: Any, interventions: Sequence[str], gene_names: Sequence[str]
+) -> PerturbationDataset:
+    """Check the input and bring it into canonical order.
+
+    Genes are sorted by name and cells by label and content, so that with one seed the same data give the same
+    minibatches, and therefore the same edges, in whatever order they were stored.
+
+    Parameters
+    ----------
+    expression_matrix
+        cells × genes; a numpy array or scipy sparse matrix of any real number type, finite and non-negative.
+    interventions
+        One label per cell: a gene name, ``non-targeting`` (control) or ``excluded``.
+    gene_names
+        One distinct, non-empty name per column.
+
+    Raises
+    ------
+    InputError
+        Naming the argument, what was found and what was expected.
+    """
+    matrix = _numeric_matrix(expression_matrix)
+    names = _gene_names(gene_names, matrix.shape[1])
+    labels = _labels(interventions, matrix.shape[0])
+
+    gene_order = np.argsort(names, kind="stable")
+    sorted_names = tuple(str(names[column]) for column in gene_order)
+    intervention = _intervention_codes(labels, sorted_names)
+    expression = _checked_float32(matrix, gene_order)
+    _reject_constant_genes(expression, sorted_names)
+    cell_order = np.lexsort((_cell_fingerprints(expression), intervention))
+    return PerturbationDataset(expression[cell_order], sorted_names, intervention[cell_order])
+
+
+def _numeric_matrix(matrix: Any) -> Any:
+    """Return a 2-D array or CSR matrix of real numbers."""
+    if hasattr(matrix, "tocsr"):
+        matrix = matrix.tocsr()
+    else:
+        try:
+            matrix = np.asarray(matrix)
+        except ValueError as error:
+            found = f"rows of different lengths ({error})"
+            raise InputError.of("expression_matrix", found, "cells × genes") from None
+    if matrix.dtype.kind not in "fiub":
+        raise InputError.of("expression_matrix", f"values of type {matrix.dtype}", "real numbers")
+    if matrix.ndim != 2:
+        found = f"{matrix.ndim} dimension(s), shape {matrix.shape}"
+        raise InputError.of("expression_matrix", found, "cells × genes")
+    cells, genes = matrix.shape
+    if cells < 2:
+        raise InputError.of("expression_matrix", f"{cells} cell(s)", "at least 2")
+    if genes < 2:
+        raise InputError.of("expression_matrix", f"{genes} gene(s)", "at least 2, since an edge joins two genes")
+    return matrix
+
+
+def _gene_names(gene_names: Sequence[str], columns: int) -> np.ndarray:
+    names = [str(name) for name in gene_names]
+    if len(names) != columns:
+        raise InputError.of("gene_names", f"{len(names)} names", f"{columns}, one per column of expression_matrix")
+    empty = [column for column, name in enumerate(names) if not name.strip()]
+    if empty:
+        raise InputError.of("gene_names", f"an empty name for column {empty[0]}", "a name for every gene")
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise InputError.of("gene_names", f"{name!r} for {count} columns", "distinct names")
+    for reserved in (CONTROL_LABEL, EXCLUDED_LABEL):
+        if reserved in names:
+            raise InputError.of("gene_names", f"{reserved!r}, which is a label of cells", "names of genes only")
+    return np.array(names)
+
+
+def _labels(interventions: Sequence[str], cells: int) -> list[str]:
+    labels = list(interventions)
+    if len(labels) != cells:
+        raise InputError.of("interventions", f"{len(labels)} labels", f"{cells}, one per row of expression_matrix")
+    for cell, label in enumerate(labels):
+        if not isinstance(label, str) or not label.strip():
+            expected = f"a gene name, {CONTROL_LABEL!r} or {EXCLUDED_LABEL!r}"
+            raise InputError.of("interventions", f"label {label!r} for cell {cell}", expected)
+    if CONTROL_LABEL not in labels:
+        shown = ", ".join(f"{label!r} ({count} cells)" for label, count in Counter(labels).most_common(3))
+        raise InputError.of("interventions", f"no controls, only {shown}", f"some cells labelled {CONTROL_LABEL!r}")
+    return labels
+
+
+def _intervention_codes(labels: list[str], sorted_names: tuple[str, ...]) -> np.ndarray:
+    """Columns of the perturbed genes; a gene that is not measured makes the cell an excluded one."""
+    codes = {name: column for column, name in enumerate(sorted_names)}
+    codes[CONTROL_LABEL] = CONTROL
+    return np.array([codes.get(label, EXCLUDED) for label in labels], dtype=np.int64)
+
+
+def _checked_float32(matrix: Any, gene_order: np.ndarray) -> np.ndarray:
+    """Copy to dense float32 in gene order, block by block so that nothing else of that size is held."""
+    expression = np.empty(matrix.shape, dtype=np.float32)
+    for start in range(0, matrix.shape[0], _CELLS_PER_BLOCK):
+        block = matrix[start : start + _CELLS_PER_BLOCK]
+        block = block.toarray() if hasattr(block, "toarray") else block
+        for found, wrong, expected in (
+            ("NaN", np.isnan(block), "a number in every entry"),
+            ("infinity", np.isinf(block), "finite numbers"),
+            ("a negative value", block < 0, "counts or log-normalised counts, zero or more"),
+            ("a value beyond float32", block > np.finfo(np.float32).max, "numbers below 3e38"),
+        ):
+            if wrong.any():
+                cell, column = np.argwhere(wrong)[0]
+                where = f"{found} in row {start + cell}, column {column}"
+                raise InputError.of("expression_matrix", where, expected)
+        expression[start : start + len(block)] = block[:, gene_order]
+    expression += 0.0  # turns -0.0 into 0.0, so that equal cells have equal bytes
+    return expression
+
+
+def _reject_constant_genes(expression: np.ndarray, names: tuple[str, ...]) -> None:
+    constant = np.flatnonzero(expression.min(axis=0) == expression.max(axis=0))
+    if len(constant):
+        gene = constant[0]
+        more = f" and {len(constant) - 1} more constant genes" if len(constant) > 1 else ""
+        found = f"the value {expression[0, gene]:g} in every cell for gene {names[gene]!r}{more}"
+        raise InputError.of("expression_matrix", found, "genes that vary; drop those that do not")
+
+
+def _cell_fingerprints(expression: np.ndarray) -> np.ndarray:
+    """64-bit hash of each cell's values: a sort key that depends on nothing but the content."""
+    multipliers = np.random.default_rng(0).integers(2**63, size=expression.shape[1], dtype=np.uint64)
+    multipliers = multipliers * np.uint64(2) + np.uint64(1)  # odd, so that no bit of a value is lost
+    fingerprints = np.empty(expression.shape[0], dtype=np.uint64)
+    for start in range(0, len(expression), _CELLS_PER_BLOCK):
+        bits = expression[start : start + _CELLS_PER_BLOCK].view(np.uint32).astype(np.uint64)
+        fingerprints[start : start + len(bits)] = (bits * multipliers).sum(axis=1)
+    return fingerprints

@@ -1,0 +1,16 @@
+"""The errors a user can meet."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Input that cannot be used: the message names the field, what was found and what was expected."""
+
+    @classmethod
+    def of(cls, field: str, found: str, expected: str) -> InputError:
+        """Say it in the one form that all messages share."""
+        return cls(f"{field}: found {found}; expected {expected}")
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot go on: the message says where it stopped and what to try."""

@@ -1,0 +1,100 @@
+"""From labels and matrix to a network of genes, in one call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catran_causalbench.config import CatranConfig, load_config
+from catran_causalbench.dataset import validate_dataset
+from catran_causalbench.edges import rank_edges
+from catran_causalbench.errors import InputError
+from catran_causalbench.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from catran_causalbench.network import CatranNetwork
+
+
+@dataclass(frozen=True)
+class InferredNetwork:
+    """A trained CaTran.
+
+    Attributes
+    ----------
+    network
+        The trained network, in evaluation mode.
+    gene_names
+        Names of the genes, sorted; the order of the network's embeddings.
+    num_edges
+        How many edges to return unless asked otherwise.
+    """
+
+    network: CatranNetwork
+    gene_names: tuple[str, ...]
+    num_edges: int = 1000
+
+    def edges(self, num_edges: int | None = None) -> pd.DataFrame:
+        """Return the strongest edges, best first: rank, source, target, weight.
+
+        Warns
+        -----
+        UserWarning
+            Where there are fewer ordered pairs of genes than edges asked for; all of them are returned then.
+        """
+        import torch
+
+        wanted = num_edges or self.num_edges
+        pairs = len(self.gene_names) * (len(self.gene_names) - 1)
+        if pairs < wanted:
+            message = f"{wanted} edges were asked for, but there are only {pairs} pairs of genes: returning them all"
+            warnings.warn(message, stacklevel=2)
+
+        def attention_rows(targets: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                return self.network.attention_rows(torch.from_numpy(targets)).numpy()
+
+        return rank_edges(attention_rows, len(self.gene_names), wanted).table(self.gene_names)
+
+
+def infer_network(
+    expression_matrix: Any,
+    interventions: Sequence[str],
+    gene_names: Sequence[str],
+    config: CatranConfig | None = None,
+    seed: int = 0,
+) -> InferredNetwork:
+    """Validate, train, and write the edge table into the run folder, where the settings name one.
+
+    Parameters
+    ----------
+    expression_matrix, interventions, gene_names
+        See :func:`~catran_causalbench.dataset.validate_dataset`.
+    config
+        Settings; by default what :func:`~catran_causalbench.config.load_config` finds.
+    seed
+        Same seed, data and device: same edges.
+
+    Raises
+    ------
+    InputError
+        Before training starts, for input that cannot be used.
+    """
+    config = load_config() if config is None else config
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError.of("seed", repr(seed), "a whole number, zero or more")
+    dataset = validate_dataset(expression_matrix, interventions, gene_names)
+    folder = RunFolder.prepare(config, dataset, int(seed))
+
+    from catran_causalbench.training import train  # torch and Lightning load only once the input is known to be good
+
+    network = train(dataset, config, int(seed), folder)
+    inferred = InferredNetwork(network, dataset.gene_names, config.output.edges)
+    if folder:
+        folder.write_edges(inferred.edges())
+    return inferred

@@ -1,0 +1,125 @@
+"""Chebyshev interpolation of one function per gene, compiled for the CPU by numba (which scanpy brings along)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+
+_BLOCKS = 16  # fixed, so that sums are added in the same order whatever the number of threads
+
+
+def chebyshev_nodes(low: torch.Tensor, high: torch.Tensor, nodes: int) -> torch.Tensor:
+    """Chebyshev points of the first kind in [low, high], nodes × genes."""
+    angles = torch.arange(nodes, dtype=torch.float64).add(0.5).mul(torch.pi / nodes)
+    return (low + high) / 2 + torch.outer(angles.cos().to(low.dtype), (high - low) / 2)
+
+
+class ChebyshevInterpolation(torch.autograd.Function):
+    """Value at each cell of the polynomial through the values at the nodes, gene by gene.
+
+    Inputs are x (B × n), the values at :func:`chebyshev_nodes` (nodes × n) and the ends of each gene's range (n). The
+    gradient with respect to x is the polynomial's derivative, that with respect to the values the transpose of the
+    evaluation.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, values: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+        """Interpolate."""
+        half_range = ((high - low) / 2).clamp_min(torch.finfo(x.dtype).tiny)
+        position = (x - (low + high) / 2) / half_range
+        to_coefficients = _values_to_coefficients(len(values), values.dtype)
+        coefficients = to_coefficients @ values
+        ctx.save_for_backward(position, coefficients, half_range, to_coefficients)
+        result = torch.empty_like(x)
+        _evaluate(position.numpy(), coefficients.numpy(), result.numpy())
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Differentiate."""
+        position, coefficients, half_range, to_coefficients = ctx.saved_tensors
+        slopes = _derivative(coefficients) / half_range
+        x_gradient = torch.empty_like(position)
+        partial_sums = position.new_zeros((_BLOCKS, *coefficients.shape))
+        _differentiate(
+            position.numpy(), slopes.numpy(), gradient.contiguous().numpy(), x_gradient.numpy(), partial_sums.numpy()
+        )
+        return x_gradient, to_coefficients.T @ partial_sums.sum(dim=0), None, None
+
+
+def _values_to_coefficients(nodes: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return the matrix that turns values at the nodes into Chebyshev coefficients (a discrete cosine transform)."""
+    angles = (torch.arange(nodes, dtype=torch.float64) + 0.5) * (torch.pi / nodes)
+    transform = torch.cos(torch.outer(torch.arange(nodes, dtype=torch.float64), angles)) * (2 / nodes)
+    transform[0] /= 2
+    return transform.to(dtype)
+
+
+def _derivative(coefficients: torch.Tensor) -> torch.Tensor:
+    """Chebyshev coefficients of the derivative with respect to the position in [−1, 1]."""
+    derivative = torch.zeros_like(coefficients)
+    for degree in range(len(coefficients) - 1, 0, -1):
+        derivative[degree - 1] = 2 * degree * coefficients[degree]
+        if degree + 1 < len(coefficients):
+            derivative[degree - 1] += derivative[degree + 1]
+    derivative[0] /= 2
+    return derivative
+
+
+@numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")
+def _evaluate(position: np.ndarray, coefficients: np.ndarray, result: np.ndarray) -> None:
+    """Sum coefficients · T_j(t) by the recurrence T_{j+1} = 2t·T_j − T_{j−1}, two degrees a pass."""
+    cells, genes = position.shape
+    degrees = len(coefficients)
+    for block in numba.prange(_BLOCKS):
+        even = np.empty(genes, position.dtype)
+        odd = np.empty(genes, position.dtype)
+        for b in range(block * cells // _BLOCKS, (block + 1) * cells // _BLOCKS):
+            t = position[b]
+            total = result[b]
+            for g in range(genes):
+                even[g] = 1
+                odd[g] = t[g]
+                total[g] = coefficients[0, g] + coefficients[1, g] * t[g]
+            for j in range(2, degrees, 2):
+                for g in range(genes):
+                    double = t[g] + t[g]
+                    even[g] = double * odd[g] - even[g]
+                    odd[g] = double * even[g] - odd[g]
+                    total[g] += coefficients[j, g] * even[g] + coefficients[j + 1, g] * odd[g]
+
+
+@numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")
+def _differentiate(
+    position: np.ndarray, slopes: np.ndarray, gradient: np.ndarray, x_gradient: np.ndarray, sums: np.ndarray
+) -> None:
+    """Gradient in x, and for every degree j the sum over cells of gradient·T_j, one sum per block of cells."""
+    cells, genes = position.shape
+    degrees = len(slopes)
+    for block in numba.prange(_BLOCKS):
+        even = np.empty(genes, position.dtype)
+        odd = np.empty(genes, position.dtype)
+        block_sums = sums[block]
+        for b in range(block * cells // _BLOCKS, (block + 1) * cells // _BLOCKS):
+            t = position[b]
+            weight = gradient[b]
+            total = x_gradient[b]
+            for g in range(genes):
+                even[g] = 1
+                odd[g] = t[g]
+                total[g] = slopes[0, g] + slopes[1, g] * t[g]
+                block_sums[0, g] += weight[g]
+                block_sums[1, g] += weight[g] * t[g]
+            for j in range(2, degrees, 2):
+                for g in range(genes):
+                    double = t[g] + t[g]
+                    even[g] = double * odd[g] - even[g]
+                    odd[g] = double * even[g] - odd[g]
+                    total[g] += slopes[j, g] * even[g] + slopes[j + 1, g] * odd[g]
+                    block_sums[j, g] += weight[g] * even[g]
+                    block_sums[j + 1, g] += weight[g] * odd[g]
+            for g in range(genes):
+                total[g] *= weight[g]

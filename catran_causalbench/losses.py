@@ -1,0 +1,98 @@
+"""The objective (paper §1.2, §1.4): predict expression, and let attention follow what interventions show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import huber_loss
+
+from catran_causalbench.config import LossSettings
+from catran_causalbench.minibatches import Minibatch
+
+_SMALLEST_ERROR = 1e-12
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The terms of the objective, unweighted, and their weighted sum."""
+
+    hidden: torch.Tensor
+    visible: torch.Tensor
+    interventional: torch.Tensor
+    total: torch.Tensor
+
+
+def catran_losses(
+    prediction: torch.Tensor, attention: torch.Tensor, minibatch: Minibatch, settings: LossSettings
+) -> Losses:
+    """Compute all terms for one minibatch.
+
+    Parameters
+    ----------
+    prediction
+        B × n.
+    attention
+        n × n, target × source.
+    """
+    error = huber_loss(prediction, minibatch.expression, reduction="none")
+    error_sum = error.sum()
+    num_hidden = minibatch.hidden.sum()
+    hidden_sum = (error * minibatch.hidden).sum()
+    hidden = hidden_sum / num_hidden.clamp_min(1)
+    visible = (error_sum - hidden_sum) / (error.numel() - num_hidden).clamp_min(1)
+    interventional = interventional_loss(error, attention, minibatch.group, settings.importance_gradient)
+    total = (
+        settings.hidden_weight * hidden
+        + settings.visible_weight * visible
+        + settings.interventional_weight * interventional
+    )
+    return Losses(hidden, visible, interventional, total)
+
+
+def interventional_loss(
+    error: torch.Tensor, attention: torch.Tensor, group: torch.Tensor, importance_gradient: bool = True
+) -> torch.Tensor:
+    """Huber distance between attention and gene importance (§1.4), without a loop over perturbations.
+
+    The importance of source g for target l is ``sigmoid(H₀/H₁ − 1)``: H₁ is the mean error of l in the cells where g is
+    perturbed, H₀ in the cells where it is not. Excluded cells belong to neither.
+
+    Parameters
+    ----------
+    error
+        B × n prediction errors.
+    attention
+        n × n, target × source.
+    group
+        B, see :class:`~catran_causalbench.minibatches.Minibatch`.
+
+    Returns
+    -------
+    torch.Tensor
+        Mean over all ordered pairs of a perturbed source and another gene; 0 where no gene is perturbed.
+    """
+    num_genes = error.shape[1]
+    error = error if importance_gradient else error.detach()
+    sums, counts = _sums_by_group(error, group)
+    sum_in, count_in = sums[:num_genes], counts[:num_genes, None]
+    sum_all, count_all = sums[: num_genes + 1].sum(dim=0), counts[: num_genes + 1].sum()
+    count_out = count_all - count_in
+    informative = (count_in > 0) & (count_out > 0)
+    mean_in = (sum_in / count_in.clamp_min(1)).clamp_min(_SMALLEST_ERROR)
+    mean_out = (sum_all - sum_in) / count_out.clamp_min(1)
+    importance = torch.sigmoid(mean_out / mean_in - 1)  # source × target
+    pairs = informative & ~torch.eye(num_genes, dtype=torch.bool, device=error.device)
+    distance = huber_loss(attention.T, importance, reduction="none")
+    return (distance * pairs).sum() / pairs.sum().clamp_min(1)
+
+
+def _sums_by_group(error: torch.Tensor, group: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sum of the errors and number of the cells in each of the n + 2 groups."""
+    num_groups = error.shape[1] + 2
+    if error.device.type == "cpu":
+        sums = error.new_zeros((num_groups, error.shape[1])).index_add(0, group, error)
+        return sums, torch.bincount(group, minlength=num_groups)
+    # On a GPU adding by index has no fixed order; a product with a one-hot matrix has.
+    one_hot = (group == torch.arange(num_groups, device=group.device)[:, None]).to(error.dtype)
+    return one_hot @ error, one_hot.sum(dim=1)

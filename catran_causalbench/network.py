@@ -1,0 +1,105 @@
+"""The literal CaTran network of the paper (§1.3): the readable reference for every faster form.
+
+It holds the cells × genes × channels tensor in full; :mod:`catran_causalbench.factored` computes the same function
+of the same parameters without it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+INITIAL_WEIGHT_DEVIATION = 0.001
+
+
+class CatranNetwork(nn.Module):
+    """Predict the expression of every gene from the expression of all genes through attention.
+
+    Parameters
+    ----------
+    num_genes
+        Genes with an embedding, G.
+    embedding_size
+        Length d of a gene's embedding; 40 in the paper.
+    token
+        How a gene's expression meets its embedding: ``joined`` (one more channel, the form whose parameter count
+        is the paper's 9,000 + 40·G) or ``added`` (to each channel).
+    generator
+        Source of the initial weights, N(0, 0.001²) as in §1.2; biases start at zero.
+    """
+
+    def __init__(
+        self,
+        num_genes: int,
+        embedding_size: int = 40,
+        token: str = "joined",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        channels = embedding_size + 1 if token == "joined" else embedding_size
+        self.token = token
+        self.embedding = nn.Embedding(num_genes, embedding_size)
+        self.attention_projection = nn.Linear(embedding_size, embedding_size)
+        self.token_linear_1 = nn.Linear(channels, channels)
+        self.token_norm_1 = nn.BatchNorm1d(channels)
+        self.token_linear_2 = nn.Linear(channels, channels)
+        self.token_norm_2 = nn.BatchNorm1d(channels)
+        self.mixed_norm = nn.BatchNorm1d(channels)
+        self.mixed_linear = nn.Linear(channels, channels)
+        self.activation_norm = nn.BatchNorm1d(channels)
+        self.output_linear_1 = nn.Linear(channels, channels)
+        self.output_linear_2 = nn.Linear(channels, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=INITIAL_WEIGHT_DEVIATION, generator=generator)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+    def attention(self, genes: torch.Tensor) -> torch.Tensor:
+        """Soft adjacency among some genes, n × n: row = target, column = source, every row sums to 1."""
+        projected = self.attention_projection(self.embedding(genes))
+        return torch.softmax(projected @ projected.T, dim=1)
+
+    def attention_rows(self, targets: torch.Tensor) -> torch.Tensor:
+        """Attention of some targets on all G genes, the read-out of §1.5: targets × G, every row sums to 1."""
+        projected = self.attention_projection(self.embedding.weight)
+        return torch.softmax(projected[targets] @ projected.T, dim=1)
+
+    def forward(self, expression: torch.Tensor, genes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predict expression.
+
+        Parameters
+        ----------
+        expression
+            B × n, the (corrupted) expression of n genes in B cells.
+        genes
+            n indices into the embedding.
+
+        Returns
+        -------
+        prediction
+            B × n, on the scale of the input.
+        attention
+            n × n, target × source.
+        """
+        attention = self.attention(genes)
+        hidden = self._tokens(expression, self.embedding(genes))
+        hidden = _over_channels(self.token_norm_1, self.token_linear_1(hidden))
+        hidden = _over_channels(self.token_norm_2, self.token_linear_2(hidden))
+        hidden = torch.einsum("lg,bgk->blk", attention, hidden)
+        hidden = _over_channels(self.mixed_norm, hidden)
+        hidden = _over_channels(self.activation_norm, self.mixed_linear(hidden))
+        hidden = nn.functional.silu(hidden)
+        prediction = self.output_linear_2(self.output_linear_1(hidden)).squeeze(-1)
+        return prediction, attention
+
+    def _tokens(self, expression: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """B × n × channels."""
+        if self.token == "joined":
+            return torch.cat([expression.unsqueeze(-1), embedding.expand(len(expression), -1, -1)], dim=-1)
+        return expression.unsqueeze(-1) + embedding
+
+
+def _over_channels(norm: nn.BatchNorm1d, hidden: torch.Tensor) -> torch.Tensor:
+    """Batch norm of the channels over cells and genes together."""
+    return norm(hidden.flatten(0, 1)).view_as(hidden)

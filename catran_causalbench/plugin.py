@@ -1,0 +1,74 @@
+"""The CausalBench plugin: pass this file to ``causalbench_run --inference_function_file_path``.
+
+The harness imports the file by its path, under another name, and takes the last direct subclass of
+AbstractInferenceModel that it finds, so there is one here and no relative import.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from causalscbench.models.abstract_model import AbstractInferenceModel
+from causalscbench.models.training_regimes import TrainingRegime
+
+from catran_causalbench.config import CatranConfig, load_config
+from catran_causalbench.dataset import CONTROL_LABEL
+from catran_causalbench.inference import infer_network
+
+
+class CatranInferenceModel(AbstractInferenceModel):
+    """CaTran as CausalBench calls it.
+
+    Parameters
+    ----------
+    config
+        Settings. The harness passes none: then the environment variable ``CATRAN_CONFIG`` (a preset's name or the path
+        of a YAML file) decides when the model is called.
+    """
+
+    def __init__(self, config: CatranConfig | None = None) -> None:
+        super().__init__()
+        self.config = config
+
+    def __call__(
+        self,
+        expression_matrix: np.ndarray,
+        interventions: list[str],
+        gene_names: list[str],
+        training_regime: TrainingRegime,
+        seed: int = 0,
+    ) -> list[tuple[Any, ...]]:
+        """Infer a network.
+
+        Parameters
+        ----------
+        expression_matrix
+            cells × genes, dense or scipy sparse.
+        interventions
+            One label per cell: perturbed gene, ``non-targeting`` or ``excluded``.
+        gene_names
+            One name per column.
+        training_regime
+            In the observational regime only the control cells are used, whatever else is passed.
+        seed
+            Decides every random draw.
+
+        Returns
+        -------
+        list of (source, target)
+            Distinct directed edges, best first: ``output.edges`` of them, or all pairs where there are fewer.
+        """
+        config = load_config() if self.config is None else self.config
+        interventions = list(interventions)
+        if training_regime is TrainingRegime.Observational:
+            expression_matrix, interventions = _controls_only(expression_matrix, interventions)
+        edges = infer_network(expression_matrix, interventions, gene_names, config, seed).edges()
+        return list(zip(edges["source"], edges["target"], strict=True))
+
+
+def _controls_only(expression_matrix: Any, interventions: list[str]) -> tuple[Any, list[str]]:
+    controls = [cell for cell, label in enumerate(interventions) if label == CONTROL_LABEL]
+    if len(controls) in (0, len(interventions)) or len(interventions) != expression_matrix.shape[0]:
+        return expression_matrix, interventions  # nothing to drop, or input that the validation will refuse
+    return expression_matrix[controls], [CONTROL_LABEL] * len(controls)

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "catran_causalbench" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+setup(
+    name="catran-causalbench",
+    version=VERSION,
+    description="CaTran for CausalBench: directed gene networks from Perturb-seq data by ultra-light attention",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    # The presets lie at the top of the repository and are installed as data of the package.
+    packages=[*find_packages(include=["catran_causalbench*"]), "catran_causalbench.configs"],
+    package_dir={"catran_causalbench.configs": "configs"},
+    package_data={"catran_causalbench": ["py.typed"], "catran_causalbench.configs": ["*.yaml"]},
+    python_requires=">=3.10,<3.13",
+    # Loose ranges: what the code needs. constraints.txt pins what was verified to work together.
+    install_requires=[
+        "causalbench>=1.1.2",
+        "lion-pytorch>=0.2",
+        "numba>=0.59",
+        "numpy>=1.26",
+        "openpyxl>=3.1",  # causalbench reads the perturbation statistics of --do_filter through it
+        "pandas>=2.0",
+        "pytorch-lightning>=2.6,<3",  # the first to load checkpoints without pickle (weights_only)
+        "pyyaml>=6",
+        "rich>=13",
+        "scanpy>=1.9",
+        "scipy>=1.11",
+        "tensorboard>=2.14",
+        "torch>=2.2",
+        "typer>=0.12",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "pytest-cov>=5", "ruff>=0.9", "mypy>=1.13"],
+    },
+    entry_points={"console_scripts": ["catran-causalbench = catran_causalbench.command_line:app"]},
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Bio-Informatics",
+    ],
+)
