@@ -48,8 +48,10 @@ def silu_head(x: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor, readou
     if nodes > min(_MAX_NODES, len(x) // 2):
         return DirectHead.apply(x, slope, offset, readout)
     positions = chebyshev_nodes(low, high, nodes)
-    values = torch.nn.functional.silu(positions.unsqueeze(-1) * slope + offset) @ readout
-    return ChebyshevInterpolation.apply(x, values, low, high)
+    argument = positions.unsqueeze(-1) * slope + offset
+    values = torch.nn.functional.silu(argument) @ readout
+    slopes = (_silu_derivative(argument.detach()) @ (slope * readout).detach()) if x.requires_grad else values
+    return ChebyshevInterpolation.apply(x, values, slopes, low, high)
 
 
 def _nodes_needed(slope: torch.Tensor, half_range: torch.Tensor, dtype: torch.dtype) -> int:
@@ -62,6 +64,11 @@ def _nodes_needed(slope: torch.Tensor, half_range: torch.Tensor, dtype: torch.dt
     rho = distance + math.sqrt(1 + distance**2)
     digits = -math.log(torch.finfo(dtype).eps / 10)
     return 8 * math.ceil((digits / math.log(rho) + 4) / 8)
+
+
+def _silu_derivative(argument: torch.Tensor) -> torch.Tensor:
+    gate = torch.sigmoid(argument)
+    return gate * (1 + argument * (1 - gate))
 
 
 class DirectHead(torch.autograd.Function):
@@ -83,10 +90,9 @@ class DirectHead(torch.autograd.Function):
         slope_gradient, offset_gradient = torch.zeros_like(slope), torch.zeros_like(offset)
         readout_gradient = torch.zeros_like(readout)
         for cells, argument in _blocks(x, slope, offset):
-            gate = torch.sigmoid(argument)
             upstream = gradient[cells]
-            readout_gradient += torch.einsum("bl,blk->k", upstream, argument * gate)
-            derivative = gate * (1 + argument * (1 - gate)) * upstream.unsqueeze(-1) * readout
+            readout_gradient += torch.einsum("bl,blk->k", upstream, torch.nn.functional.silu(argument))
+            derivative = _silu_derivative(argument) * upstream.unsqueeze(-1) * readout
             x_gradient[cells] = derivative @ slope
             offset_gradient += derivative.sum(dim=0)
             slope_gradient += torch.einsum("bl,blk->k", x[cells], derivative)

@@ -20,34 +20,38 @@ def chebyshev_nodes(low: torch.Tensor, high: torch.Tensor, nodes: int) -> torch.
 class ChebyshevInterpolation(torch.autograd.Function):
     """Value at each cell of the polynomial through the values at the nodes, gene by gene.
 
-    Inputs are x (B × n), the values at :func:`chebyshev_nodes` (nodes × n) and the ends of each gene's range (n). The
-    gradient with respect to x is the polynomial's derivative, that with respect to the values the transpose of the
-    evaluation.
+    Inputs are x (B × n), the function's values and its derivatives at :func:`chebyshev_nodes` (both nodes × n), and the
+    ends of each gene's range (n). The gradient with respect to x interpolates the derivatives, since differentiating the
+    polynomial would magnify its rounding errors; that with respect to the values is the transpose of the evaluation.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, values: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, values: torch.Tensor, slopes: torch.Tensor, low: torch.Tensor, high: torch.Tensor
+    ) -> torch.Tensor:
         """Interpolate."""
         half_range = ((high - low) / 2).clamp_min(torch.finfo(x.dtype).tiny)
         position = (x - (low + high) / 2) / half_range
         to_coefficients = _values_to_coefficients(len(values), values.dtype)
-        coefficients = to_coefficients @ values
-        ctx.save_for_backward(position, coefficients, half_range, to_coefficients)
+        ctx.save_for_backward(position, slopes, to_coefficients)
         result = torch.empty_like(x)
-        _evaluate(position.numpy(), coefficients.numpy(), result.numpy())
+        _evaluate(position.numpy(), (to_coefficients @ values).numpy(), result.numpy())
         return result
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Differentiate."""
-        position, coefficients, half_range, to_coefficients = ctx.saved_tensors
-        slopes = _derivative(coefficients) / half_range
+        position, slopes, to_coefficients = ctx.saved_tensors
         x_gradient = torch.empty_like(position)
-        partial_sums = position.new_zeros((_BLOCKS, *coefficients.shape))
+        sums = position.new_zeros((_BLOCKS, *slopes.shape))
         _differentiate(
-            position.numpy(), slopes.numpy(), gradient.contiguous().numpy(), x_gradient.numpy(), partial_sums.numpy()
+            position.numpy(),
+            (to_coefficients @ slopes).numpy(),
+            gradient.contiguous().numpy(),
+            x_gradient.numpy(),
+            sums.numpy(),
         )
-        return x_gradient, to_coefficients.T @ partial_sums.sum(dim=0), None, None
+        return x_gradient, to_coefficients.T @ sums.sum(dim=0), None, None, None
 
 
 def _values_to_coefficients(nodes: int, dtype: torch.dtype) -> torch.Tensor:
@@ -56,17 +60,6 @@ def _values_to_coefficients(nodes: int, dtype: torch.dtype) -> torch.Tensor:
     transform = torch.cos(torch.outer(torch.arange(nodes, dtype=torch.float64), angles)) * (2 / nodes)
     transform[0] /= 2
     return transform.to(dtype)
-
-
-def _derivative(coefficients: torch.Tensor) -> torch.Tensor:
-    """Chebyshev coefficients of the derivative with respect to the position in [−1, 1]."""
-    derivative = torch.zeros_like(coefficients)
-    for degree in range(len(coefficients) - 1, 0, -1):
-        derivative[degree - 1] = 2 * degree * coefficients[degree]
-        if degree + 1 < len(coefficients):
-            derivative[degree - 1] += derivative[degree + 1]
-    derivative[0] /= 2
-    return derivative
 
 
 @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")

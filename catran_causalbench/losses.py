@@ -74,7 +74,8 @@ def interventional_loss(
     """
     num_genes = error.shape[1]
     error = error if importance_gradient else error.detach()
-    sums, counts = _sums_by_group(error, group)
+    sums_by_group = _sums_by_index if error.device.type == "cpu" else _sums_by_product
+    sums, counts = sums_by_group(error, group, num_genes + 2)
     sum_in, count_in = sums[:num_genes], counts[:num_genes, None]
     sum_all, count_all = sums[: num_genes + 1].sum(dim=0), counts[: num_genes + 1].sum()
     count_out = count_all - count_in
@@ -87,12 +88,13 @@ def interventional_loss(
     return (distance * pairs).sum() / pairs.sum().clamp_min(1)
 
 
-def _sums_by_group(error: torch.Tensor, group: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sum of the errors and number of the cells in each of the n + 2 groups."""
-    num_groups = error.shape[1] + 2
-    if error.device.type == "cpu":
-        sums = error.new_zeros((num_groups, error.shape[1])).index_add(0, group, error)
-        return sums, torch.bincount(group, minlength=num_groups)
-    # On a GPU adding by index has no fixed order; a product with a one-hot matrix has.
-    one_hot = (group == torch.arange(num_groups, device=group.device)[:, None]).to(error.dtype)
+def _sums_by_index(error: torch.Tensor, group: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sum of the errors and number of the cells in each group, by adding every cell to its group's row."""
+    sums = error.new_zeros((groups, error.shape[1])).index_add(0, group, error)
+    return sums, torch.bincount(group, minlength=groups)
+
+
+def _sums_by_product(error: torch.Tensor, group: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Take the same sums as a product with a one-hot matrix: on a GPU adding by index has no fixed order."""
+    one_hot = (group == torch.arange(groups, device=group.device)[:, None]).to(error.dtype)
     return one_hot @ error, one_hot.sum(dim=1)

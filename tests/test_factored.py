@@ -1,0 +1,94 @@
+"""The fast form against the literal one: outputs, gradients, running statistics, and whole training runs."""
+
+import pytest
+import torch
+from lion_pytorch import Lion
+from test_network import randomised
+
+from catran_causalbench.factored import FactoredCatranNetwork
+from catran_causalbench.network import CatranNetwork
+
+SMALL = {"cells": 60, "genes": 9, "all_genes": 13}
+PAPER_SIZE = {"cells": 2048, "genes": 500, "all_genes": 500}
+
+
+def pair(token, dtype, ordinary_size=True, all_genes=13):
+    literal = CatranNetwork(all_genes, token=token, generator=torch.Generator().manual_seed(1))
+    if ordinary_size:
+        randomised(literal)
+    factored = FactoredCatranNetwork(all_genes, token=token)
+    factored.load_state_dict(literal.state_dict())
+    return literal.to(dtype), factored.to(dtype)
+
+
+def minibatch(dtype, cells, genes, all_genes):
+    generator = torch.Generator().manual_seed(2)
+    expression = torch.randn(cells, genes, generator=generator).add(0.5).clamp_min(0) * torch.linspace(0.2, 3, genes)
+    return expression.to(dtype), torch.randperm(all_genes, generator=generator)[:genes]
+
+
+def outcome(network, expression, genes):
+    """Everything the two forms must agree on."""
+    network.zero_grad()
+    prediction, attention = network(expression, genes)
+    loss = torch.nn.functional.huber_loss(prediction, expression) + attention.square().sum()
+    loss.backward()
+    return {
+        "prediction": prediction.detach(),
+        "attention": attention.detach(),
+        **{f"gradient of {name}": parameter.grad for name, parameter in network.named_parameters()},
+        **{name: buffer.clone() for name, buffer in network.named_buffers()},
+    }
+
+
+def assert_equal(found, expected, tolerance):
+    # Biases in front of a batch norm have no effect: their gradient is rounding noise around zero, so an absolute
+    # tolerance at the scale of the largest gradient goes with the relative one.
+    largest = max(value.abs().max() for name, value in expected.items() if name.startswith("gradient"))
+    for name, value in expected.items():
+        scale = largest if name.startswith("gradient") else value.double().abs().max().clamp_min(1e-3)
+        difference = (found[name].double() - value.double()).abs().max()
+        assert difference <= tolerance * scale, f"{name} differs by {difference / scale:.1e} of {scale:.1e}"
+
+
+@pytest.mark.parametrize("token", ["joined", "added"])
+def test_float64_training_mode(token):
+    literal, factored = pair(token, torch.float64)
+    inputs = minibatch(torch.float64, **SMALL)
+    assert_equal(outcome(factored, *inputs), outcome(literal, *inputs), 1e-10)
+
+
+@pytest.mark.parametrize("token", ["joined", "added"])
+def test_float64_evaluation_mode(token):
+    literal, factored = pair(token, torch.float64)
+    inputs = minibatch(torch.float64, **SMALL)
+    for network in (literal, factored):
+        network(*inputs)  # gives the running statistics something to say
+        network.eval()
+    assert_equal(outcome(factored, *inputs), outcome(literal, *inputs), 1e-10)
+
+
+def test_float64_after_real_training_steps():
+    literal, factored = pair("joined", torch.float64, ordinary_size=False)
+    inputs = minibatch(torch.float64, **SMALL)
+    optimiser = Lion(factored.parameters(), lr=0.01, weight_decay=0.05)
+    for _ in range(20):
+        outcome(factored, *inputs)
+        optimiser.step()
+    literal.load_state_dict(factored.state_dict())
+    assert_equal(outcome(factored, *inputs), outcome(literal, *inputs), 1e-10)
+
+
+@pytest.mark.parametrize("ordinary_size", [True, False], ids=["ordinary parameters", "the paper's tiny initialisation"])
+def test_float32_at_the_papers_size(ordinary_size):
+    literal, factored = pair("joined", torch.float32, ordinary_size, all_genes=500)
+    expression, genes = minibatch(torch.float32, **PAPER_SIZE)
+    found = outcome(factored, expression, genes)
+    expected = outcome(literal.double(), expression.double(), genes)
+    assert_equal(found, expected, 1e-4)
+
+
+def test_both_forms_read_each_others_state():
+    literal, factored = pair("joined", torch.float32)
+    assert literal.state_dict().keys() == factored.state_dict().keys()
+    literal.load_state_dict(factored.state_dict())

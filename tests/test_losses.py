@@ -1,0 +1,108 @@
+"""The objective against loops that follow the text of the paper."""
+
+import math
+
+import pytest
+import torch
+
+from catran_causalbench.config import LossSettings
+from catran_causalbench.losses import catran_losses, interventional_loss
+from catran_causalbench.minibatches import Minibatch
+
+CELLS, GENES = 40, 6
+CONTROL, EXCLUDED = GENES, GENES + 1
+
+
+def huber(difference):
+    return difference**2 / 2 if abs(difference) < 1 else abs(difference) - 0.5
+
+
+def example(seed=0, groups=None):
+    generator = torch.Generator().manual_seed(seed)
+    expression = torch.rand(CELLS, GENES, generator=generator, dtype=torch.float64) * 3
+    prediction = torch.rand(CELLS, GENES, generator=generator, dtype=torch.float64) * 3
+    attention = torch.rand(GENES, GENES, generator=generator, dtype=torch.float64).softmax(dim=1)
+    hidden = torch.rand(CELLS, GENES, generator=generator) < 0.8
+    choices = torch.tensor([0, 2, 3, CONTROL, CONTROL, EXCLUDED]) if groups is None else torch.tensor(groups)
+    group = choices[torch.randint(len(choices), (CELLS,), generator=generator)]
+    return prediction, attention, Minibatch(torch.arange(GENES), expression, expression, hidden, group)
+
+
+def naive_interventional_loss(prediction, attention, minibatch):
+    group = minibatch.group.tolist()
+    penalties = []
+    for source in set(group) & set(range(GENES)):
+        for target in set(range(GENES)) - {source}:
+            inside, outside = [], []
+            for cell in range(CELLS):
+                error = huber((prediction[cell, target] - minibatch.expression[cell, target]).item())
+                if group[cell] == source:
+                    inside.append(error)
+                elif group[cell] != EXCLUDED:
+                    outside.append(error)
+            if inside and outside:
+                ratio = (sum(outside) / len(outside)) / (sum(inside) / len(inside))
+                importance = 1 / (1 + math.exp(-(ratio - 1)))
+                penalties.append(huber(attention[target, source].item() - importance))
+    return sum(penalties) / len(penalties) if penalties else 0.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("groups", [None, [1, CONTROL], [0, 1, 2, 3, 4, 5], [CONTROL, EXCLUDED], [EXCLUDED, 4]])
+def test_interventional_loss_equals_a_double_loop(seed, groups):
+    prediction, attention, minibatch = example(seed, groups)
+    losses = catran_losses(prediction, attention, minibatch, LossSettings())
+    assert losses.interventional.item() == pytest.approx(
+        naive_interventional_loss(prediction, attention, minibatch), rel=1e-9, abs=1e-15
+    )
+
+
+def test_prediction_terms_and_their_weights():
+    prediction, attention, minibatch = example()
+    errors = torch.tensor(
+        [
+            [huber((p - x).item()) for p, x in zip(*rows, strict=True)]
+            for rows in zip(prediction, minibatch.expression, strict=True)
+        ]
+    )
+    losses = catran_losses(prediction, attention, minibatch, LossSettings(interventional_weight=2.0))
+    assert losses.hidden.item() == pytest.approx(errors[minibatch.hidden].mean().item())
+    assert losses.visible.item() == pytest.approx(errors[~minibatch.hidden].mean().item())
+    expected = 0.7 * losses.hidden + 0.3 * losses.visible + 2.0 * losses.interventional
+    assert losses.total.item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_nothing_hidden_or_everything_hidden(share):
+    prediction, attention, minibatch = example()
+    minibatch.hidden.fill_(bool(share))
+    losses = catran_losses(prediction, attention, minibatch, LossSettings())
+    assert (losses.visible if share else losses.hidden).item() == 0
+    assert torch.isfinite(losses.total)
+
+
+def test_importances_carry_gradient_only_when_asked():
+    prediction, attention, minibatch = example()
+    for carries in (True, False):
+        error = (prediction - minibatch.expression).square().requires_grad_()
+        weights = attention.clone().requires_grad_()
+        interventional_loss(error, weights, minibatch.group, carries).backward()
+        assert (error.grad is not None and error.grad.abs().sum() > 0) == carries
+        assert weights.grad.abs().sum() > 0
+
+
+def test_a_perfect_prediction_gives_finite_gradients():
+    _, attention, minibatch = example()
+    prediction = minibatch.expression.clone().requires_grad_()
+    catran_losses(prediction, attention, minibatch, LossSettings()).total.backward()
+    assert torch.isfinite(prediction.grad).all()
+
+
+def test_the_sum_by_index_and_the_one_hot_product_agree(monkeypatch):
+    from catran_causalbench import losses
+
+    prediction, _, minibatch = example()
+    by_index = losses._sums_by_index(prediction, minibatch.group, GENES + 2)
+    by_product = losses._sums_by_product(prediction, minibatch.group, GENES + 2)
+    for one, other in zip(by_index, by_product, strict=True):
+        torch.testing.assert_close(one.double(), other.double())

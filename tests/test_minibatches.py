@@ -1,0 +1,108 @@
+"""Corruption and sampling: exact shares, nothing but permuted values, no leak, nothing that depends on a restart."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_data
+
+from catran_causalbench.config import CorruptionSettings, TrainingSettings
+from catran_causalbench.dataset import EXCLUDED, validate_dataset
+from catran_causalbench.minibatches import MinibatchStream, corrupt
+
+METHODS = ["shuffle_within_cell", "shuffle_within_minibatch", "zero"]
+
+
+def distinct_values(cells=50, genes=23):
+    """Every entry has its own value, so that each can be followed."""
+    return torch.arange(1.0, cells * genes + 1).view(cells, genes)
+
+
+def corrupted(method="shuffle_within_cell", fraction=0.8, seed=0, expression=None):
+    expression = distinct_values() if expression is None else expression
+    settings = CorruptionSettings(hidden_fraction=fraction, method=method)
+    return expression, *corrupt(expression, settings, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.8, 1.0])
+def test_exactly_the_asked_share_is_hidden_in_every_cell(method, fraction):
+    expression, _, hidden = corrupted(method, fraction)
+    assert (hidden.sum(dim=1) == int(fraction * expression.shape[1])).all()
+
+
+@pytest.mark.parametrize("genes", [5, 10, 500])
+def test_the_share_is_not_lost_to_rounding(genes):
+    _, _, hidden = corrupted(expression=torch.rand(3, genes))
+    assert (hidden.sum(dim=1) == 4 * genes // 5).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_visible_values_stay_and_no_hidden_value_shows_itself(method):
+    expression, changed, hidden = corrupted(method)
+    assert torch.equal(changed[~hidden], expression[~hidden])
+    assert (changed[hidden] != expression[hidden]).all()
+
+
+def test_values_only_change_places_among_the_hidden_entries_of_their_cell():
+    expression, changed, hidden = corrupted("shuffle_within_cell")
+    for before, after, mask in zip(expression, changed, hidden, strict=True):
+        assert torch.equal(before[mask].sort().values, after[mask].sort().values)
+
+
+def test_values_can_change_places_over_the_minibatch():
+    expression, changed, hidden = corrupted("shuffle_within_minibatch")
+    assert torch.equal(expression[hidden].sort().values, changed[hidden].sort().values)
+    same_cell = (changed - 1).div(23, rounding_mode="floor") == torch.arange(50)[:, None]
+    assert not same_cell[hidden].all()
+
+
+def test_every_gene_is_hidden_equally_often():
+    _, _, hidden = corrupted(expression=torch.rand(20_000, 10), fraction=0.3)
+    assert hidden.float().mean(dim=0).numpy() == pytest.approx(np.full(10, 0.3), abs=0.02)
+
+
+def stream(seed=0, epoch=0, cells=64, genes=500, dataset=None):
+    dataset = dataset or validate_dataset(*random_data())
+    training = TrainingSettings(cells_per_minibatch=cells, genes_per_minibatch=genes)
+    return dataset, MinibatchStream(dataset, training, CorruptionSettings(), seed, torch.device("cpu"), lambda: epoch)
+
+
+def test_an_epoch_shows_every_cell_at_most_once():
+    dataset, minibatches = stream()
+    rows = torch.cat([minibatch.expression for minibatch in minibatches])
+    assert len(rows) == len(minibatches) * 64 == dataset.num_cells // 64 * 64
+    shown = Counter(row.numpy().tobytes() for row in rows)
+    assert shown <= Counter(row.tobytes() for row in dataset.expression)
+
+
+def test_fewer_cells_and_genes_than_a_minibatch_holds():
+    dataset, minibatches = stream(cells=5000)
+    (minibatch,) = minibatches
+    assert minibatch.expression.shape == dataset.expression.shape
+
+
+def test_groups_tell_who_was_perturbed():
+    dataset, minibatches = stream(cells=600, genes=7)
+    (minibatch,) = minibatches
+    lookup = {row.tobytes(): code for row, code in zip(dataset.expression, dataset.intervention, strict=True)}
+    assert len(lookup) == dataset.num_cells, "the cells of this test must be distinct"
+    whole = torch.from_numpy(dataset.expression)[:, minibatch.genes]
+    for row, group in zip(minibatch.expression, minibatch.group.tolist(), strict=True):
+        codes = {dataset.intervention[cell] for cell in torch.nonzero((whole == row).all(dim=1)).flatten()}
+        expected = {
+            8 if code == EXCLUDED else minibatch.genes.tolist().index(code) if code in minibatch.genes.tolist() else 7
+            for code in codes
+        }
+        assert group in expected
+
+
+def test_epochs_and_seeds_differ_and_repeat():
+    def first(seed, epoch):
+        return next(iter(stream(seed, epoch)[1])).corrupted
+
+    assert torch.equal(first(3, 2), first(3, 2))
+    assert not torch.equal(first(3, 2), first(3, 1))
+    assert not torch.equal(first(3, 2), first(2, 2))
+    assert not torch.equal(first(3, 2), first(2, 3))
