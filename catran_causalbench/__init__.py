@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from catran_causalbench.config import CatranConfig, load_config, presets
+    from catran_causalbench.dataset import PerturbationDataset, validate_dataset
     from catran_causalbench.errors import InputError, TrainingError
     from catran_causalbench.inference import InferredNetwork, infer_network
 
@@ -20,12 +21,24 @@ _HOMES = {
     "CatranConfig": "config",
     "load_config": "config",
     "presets": "config",
+    "PerturbationDataset": "dataset",
+    "validate_dataset": "dataset",
     "InputError": "errors",
     "TrainingError": "errors",
     "InferredNetwork": "inference",
     "infer_network": "inference",
 }
-__all__ = ["CatranConfig", "InferredNetwork", "InputError", "TrainingError", "infer_network", "load_config", "presets"]
+__all__ = [
+    "CatranConfig",
+    "InferredNetwork",
+    "InputError",
+    "PerturbationDataset",
+    "TrainingError",
+    "infer_network",
+    "load_config",
+    "presets",
+    "validate_dataset",
+]
 
 
 def __getattr__(name: str) -> Any:

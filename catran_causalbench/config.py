@@ -207,6 +207,12 @@ def presets() -> list[str]:
     return sorted(path.stem for path in _preset_folder().glob("*.yaml"))
 
 
+def preset_descriptions() -> dict[str, str]:
+    """Read what each preset is for: the comment on its first line."""
+    texts = {name: (_preset_folder() / f"{name}.yaml").read_text(encoding="utf-8") for name in presets()}
+    return {name: text.splitlines()[0].lstrip("# ") for name, text in texts.items()}
+
+
 def _preset_folder() -> Path:
     """``configs/`` is installed inside the package and stands beside it in a checkout."""
     installed = Path(__file__).parent / "configs"

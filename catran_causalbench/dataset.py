@@ -57,6 +57,22 @@ class PerturbationDataset:
         """Columns of the genes that are perturbed in at least one cell, ascending."""
         return np.unique(self.intervention[self.intervention >= 0])
 
+    def controls_only(self) -> PerturbationDataset:
+        """Keep the control cells: all that the observational regime lets a method see.
+
+        Raises
+        ------
+        InputError
+            Where a gene is constant, or fewer than 2 cells are left.
+        """
+        controls = self.intervention == CONTROL
+        if controls.sum() < 2:
+            raise InputError.of(
+                "interventions", f"{controls.sum()} control cell(s)", "at least 2 to learn from controls"
+            )
+        _reject_constant_genes(self.expression[controls], self.gene_names)
+        return PerturbationDataset(self.expression[controls], self.gene_names, self.intervention[controls])
+
 
 def validate_dataset(
     expression_matrix: Any, interventions: Sequence[str], gene_names: Sequence[str]

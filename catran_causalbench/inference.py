@@ -1,16 +1,15 @@
-"""From labels and matrix to a network of genes, in one call."""
+"""From a validated dataset to a network of genes, in one call."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from catran_causalbench.config import CatranConfig, load_config
-from catran_causalbench.dataset import validate_dataset
+from catran_causalbench.dataset import PerturbationDataset
 from catran_causalbench.edges import rank_edges
 from catran_causalbench.errors import InputError
 from catran_causalbench.run_folder import RunFolder
@@ -62,19 +61,13 @@ class InferredNetwork:
         return rank_edges(attention_rows, len(self.gene_names), wanted).table(self.gene_names)
 
 
-def infer_network(
-    expression_matrix: Any,
-    interventions: Sequence[str],
-    gene_names: Sequence[str],
-    config: CatranConfig | None = None,
-    seed: int = 0,
-) -> InferredNetwork:
-    """Validate, train, and write the edge table into the run folder, where the settings name one.
+def infer_network(dataset: PerturbationDataset, config: CatranConfig | None = None, seed: int = 0) -> InferredNetwork:
+    """Train, and write the edge table into the run folder where the settings name one.
 
     Parameters
     ----------
-    expression_matrix, interventions, gene_names
-        See :func:`~catran_causalbench.dataset.validate_dataset`.
+    dataset
+        From :func:`~catran_causalbench.dataset.validate_dataset`.
     config
         Settings; by default what :func:`~catran_causalbench.config.load_config` finds.
     seed
@@ -83,12 +76,11 @@ def infer_network(
     Raises
     ------
     InputError
-        Before training starts, for input that cannot be used.
+        Before training starts, for settings that cannot be used.
     """
     config = load_config() if config is None else config
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError.of("seed", repr(seed), "a whole number, zero or more")
-    dataset = validate_dataset(expression_matrix, interventions, gene_names)
     folder = RunFolder.prepare(config, dataset, int(seed))
 
     from catran_causalbench.training import train  # torch and Lightning load only once the input is known to be good

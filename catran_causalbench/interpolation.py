@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -9,6 +11,7 @@ import numpy as np
 import torch
 
 _BLOCKS = 16  # fixed, so that sums are added in the same order whatever the number of threads
+_SMALL = 2**17  # multiply–adds below which a second thread costs more than it brings
 
 
 def chebyshev_nodes(low: torch.Tensor, high: torch.Tensor, nodes: int) -> torch.Tensor:
@@ -20,9 +23,10 @@ def chebyshev_nodes(low: torch.Tensor, high: torch.Tensor, nodes: int) -> torch.
 class ChebyshevInterpolation(torch.autograd.Function):
     """Value at each cell of the polynomial through the values at the nodes, gene by gene.
 
-    Inputs are x (B × n), the function's values and its derivatives at :func:`chebyshev_nodes` (both nodes × n), and the
-    ends of each gene's range (n). The gradient with respect to x interpolates the derivatives, since differentiating the
-    polynomial would magnify its rounding errors; that with respect to the values is the transpose of the evaluation.
+    Inputs are x (B × n), the function's values and its derivatives at :func:`chebyshev_nodes` (both nodes × n), and
+    the ends of each gene's range (n). The gradient with respect to x interpolates the derivatives, since
+    differentiating the polynomial would magnify its rounding errors; that with respect to the values is the transpose
+    of the evaluation.
     """
 
     @staticmethod
@@ -35,7 +39,7 @@ class ChebyshevInterpolation(torch.autograd.Function):
         to_coefficients = _values_to_coefficients(len(values), values.dtype)
         ctx.save_for_backward(position, slopes, to_coefficients)
         result = torch.empty_like(x)
-        _evaluate(position.numpy(), (to_coefficients @ values).numpy(), result.numpy())
+        _in_threads(_evaluate, position.numpy(), (to_coefficients @ values).numpy(), result.numpy())
         return result
 
     @staticmethod
@@ -44,13 +48,8 @@ class ChebyshevInterpolation(torch.autograd.Function):
         position, slopes, to_coefficients = ctx.saved_tensors
         x_gradient = torch.empty_like(position)
         sums = position.new_zeros((_BLOCKS, *slopes.shape))
-        _differentiate(
-            position.numpy(),
-            (to_coefficients @ slopes).numpy(),
-            gradient.contiguous().numpy(),
-            x_gradient.numpy(),
-            sums.numpy(),
-        )
+        arrays = (position, to_coefficients @ slopes, gradient.contiguous(), x_gradient, sums)
+        _in_threads(_differentiate, *(array.numpy() for array in arrays))
         return x_gradient, to_coefficients.T @ sums.sum(dim=0), None, None, None
 
 
@@ -62,57 +61,81 @@ def _values_to_coefficients(nodes: int, dtype: torch.dtype) -> torch.Tensor:
     return transform.to(dtype)
 
 
-@numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def _evaluate(position: np.ndarray, coefficients: np.ndarray, result: np.ndarray) -> None:
-    """Sum coefficients · T_j(t) by the recurrence T_{j+1} = 2t·T_j − T_{j−1}, two degrees a pass."""
-    cells, genes = position.shape
-    degrees = len(coefficients)
-    for block in numba.prange(_BLOCKS):
-        even = np.empty(genes, position.dtype)
-        odd = np.empty(genes, position.dtype)
-        for b in range(block * cells // _BLOCKS, (block + 1) * cells // _BLOCKS):
-            t = position[b]
-            total = result[b]
-            for g in range(genes):
-                even[g] = 1
-                odd[g] = t[g]
-                total[g] = coefficients[0, g] + coefficients[1, g] * t[g]
-            for j in range(2, degrees, 2):
-                for g in range(genes):
-                    double = t[g] + t[g]
-                    even[g] = double * odd[g] - even[g]
-                    odd[g] = double * even[g] - odd[g]
-                    total[g] += coefficients[j, g] * even[g] + coefficients[j + 1, g] * odd[g]
-
-
-@numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def _differentiate(
-    position: np.ndarray, slopes: np.ndarray, gradient: np.ndarray, x_gradient: np.ndarray, sums: np.ndarray
+def _in_threads(
+    kernel: Callable[..., None], position: np.ndarray, coefficients: np.ndarray, *arrays: np.ndarray
 ) -> None:
-    """Gradient in x, and for every degree j the sum over cells of gradient·T_j, one sum per block of cells."""
-    cells, genes = position.shape
-    degrees = len(slopes)
-    for block in numba.prange(_BLOCKS):
-        even = np.empty(genes, position.dtype)
-        odd = np.empty(genes, position.dtype)
-        block_sums = sums[block]
-        for b in range(block * cells // _BLOCKS, (block + 1) * cells // _BLOCKS):
-            t = position[b]
-            weight = gradient[b]
-            total = x_gradient[b]
+    """Run a kernel on every block of cells, on as many threads as torch uses.
+
+    Plain threads rather than numba's own: those and torch's would spin for work on the same cores.
+    """
+    ends = np.linspace(0, len(position), _BLOCKS + 1).astype(np.int64)
+    blocks = [(block, ends[block], ends[block + 1], position, coefficients, *arrays) for block in range(_BLOCKS)]
+    threads = 1 if position.size * len(coefficients) < _SMALL else torch.get_num_threads()
+    if threads == 1:
+        for block in blocks:
+            kernel(*block)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for finished in [pool.submit(kernel, *block) for block in blocks]:
+            finished.result()
+
+
+@numba.njit(nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
+def _evaluate(
+    block: int, start: int, stop: int, position: np.ndarray, coefficients: np.ndarray, result: np.ndarray
+) -> None:
+    """Sum coefficients · T_j(t) by the recurrence T_{j+1} = 2t·T_j − T_{j−1}, two degrees a pass."""
+    degrees, genes = coefficients.shape
+    even = np.empty(genes, position.dtype)
+    odd = np.empty(genes, position.dtype)
+    for b in range(start, stop):
+        t = position[b]
+        total = result[b]
+        for g in range(genes):
+            even[g] = 1
+            odd[g] = t[g]
+            total[g] = coefficients[0, g] + coefficients[1, g] * t[g]
+        for j in range(2, degrees, 2):
             for g in range(genes):
-                even[g] = 1
-                odd[g] = t[g]
-                total[g] = slopes[0, g] + slopes[1, g] * t[g]
-                block_sums[0, g] += weight[g]
-                block_sums[1, g] += weight[g] * t[g]
-            for j in range(2, degrees, 2):
-                for g in range(genes):
-                    double = t[g] + t[g]
-                    even[g] = double * odd[g] - even[g]
-                    odd[g] = double * even[g] - odd[g]
-                    total[g] += slopes[j, g] * even[g] + slopes[j + 1, g] * odd[g]
-                    block_sums[j, g] += weight[g] * even[g]
-                    block_sums[j + 1, g] += weight[g] * odd[g]
+                double = t[g] + t[g]
+                even[g] = double * odd[g] - even[g]
+                odd[g] = double * even[g] - odd[g]
+                total[g] += coefficients[j, g] * even[g] + coefficients[j + 1, g] * odd[g]
+
+
+@numba.njit(nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
+def _differentiate(
+    block: int,
+    start: int,
+    stop: int,
+    position: np.ndarray,
+    slopes: np.ndarray,
+    gradient: np.ndarray,
+    x_gradient: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """Gradient in x, and for every degree j the sum over the block's cells of gradient·T_j."""
+    degrees, genes = slopes.shape
+    even = np.empty(genes, position.dtype)
+    odd = np.empty(genes, position.dtype)
+    block_sums = sums[block]
+    for b in range(start, stop):
+        t = position[b]
+        weight = gradient[b]
+        total = x_gradient[b]
+        for g in range(genes):
+            even[g] = 1
+            odd[g] = t[g]
+            total[g] = slopes[0, g] + slopes[1, g] * t[g]
+            block_sums[0, g] += weight[g]
+            block_sums[1, g] += weight[g] * t[g]
+        for j in range(2, degrees, 2):
             for g in range(genes):
-                total[g] *= weight[g]
+                double = t[g] + t[g]
+                even[g] = double * odd[g] - even[g]
+                odd[g] = double * even[g] - odd[g]
+                total[g] += slopes[j, g] * even[g] + slopes[j + 1, g] * odd[g]
+                block_sums[j, g] += weight[g] * even[g]
+                block_sums[j + 1, g] += weight[g] * odd[g]
+        for g in range(genes):
+            total[g] *= weight[g]

@@ -13,7 +13,7 @@ from causalscbench.models.abstract_model import AbstractInferenceModel
 from causalscbench.models.training_regimes import TrainingRegime
 
 from catran_causalbench.config import CatranConfig, load_config
-from catran_causalbench.dataset import CONTROL_LABEL
+from catran_causalbench.dataset import validate_dataset
 from catran_causalbench.inference import infer_network
 
 
@@ -60,15 +60,8 @@ class CatranInferenceModel(AbstractInferenceModel):
             Distinct directed edges, best first: ``output.edges`` of them, or all pairs where there are fewer.
         """
         config = load_config() if self.config is None else self.config
-        interventions = list(interventions)
+        dataset = validate_dataset(expression_matrix, interventions, gene_names)
         if training_regime is TrainingRegime.Observational:
-            expression_matrix, interventions = _controls_only(expression_matrix, interventions)
-        edges = infer_network(expression_matrix, interventions, gene_names, config, seed).edges()
+            dataset = dataset.controls_only()
+        edges = infer_network(dataset, config, seed).edges()
         return list(zip(edges["source"], edges["target"], strict=True))
-
-
-def _controls_only(expression_matrix: Any, interventions: list[str]) -> tuple[Any, list[str]]:
-    controls = [cell for cell, label in enumerate(interventions) if label == CONTROL_LABEL]
-    if len(controls) in (0, len(interventions)) or len(interventions) != expression_matrix.shape[0]:
-        return expression_matrix, interventions  # nothing to drop, or input that the validation will refuse
-    return expression_matrix[controls], [CONTROL_LABEL] * len(controls)

@@ -30,12 +30,13 @@ class CatranTraining(lightning.LightningModule):
     def __init__(self, dataset: PerturbationDataset, config: CatranConfig, seed: int) -> None:
         super().__init__()
         form = FactoredCatranNetwork if config.network.form == "factored" else CatranNetwork
-        self.network = form(
-            dataset.num_genes,
-            config.network.embedding_size,
-            config.network.token,
-            torch.Generator().manual_seed(seed),
-        )
+        with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global state before we fill them
+            self.network = form(
+                dataset.num_genes,
+                config.network.embedding_size,
+                config.network.token,
+                torch.Generator().manual_seed(seed),
+            )
         self.config = config
         self._dataset = dataset
         self._seed = seed

@@ -1,0 +1,175 @@
+"""From dataset to edges: determinism, invariance, what is written and what is not, and that training works."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, validate_dataset
+from catran_causalbench.config import LossSettings, NetworkSettings, OutputSettings, TrainingSettings
+
+QUICK = CatranConfig(
+    training=TrainingSettings(epochs=3, cells_per_minibatch=128, learning_rate=0.01), output=OutputSettings(edges=50)
+)
+
+
+def edges(data, config=QUICK, seed=0):
+    table = infer_network(validate_dataset(*data), config, seed).edges()
+    return list(zip(table["source"], table["target"], strict=True)), table["weight"].to_numpy()
+
+
+def test_same_seed_same_edges_and_another_seed_others(data):
+    first, weights = edges(data)
+    again, weights_again = edges(data)
+    assert first == again
+    np.testing.assert_array_equal(weights, weights_again)
+    assert edges(data, seed=1)[0] != first
+
+
+def test_order_of_genes_and_cells_does_not_matter(data):
+    matrix, labels, names = data
+    rng = np.random.default_rng(5)
+    cells, genes = rng.permutation(len(matrix)), rng.permutation(len(names))
+    shuffled = matrix[np.ix_(cells, genes)], [labels[cell] for cell in cells], [names[gene] for gene in genes]
+    assert edges(shuffled)[0] == edges(data)[0]
+
+
+def test_exactly_the_asked_number_of_distinct_edges_best_first(data):
+    found, weights = edges(data)
+    assert len(found) == len(set(found)) == 50
+    assert all(source != target for source, target in found)
+    assert (np.diff(weights) <= 0).all()
+
+
+def test_all_pairs_with_a_warning_where_fewer_exist(data):
+    config = replace(QUICK, output=OutputSettings(edges=1000))
+    with pytest.warns(UserWarning, match=r"1000 edges were asked for, but there are only 132 pairs"):
+        found, _ = edges(data, config)
+    assert set(found) == set(itertools.permutations(data[2], 2))
+
+
+def test_more_genes_than_a_minibatch_holds(data):
+    config = replace(QUICK, training=replace(QUICK.training, genes_per_minibatch=5))
+    assert len(edges(data, config)[0]) == 50
+
+
+def test_controls_alone_suffice(data):
+    dataset = validate_dataset(*data).controls_only()
+    assert len(infer_network(dataset, QUICK).edges()) == 50
+
+
+def test_training_lowers_the_loss_on_predictable_data(tmp_path):
+    rng = np.random.default_rng(0)
+    factor = rng.gamma(2, 1, (2000, 1))
+    matrix = np.log1p(rng.poisson(factor * rng.uniform(0.5, 2, 10)))
+    data = matrix, ["non-targeting"] * 2000, [f"g{i}" for i in range(10)]
+    config = replace(
+        QUICK,
+        training=replace(QUICK.training, epochs=20),
+        output=OutputSettings(edges=10, run_folder=str(tmp_path / "run")),
+    )
+    edges(data, config)
+    losses = pd.read_csv(tmp_path / "run" / "logs" / "csv" / "metrics.csv")["loss/hidden"]
+    assert losses.iloc[-1] < 0.6 * losses.iloc[0]
+
+
+def test_literal_and_factored_training_agree(data):
+    def attention(form):
+        config = replace(QUICK, network=NetworkSettings(form=form), training=replace(QUICK.training, epochs=1))
+        network = infer_network(validate_dataset(*data), config).network
+        return network.attention_rows(torch.arange(12)).detach()
+
+    torch.testing.assert_close(attention("literal"), attention("factored"), rtol=1e-2, atol=0)
+
+
+def test_global_random_states_are_left_alone(data):
+    torch.manual_seed(7)
+    np.random.seed(7)  # noqa: NPY002
+    expected = torch.rand(1), np.random.rand()  # noqa: NPY002
+    torch.manual_seed(7)
+    np.random.seed(7)  # noqa: NPY002
+    edges(data)
+    assert (torch.rand(1), np.random.rand()) == expected  # noqa: NPY002
+
+
+def test_nothing_is_written_without_a_run_folder(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    edges(data)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_run_folder_holds_settings_logs_checkpoint_and_edges(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "one"
+    found, _ = edges(data, replace(QUICK, output=OutputSettings(edges=50, run_folder=str(folder))))
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml", "edges.csv", "last.ckpt", "logs", "run_identity.txt",
+    }  # fmt: skip
+    table = pd.read_csv(folder / "edges.csv")
+    assert list(zip(table["source"], table["target"], strict=True)) == found
+    assert list((folder / "logs" / "tensorboard").glob("events*"))
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+
+
+def in_folder(path, epochs):
+    return replace(
+        QUICK,
+        training=replace(QUICK.training, epochs=epochs),
+        output=OutputSettings(edges=50, run_folder=str(path)),
+    )
+
+
+def test_an_interrupted_run_continues_to_the_same_edges(data, tmp_path, monkeypatch):
+    undisturbed = edges(data, in_folder(tmp_path / "whole", 4))
+
+    from catran_causalbench import training
+
+    step = training.CatranTraining.training_step
+
+    def interrupted(self, minibatch, number):
+        if self.current_epoch == 2:
+            raise RuntimeError("pulled the plug")
+        return step(self, minibatch, number)
+
+    monkeypatch.setattr(training.CatranTraining, "training_step", interrupted)
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        edges(data, in_folder(tmp_path / "broken", 4))
+    assert not (tmp_path / "broken" / "edges.csv").exists()
+    epochs_run = []
+
+    def counted(self, minibatch, number):
+        epochs_run.append(self.current_epoch)
+        return step(self, minibatch, number)
+
+    monkeypatch.setattr(training.CatranTraining, "training_step", counted)
+    resumed = edges(data, in_folder(tmp_path / "broken", 4))
+    assert set(epochs_run) == {2, 3}
+    assert resumed[0] == undisturbed[0]
+    np.testing.assert_array_equal(resumed[1], undisturbed[1])
+
+
+def test_a_folder_of_another_run_is_refused(data, tmp_path):
+    edges(data, in_folder(tmp_path, 1))
+    with pytest.raises(InputError, match=r"output\.run_folder: found .* which holds a run with other data"):
+        edges(data, in_folder(tmp_path, 2))
+
+
+def test_a_folder_that_cannot_be_made_is_refused(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"output\.run_folder: found .*file/run, which cannot be written to"):
+        edges(data, in_folder(tmp_path / "file" / "run", 1))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "0", True])
+def test_a_seed_that_is_none_is_refused(data, seed):
+    with pytest.raises(InputError, match=r"seed: found .*; expected a whole number"):
+        edges(data, seed=seed)
+
+
+def test_a_loss_that_is_no_number_stops_training_with_advice(data):
+    config = replace(QUICK, loss=LossSettings(hidden_weight=1e39))
+    with pytest.raises(TrainingError, match=r"the loss became .* in epoch 1, .* try a smaller training\.learning_rate"):
+        edges(data, config)

@@ -1,0 +1,98 @@
+"""The plugin as the harness meets it: loaded by path, called with the harness's own types."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse
+from causalscbench.apps.utils import run_utils
+from causalscbench.models.abstract_model import AbstractInferenceModel
+from causalscbench.models.training_regimes import TrainingRegime
+from conftest import random_data
+from test_inference import QUICK
+
+import catran_causalbench
+from catran_causalbench import InputError
+
+PLUGIN = Path(catran_causalbench.__file__).parent / "plugin.py"
+
+
+def loaded_by_the_harness():
+    return run_utils.get_if_valid_custom_function_file(str(PLUGIN))
+
+
+def call(data, regime=TrainingRegime.Interventional, config=QUICK, seed=0):
+    model = loaded_by_the_harness()()
+    model.config = config
+    return model(*data, regime, seed)
+
+
+def test_the_harness_finds_one_direct_subclass_that_needs_no_arguments():
+    model = loaded_by_the_harness()
+    assert model.__bases__ == (AbstractInferenceModel,)
+    assert model.__name__ == "CatranInferenceModel"
+    assert callable(model())
+
+
+def test_edges_are_pairs_of_known_genes():
+    matrix, labels, names = random_data()
+    data = matrix, [np.str_(label) for label in labels], [np.str_(name) for name in names]
+    edges = call(data)
+    assert isinstance(edges, list)
+    assert all(isinstance(edge, tuple) and len(edge) == 2 for edge in edges)
+    assert {gene for edge in edges for gene in edge} <= set(names)
+    assert len(edges) == len(set(edges)) == 50
+
+
+@pytest.mark.parametrize("regime", list(TrainingRegime))
+def test_every_regime(regime):
+    assert len(call(random_data(), regime)) == 50
+
+
+def test_the_observational_regime_sees_controls_only():
+    matrix, labels, names = random_data()
+    controls = [cell for cell, label in enumerate(labels) if label == "non-targeting"]
+    only_controls = matrix[controls], ["non-targeting"] * len(controls), names
+    observed = call((matrix, labels, names), TrainingRegime.Observational)
+    assert observed == call(only_controls, TrainingRegime.Observational)
+    assert observed != call((matrix, labels, names), TrainingRegime.Interventional)
+
+
+def test_sparse_and_integer_input():
+    matrix, labels, names = random_data()
+    counts = np.expm1(matrix).round().astype(np.int32)
+    assert call((scipy.sparse.csr_matrix(counts), labels, names)) == call((counts, labels, names))
+
+
+def test_labels_may_come_from_an_iterator():
+    matrix, labels, names = random_data()
+    assert call((matrix, iter(labels), names)) == call((matrix, labels, names))
+
+
+def test_the_seed_is_obeyed():
+    data = random_data()
+    assert call(data, seed=4) == call(data, seed=4)
+    assert call(data, seed=4) != call(data, seed=5)
+
+
+def test_the_environment_variable_chooses_the_settings(tmp_path, monkeypatch):
+    path = tmp_path / "mine.yaml"
+    path.write_text("training: {epochs: 1}\noutput: {edges: 5}\n")
+    monkeypatch.setenv("CATRAN_CONFIG", str(path))
+    assert len(call(random_data(), config=None)) == 5
+    monkeypatch.setenv("CATRAN_CONFIG", "missing.yaml")
+    with pytest.raises(InputError, match=r"neither a preset nor a file 'missing\.yaml'"):
+        call(random_data(), config=None)
+
+
+def test_importing_the_package_is_cheap():
+    code = (
+        "import sys, time; start = time.perf_counter(); import catran_causalbench; "
+        "catran_causalbench.load_config; catran_causalbench.validate_dataset; "
+        "assert time.perf_counter() - start < 1; "
+        "print(sorted({'torch', 'causalscbench', 'pytorch_lightning', 'scanpy'} & set(sys.modules)))"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "[]"
