@@ -1,0 +1,291 @@
+"""A data directory that `causalbench_run` reads as it is, with nothing left to download.
+
+The file names, columns and separators are those that causalbench 1.1.2 reads in `causalscbench.data_access`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
+from catran_causalbench.errors import InputError
+from catran_causalbench.harness.file_formats import gzip_bytes, table_bytes, workbook_bytes, write_h5ad, zip_bytes
+
+MADE_BY = "catran_causalbench"
+FORMAT_VERSION = 1
+DESCRIPTION = "description.json"
+# With a fifth held out, five cells of a label leave one to evaluate on.
+FEWEST_CELLS = 5
+
+_SUMMARY_SHEETS = ("TabB_K562_day6_summary_stat", "TabC_RPE1_summary_statistic")
+_SUMMARY_COLUMNS = (
+    "genetic perturbation",
+    "Number of DEGs (anderson-darling)",
+    "percent knockdown",
+    "number of cells (filtered)",
+)
+
+Pairs = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Cells as CausalBench gives them to a model; C cells, G genes.
+
+    Parameters
+    ----------
+    expression
+        Shape (C, G), float32, log-normalised.
+    gene_ids, gene_names
+        Length G: the columns' ids, and the symbols by which the reference networks know them.
+    labels
+        Length C: the id of the perturbed gene, ``non-targeting`` or ``excluded``.
+    """
+
+    expression: NDArray[np.float32]
+    gene_ids: Sequence[str]
+    gene_names: Sequence[str]
+    labels: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class References:
+    """Reference networks that the harness scores against, as columns of the matrix; direction is ignored.
+
+    Parameters
+    ----------
+    complexes
+        Protein complexes, as in CORUM.
+    ligand_receptor, string_network, string_physical
+        Pairs as in CellTalkDB and in STRING's two networks.
+    """
+
+    complexes: Sequence[Sequence[int]] = ()
+    ligand_receptor: Pairs = ()
+    string_network: Pairs = ()
+    string_physical: Pairs = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a data set comes from; written into every file that can carry it.
+
+    Parameters
+    ----------
+    headline
+        One line that stands first in README.txt and beside every score.
+    simulated
+        Whether the cells are simulated.
+    details
+        What else `description.json` shall hold; JSON values.
+    """
+
+    headline: str
+    simulated: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_benchmark_directory(
+    folder: str | os.PathLike[str],
+    dataset: Dataset,
+    references: References,
+    origin: Origin,
+    beside: Mapping[str, bytes] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a data set and its reference networks as a benchmark directory, whole or not at all.
+
+    The harness wants a K562 and an RPE1 data set, filtered ones too under `--do_filter`: all four are the one given.
+
+    Parameters
+    ----------
+    folder
+        The directory to make.
+    dataset, references, origin
+        What to write.
+    beside
+        Further files by name, which the harness does not read.
+    overwrite
+        Replace a directory that this package made before.
+
+    Returns
+    -------
+    Path
+        The directory.
+
+    Raises
+    ------
+    InputError
+        The folder is taken, or the harness could not use the data set.
+    """
+    folder = check_folder(folder, overwrite)
+    _check_dataset(dataset)
+    beside = beside or {}
+    files = {**_harness_files(dataset, references), **_notes(dataset, references, origin, beside), **beside}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Made in a scratch folder beside its place and then moved there: a directory half written never bears the name.
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        made = Path(scratch) / "made"
+        made.mkdir()
+        for name, content in files.items():
+            (made / name).write_bytes(content)
+        first, *others = [f"dataset_{line}{kind}.npz" for line in ("k562", "rpe1") for kind in ("", "_filtered")]
+        np.savez(
+            made / first,
+            expression_matrix=np.ascontiguousarray(dataset.expression, np.float32),
+            var_names=np.array(dataset.gene_ids),
+            interventions=np.array(dataset.labels),
+            origin=np.array(origin.headline),
+            simulated=np.array(origin.simulated),
+        )
+        write_h5ad(made / "k562.h5ad", dataset.gene_ids, dataset.gene_names, origin.headline)
+        for name in others:
+            _link(made / first, made / name)
+        _link(made / "k562.h5ad", made / "rpe1.h5ad")
+        if folder.exists():
+            folder.rename(Path(scratch) / "replaced")
+        made.rename(folder)
+    return folder
+
+
+def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what a benchmark directory says about itself, `headline` and `simulated` first of all.
+
+    Raises
+    ------
+    InputError
+        The folder was not made by this package.
+    """
+    path = Path(folder) / DESCRIPTION
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        description = None
+    if not isinstance(description, dict) or description.get("made_by") != MADE_BY:
+        raise InputError(
+            f"folder: found {str(folder)!r} without a {DESCRIPTION} of {MADE_BY}; expected one that it made"
+        )
+    return description
+
+
+def check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
+    """Return the folder as an absolute path if a benchmark directory may be written there.
+
+    Raises
+    ------
+    InputError
+        It is a file, or a directory that is not empty; with `overwrite`, one that this package did not make.
+    """
+    path = Path(folder).absolute()
+    if path.exists() and not path.is_dir():
+        raise InputError(f"folder: found the file {str(folder)!r}; expected a new or empty directory")
+    if path.exists() and any(path.iterdir()):
+        if not overwrite:
+            raise InputError(
+                f"folder: found {str(folder)!r} with files in it; expected a new or empty one, or overwrite"
+            )
+        read_description(path)
+    return path
+
+
+def _check_dataset(dataset: Dataset) -> None:
+    shape, ids = dataset.expression.shape, list(dataset.gene_ids)
+    if shape != (len(dataset.labels), len(ids)) or len(dataset.gene_names) != len(ids):
+        raise InputError(
+            f"expression: found shape {shape}; expected cells × genes for {len(dataset.labels)} labels, "
+            f"{len(ids)} gene_ids and {len(dataset.gene_names)} gene_names"
+        )
+    if not np.isfinite(dataset.expression).all():
+        raise InputError("expression: found NaN or infinite values; expected finite numbers")
+    if len(ids) < 2 or len(set(ids)) < len(ids):
+        raise InputError(
+            f"gene_ids: found {len(ids)}, {len(set(ids))} of them distinct; expected at least 2, each once"
+        )
+    for name in [*ids, *dataset.gene_names]:
+        if re.search(r'[\s;"]', name):
+            raise InputError(
+                f"gene_names: found {name!r}; expected no space, quote or semicolon: they break the harness's tables"
+            )
+    found, numbers = np.unique(dataset.labels, return_counts=True)
+    cells_of = dict(zip(found.tolist(), numbers.tolist(), strict=True))
+    for label in [CONTROL_LABEL, *ids, *cells_of]:
+        if label not in {CONTROL_LABEL, EXCLUDED_LABEL, *ids} or cells_of.get(label, 0) < FEWEST_CELLS:
+            raise InputError(
+                f"labels: found {cells_of.get(label, 0)} cells of {label!r}; expected {FEWEST_CELLS} or more of each "
+                f"gene of the matrix and of {CONTROL_LABEL!r}, and beside them {EXCLUDED_LABEL!r} only"
+            )
+
+
+def _harness_files(dataset: Dataset, references: References) -> dict[str, bytes]:
+    """Write the evaluation files; without pairs they hold their headings only, which the harness bears."""
+    ids, names = dataset.gene_ids, dataset.gene_names
+    proteins = [f"9606.{gene}" for gene in ids]
+
+    def links(pairs: Pairs) -> bytes:
+        return gzip_bytes(table_bytes(" ", ["protein1", "protein2"], ([proteins[i], proteins[j]] for i, j in pairs)))
+
+    complexes = table_bytes(
+        "\t", ["subunits(Gene name)"], ([";".join(names[i] for i in group)] for group in references.complexes)
+    )
+    ligands = ([names[i], ids[i], ids[j]] for i, j in references.ligand_receptor)
+    return {
+        "corum_complexes.txt.zip": zip_bytes({"humanComplexes.txt": complexes}),
+        "human_lr_pair.txt": table_bytes(
+            "\t", ["ligand_gene_symbol", "ligand_ensembl_gene_id", "receptor_ensembl_gene_id"], ligands
+        ),
+        "protein.links.txt.gz": links(references.string_network),
+        "protein.physical.links.txt.gz": links(references.string_physical),
+        "protein.info.txt.gz": gzip_bytes(
+            table_bytes("\t", ["#string_protein_id", "preferred_name"], zip(proteins, names, strict=True))
+        ),
+        "summary_stats.xlsx": workbook_bytes(_SUMMARY_SHEETS, _SUMMARY_COLUMNS),
+    }
+
+
+def _notes(dataset: Dataset, references: References, origin: Origin, beside: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Write what the directory says about itself."""
+    controls, excluded = (int((dataset.labels == label).sum()) for label in (CONTROL_LABEL, EXCLUDED_LABEL))
+    cells, genes = dataset.expression.shape
+    description = {
+        "headline": origin.headline,
+        "simulated": origin.simulated,
+        "made_by": MADE_BY,
+        "format_version": FORMAT_VERSION,
+        "shape": {"cells": cells, "genes": genes, "controls": controls, "excluded": excluded},
+        "references": {network.name: len(getattr(references, network.name)) for network in fields(references)},
+        **origin.details,
+    }
+    readme = f"""{origin.headline}
+
+A data directory for CausalBench (causalbench_run --data_directory), made by {MADE_BY}.
+{cells} cells × {genes} genes; {controls} control cells, {excluded} excluded ones.
+
+The harness asks for a K562 and an RPE1 data set, each also filtered for --do_filter: all four are the same one here,
+so that the result is the same whichever is chosen. The .h5ad files hold the genes' names only, no expression, and
+summary_stats.xlsx its headings only, since the harness reads nothing else from them. Reference networks without an
+entry hold their headings only: their scores are then 0. ChIP-seq comes with the harness and knows real symbols only.
+Beside its files lie: {", ".join([DESCRIPTION, *beside])}.
+"""
+    return {
+        DESCRIPTION: (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode(),
+        "README.txt": readme.encode(),
+    }
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system has no hard links, copy it."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,247 @@
+"""A user's own Perturb-seq data, .h5ad or .npz, as a benchmark directory."""
+
+from __future__ import annotations
+
+import csv
+import os
+import zipfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
+from catran_causalbench.errors import InputError
+from catran_causalbench.harness.benchmark_directory import (
+    FEWEST_CELLS,
+    Dataset,
+    Origin,
+    Pairs,
+    References,
+    check_folder,
+    write_benchmark_directory,
+)
+from catran_causalbench.simulation import log_normalise
+
+_NPZ_ARRAYS = ("expression_matrix", "var_names", "interventions")
+# Columns of `var` that may know a gene by another name than `var_names` does.
+_OTHER_NAMES = ("gene_name", "gene_id", "gene_ids")
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A file's content: matrix (cells × genes, dense or CSR), columns, their symbols, all their names, and targets."""
+
+    matrix: Any
+    ids: list[str]
+    names: list[str]
+    id_of_name: dict[str, str]
+    targets: list[str]
+
+
+def write_own_data_directory(
+    folder: str | os.PathLike[str],
+    source_file: str | os.PathLike[str],
+    *,
+    target_column: str = "gene",
+    control_label: str = CONTROL_LABEL,
+    min_cells: int = 100,
+    counts: bool = False,
+    known_interactions: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a user's data set as a benchmark directory.
+
+    Parameters
+    ----------
+    folder
+        The directory to make.
+    source_file, target_column, control_label, min_cells, counts
+        As `read_own_data` takes them.
+    known_interactions
+        A .csv with columns `source` and `target`, ids or symbols: the pairs that the score on STRING's network counts.
+        Pairs with a gene outside the matrix are left out. Without it every reference network is empty.
+    overwrite
+        Replace a directory that this package made before.
+
+    Returns
+    -------
+    Path
+        The directory.
+
+    Raises
+    ------
+    InputError
+        The folder is taken, or a file or argument cannot be used.
+    """
+    folder = check_folder(folder, overwrite)
+    dataset = read_own_data(
+        source_file, target_column=target_column, control_label=control_label, min_cells=min_cells, counts=counts
+    )
+    pairs = [] if known_interactions is None else _read_pairs(Path(known_interactions), dataset)
+    settings = {"control_label": control_label, "min_cells": min_cells, "counts": counts}
+    origin = _origin(Path(source_file), settings)
+    return write_benchmark_directory(folder, dataset, References(string_network=pairs), origin, overwrite=overwrite)
+
+
+def read_own_data(
+    source_file: str | os.PathLike[str],
+    *,
+    target_column: str = "gene",
+    control_label: str = CONTROL_LABEL,
+    min_cells: int = 100,
+    counts: bool = False,
+) -> Dataset:
+    """Read a data set and choose its columns by CausalBench's rule (its `preprocessing.preprocess_dataset`).
+
+    The columns are the measured genes with more than `min_cells` perturbed cells, in the file's order. Cells with any
+    other target become ``excluded``; they are left out where they are too few to be split into training and test.
+
+    Parameters
+    ----------
+    source_file
+        An .h5ad, or an .npz with `expression_matrix` (cells × genes), `var_names` and `interventions`.
+    target_column
+        Column of an .h5ad's `obs` with each cell's target: a name in `var_names`, or in a column `gene_name`,
+        `gene_id` or `gene_ids` of `var`. An .npz has no use for it.
+    control_label
+        The target's value in control cells.
+    min_cells
+        A gene with exactly so many perturbed cells is not a column yet.
+    counts
+        The values are raw counts, to be normalised as CausalBench does: cells without any are dropped, the others
+        scaled to the median total, then log1p. Otherwise they are taken as they are.
+
+    Raises
+    ------
+    InputError
+        Naming the file or argument, what was found and what was expected.
+    """
+    path = Path(source_file)
+    readers = {".h5ad": _read_h5ad, ".npz": _read_npz}
+    if path.suffix not in readers:
+        raise InputError(f"source_file: found {path.name!r}; expected a file that ends in .h5ad or .npz")
+    if not path.is_file():
+        raise InputError(f"source_file: found no file {str(source_file)!r}; expected an existing .h5ad or .npz")
+    if min_cells < FEWEST_CELLS - 1:
+        raise InputError(
+            f"min_cells: found {min_cells}; expected at least {FEWEST_CELLS - 1}, or none could be held out"
+        )
+    measured = readers[path.suffix](path, target_column)
+    totals = np.asarray(measured.matrix.sum(axis=1)).ravel()
+    if not np.isfinite(totals).all():
+        raise InputError(
+            f"{path.name}: found NaN or infinite values in {(~np.isfinite(totals)).sum()} cells; expected none"
+        )
+    rows = np.flatnonzero(totals > 0) if counts else np.arange(len(totals))
+    labels = _apply_rule(measured, [measured.targets[row] for row in rows], control_label, min_cells)
+    excluded = labels == EXCLUDED_LABEL
+    if excluded.sum() < FEWEST_CELLS:
+        rows, labels = rows[~excluded], labels[~excluded]
+    found = set(labels.tolist())
+    columns = [index for index, gene in enumerate(measured.ids) if gene in found]
+    expression = measured.matrix[rows][:, columns]
+    if not isinstance(expression, np.ndarray):
+        expression = expression.toarray()
+    whole = (np.floor(expression) == expression).all()
+    if counts and not (whole and expression.min() >= 0):
+        raise InputError(
+            "counts: found fractions or negative values in the matrix; expected raw counts, or counts=False"
+        )
+    if whole and not counts:
+        raise InputError(
+            "counts: found whole numbers only in the matrix; expected log-normalised values, or counts=True"
+        )
+    if counts:
+        expression = log_normalise(expression, totals[rows])
+    ids, names = ([values[index] for index in columns] for values in (measured.ids, measured.names))
+    return Dataset(expression.astype(np.float32, copy=False), ids, names, labels)
+
+
+def _origin(path: Path, settings: dict[str, Any]) -> Origin:
+    """Name the file as the origin; a simulated data set of this package stays marked as one."""
+    headline, simulated = f"Data from {path.name}", False
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            if file.get("simulated"):
+                headline, simulated = str(file["origin"]), True
+    return Origin(headline, simulated, {"source_file": path.name, **settings})
+
+
+def _apply_rule(measured: _Measured, targets: list[str], control_label: str, min_cells: int) -> NDArray[np.str_]:
+    """Label each cell with the column it perturbs, control or excluded."""
+    known = {**measured.id_of_name, control_label: CONTROL_LABEL}
+    labels = [known.get(target, EXCLUDED_LABEL) for target in targets]
+    cells_of = Counter(labels)
+    genes = {label: number for label, number in cells_of.items() if label not in {CONTROL_LABEL, EXCLUDED_LABEL}}
+    if cells_of[CONTROL_LABEL] <= min_cells:
+        shown = ", ".join(f"{label!r} ({number})" for label, number in Counter(targets).most_common(5))
+        raise InputError(
+            f"control_label: found {cells_of[CONTROL_LABEL]} cells of {control_label!r}; expected more than "
+            f"{min_cells}; the most frequent labels are {shown}"
+        )
+    passing = {gene for gene, number in genes.items() if number > min_cells}
+    if len(passing) < 2:
+        raise InputError(
+            f"min_cells: found {len(passing)} measured genes with more than {min_cells} perturbed cells, the largest "
+            f"number being {max(genes.values(), default=0)}; expected at least 2"
+        )
+    return np.array([label if label in {*passing, CONTROL_LABEL} else EXCLUDED_LABEL for label in labels])
+
+
+def _read_npz(path: Path, _: str) -> _Measured:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            matrix, ids, targets = (file[name] for name in _NPZ_ARRAYS)
+    except KeyError as error:
+        raise InputError(f"{path.name}: found no array {error.args[0]}; expected {', '.join(_NPZ_ARRAYS)}") from None
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path.name}: found {error}; expected an .npz of plain arrays, text or numbers") from None
+    if matrix.dtype.kind not in "fiu" or matrix.shape != (len(targets), len(ids)):
+        raise InputError(
+            f"{path.name}: found an expression_matrix of type {matrix.dtype} and shape {matrix.shape}; "
+            f"expected numbers, {len(targets)} interventions × {len(ids)} var_names"
+        )
+    names = ids.astype(str).tolist()
+    return _Measured(matrix, names, names, {name: name for name in names}, targets.astype(str).tolist())
+
+
+def _read_h5ad(path: Path, target_column: str) -> _Measured:
+    import anndata
+
+    try:
+        data = anndata.read_h5ad(path)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path.name}: found a file that anndata cannot read ({error}); expected an .h5ad") from None
+    if target_column not in data.obs:
+        raise InputError(
+            f"target_column: found no {target_column!r} in obs; expected one of {', '.join(map(str, data.obs.columns))}"
+        )
+    ids = data.var_names.astype(str).tolist()
+    aliases = [data.var[column].astype(str).tolist() for column in _OTHER_NAMES if column in data.var]
+    names = data.var["gene_name"].astype(str).tolist() if "gene_name" in data.var else ids
+    # The columns' own ids come last, so that no alias takes the place of one.
+    id_of_name = {name: gene for known in [*aliases, ids] for name, gene in zip(known, ids, strict=True)}
+    matrix = data.X if isinstance(data.X, np.ndarray) else data.X.tocsr()
+    return _Measured(matrix, ids, names, id_of_name, data.obs[target_column].astype(str).tolist())
+
+
+def _read_pairs(path: Path, dataset: Dataset) -> Pairs:
+    """Read known interactions as columns of the matrix, each pair once."""
+    column_of = {name: column for names in (dataset.gene_names, dataset.gene_ids) for column, name in enumerate(names)}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [(column_of.get(row["source"]), column_of.get(row["target"])) for row in csv.DictReader(file)]
+    except OSError:
+        raise InputError(f"known_interactions: found no file {str(path)!r}; expected an existing .csv") from None
+    except (KeyError, UnicodeDecodeError):
+        raise InputError(
+            f"known_interactions: found {path.name!r} without columns source, target; expected both"
+        ) from None
+    pairs = {(min(i, j), max(i, j)) for i, j in rows if i is not None and j is not None and i != j}
+    if not pairs:
+        raise InputError(f"known_interactions: found no pair of the matrix's genes in {len(rows)} rows; expected some")
+    return sorted(pairs)

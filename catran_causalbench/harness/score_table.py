@@ -1,0 +1,128 @@
+"""Runs of causalbench_run side by side: the harness's own figures, and the truth's where it is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catran_causalbench.errors import InputError
+from catran_causalbench.harness.benchmark_directory import read_description
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEAN_WASSERSTEIN = "mean Wasserstein ↑"
+FALSE_OMISSION_RATE = "false omission rate ↓"
+PRECISION = "precision (true edges) ↑"
+
+
+def read_scores(data_directory: Path, run_folders: list[Path]) -> tuple[str, pd.DataFrame]:
+    """Read the metrics of some runs and compare their edges with the true network, where the directory holds one.
+
+    Parameters
+    ----------
+    data_directory
+        A directory made by this package.
+    run_folders
+        Output folders of ``causalbench_run``, each with metrics.json and output_network.csv; their names become the
+        rows' names.
+
+    Returns
+    -------
+    headline, table
+        What the data are (simulated or measured), and one row per run.
+
+    Raises
+    ------
+    InputError
+        Where a folder lacks the files.
+    """
+    import pandas as pd
+
+    headline = str(read_description(data_directory)["headline"])
+    true_edges = _true_edges(data_directory)
+    rows: dict[str, dict[str, Any]] = {}
+    for folder in run_folders:
+        metrics, edges = _read_run(folder)
+        statistics = metrics["quantitative_test_evaluation"]
+        rows[folder.name] = {
+            "edges": len(edges),
+            MEAN_WASSERSTEIN: statistics["output_graph"]["wasserstein_distance"]["mean"],
+            FALSE_OMISSION_RATE: statistics["false_omission_rate"],
+        }
+        if true_edges:
+            rows[folder.name][PRECISION] = len(true_edges.intersection(edges)) / max(len(edges), 1)
+        rows[folder.name]["seconds"] = metrics["run_time"]
+    return headline, pd.DataFrame.from_dict(rows, orient="index")
+
+
+def print_scores(headline: str, table: pd.DataFrame) -> None:
+    """Print the table for people to read; the best value of a column is bold."""
+    from rich.console import Console
+    from rich.table import Table
+
+    printed = Table(title=headline, title_justify="left")
+    printed.add_column("run")
+    for column in table.columns:
+        printed.add_column(column, justify="right")
+    best = {column: _best(table[column]) for column in table.columns if column[-1] in "↑↓"}
+    for name, row in table.iterrows():
+        cells = [_formatted(column, row[column], row[column] == best.get(column)) for column in table.columns]
+        printed.add_row(str(name), *cells)
+    Console(width=None if Console().is_terminal else 120).print(printed)
+
+
+def draw_scores(headline: str, table: pd.DataFrame, path: Path) -> None:
+    """Draw one panel per score, one bar per run."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    shown = [column for column in table.columns if column[-1] in "↑↓"]
+    figure, axes = plt.subplots(1, len(shown), figsize=(3.4 * len(shown), 0.9 + 0.45 * len(table)), sharey=True)
+    for axis, column in zip(axes, shown, strict=True):
+        values = table[column][::-1]
+        colours = ["#0072B2" if value == _best(table[column]) else "#B0B7BF" for value in values]
+        bars = axis.barh(values.index, values, color=colours, height=0.65)
+        axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
+        axis.set_title(column.replace("↑", "(more is better)").replace("↓", "(less is better)"), fontsize=9)
+        axis.set_xlim(0, max(values.max(), 1e-9) * 1.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+    figure.suptitle(headline, fontsize=9, x=0.01, ha="left")
+    figure.tight_layout()
+    figure.savefig(path, dpi=160)
+    plt.close(figure)
+
+
+def _true_edges(data_directory: Path) -> set[tuple[str, str]]:
+    import pandas as pd
+
+    path = data_directory / "true_network.csv"
+    if not path.exists():
+        return set()
+    table = pd.read_csv(path)
+    return set(zip(table["source"], table["target"], strict=True))
+
+
+def _read_run(folder: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    import pandas as pd
+
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text())
+        edges = pd.read_csv(folder / "output_network.csv", index_col=0)
+    except (OSError, ValueError) as error:
+        found = f"no readable metrics.json and output_network.csv in {folder} ({error})"
+        raise InputError.of("runs", found, "the output folder of a causalbench_run that ended well") from None
+    return metrics, list(edges.itertuples(index=False, name=None))
+
+
+def _best(values: pd.Series) -> float:
+    return values.max() if str(values.name).endswith("↑") else values.min()
+
+
+def _formatted(column: str, value: float, best: bool) -> str:
+    text = f"{value:.0f}" if column == "edges" else f"{value:.1f}" if column == "seconds" else f"{value:.3f}"
+    return f"[bold]{text}[/bold]" if best else text

@@ -1,0 +1,202 @@
+"""A user's own data: CausalBench's rule for columns, names, counts, and errors that say what to do."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from catran_causalbench.errors import InputError
+from catran_causalbench.harness.benchmark_directory import read_description
+from catran_causalbench.harness.own_data import read_own_data, write_own_data_directory
+
+MEASURED = Path(__file__).resolve().parents[2] / "shared" / "data"
+GENES = ["G1", "G2", "G3", "G4"]
+# G1 and G2 pass a rule of more than 20, G3 misses it by one cell, G4 is never perturbed, GX is not measured.
+CELLS_OF = {"G1": 21, "G2": 30, "G3": 20, "GX": 25, "non-targeting": 40}
+TARGETS = np.repeat(list(CELLS_OF), list(CELLS_OF.values()))
+COUNTS = np.random.default_rng(0).poisson([2.0, 5.0, 0.5, 8.0], (len(TARGETS), 4)) + np.array([0, 0, 0, 1])
+EXPRESSION = np.log1p(COUNTS).astype(np.float32)
+
+
+@pytest.fixture
+def npz(tmp_path):
+    def write(**changes):
+        arrays = {"expression_matrix": EXPRESSION, "var_names": np.array(GENES), "interventions": TARGETS, **changes}
+        np.savez(tmp_path / "mine.npz", **arrays)
+        return tmp_path / "mine.npz"
+
+    return write
+
+
+@pytest.fixture
+def h5ad(tmp_path):
+    anndata, pandas = pytest.importorskip("anndata"), pytest.importorskip("pandas")
+
+    def write(matrix=EXPRESSION, targets=TARGETS, genes=GENES, **var):
+        obs = pandas.DataFrame({"gene": targets}, index=[f"cell{i}" for i in range(len(targets))])
+        data = anndata.AnnData(matrix, obs=obs, var=pandas.DataFrame(var, index=pandas.Index(genes)))
+        data.write_h5ad(tmp_path / "mine.h5ad")
+        return tmp_path / "mine.h5ad"
+
+    return write
+
+
+def test_a_gene_needs_more_than_min_cells(npz):
+    dataset = read_own_data(npz(), min_cells=20)
+    assert list(dataset.gene_ids) == ["G1", "G2"]
+    np.testing.assert_array_equal(dataset.expression, EXPRESSION[:, :2])
+    expected = np.where(np.isin(TARGETS, ["G3", "GX"]), "excluded", TARGETS)
+    np.testing.assert_array_equal(dataset.labels, expected)
+    assert list(read_own_data(npz(), min_cells=19).gene_ids) == ["G1", "G2", "G3"]
+
+
+def test_the_default_is_causalbenchs_rule(npz):
+    targets = np.repeat(["G1", "G2", "G3", "non-targeting"], [100, 101, 101, 101])
+    dataset = read_own_data(npz(expression_matrix=np.resize(EXPRESSION, (403, 4)), interventions=targets))
+    assert list(dataset.gene_ids) == ["G2", "G3"]
+    assert (dataset.labels == "excluded").sum() == 100
+
+
+def test_h5ad_and_npz_say_the_same(npz, h5ad):
+    sparse = pytest.importorskip("scipy.sparse")
+    expected = read_own_data(npz(), min_cells=20)
+    for matrix in (EXPRESSION, sparse.csr_matrix(EXPRESSION), sparse.csc_matrix(EXPRESSION)):
+        found = read_own_data(h5ad(matrix), min_cells=20)
+        np.testing.assert_array_equal(found.expression, expected.expression)
+        np.testing.assert_array_equal(found.labels, expected.labels)
+        assert list(found.gene_ids) == list(expected.gene_ids)
+
+
+def test_symbols_and_ids_are_matched_either_way(h5ad):
+    ids = [f"ENSG{i}" for i in range(4)]
+    symbols_as_targets = read_own_data(h5ad(genes=ids, gene_name=GENES), min_cells=20)
+    assert list(symbols_as_targets.gene_ids) == ["ENSG0", "ENSG1"]
+    assert list(symbols_as_targets.gene_names) == ["G1", "G2"]
+    assert set(symbols_as_targets.labels.tolist()) == {"ENSG0", "ENSG1", "excluded", "non-targeting"}
+    renamed = dict(zip(GENES, ids, strict=True))
+    ids_as_targets = read_own_data(h5ad(targets=[renamed.get(t, t) for t in TARGETS], gene_ids=ids), min_cells=20)
+    assert list(ids_as_targets.gene_ids) == ["G1", "G2"]
+    np.testing.assert_array_equal(np.isin(ids_as_targets.labels, ["G1", "G2"]), np.isin(TARGETS, ["G1", "G2"]))
+
+
+def test_another_control_label(npz):
+    targets = np.where(TARGETS == "non-targeting", "NTC", TARGETS)
+    dataset = read_own_data(npz(interventions=targets), min_cells=20, control_label="NTC")
+    assert (dataset.labels == "non-targeting").sum() == 40
+
+
+def test_a_cell_without_target_is_excluded(h5ad):
+    targets = [None if target == "GX" else target for target in TARGETS]
+    assert (read_own_data(h5ad(targets=targets), min_cells=20).labels == "excluded").sum() == 45
+
+
+def test_too_few_excluded_cells_to_split_are_left_out(npz):
+    targets = TARGETS.copy()
+    targets[(targets == "GX") | (targets == "G3")] = "G1"
+    targets[0] = "GX"
+    dataset = read_own_data(npz(interventions=targets), min_cells=20)
+    assert len(dataset.labels) == len(dataset.expression) == len(targets) - 1
+    np.testing.assert_array_equal(dataset.expression, EXPRESSION[1:, :2])
+
+
+def test_counts_are_normalised_as_causalbench_does(h5ad, tmp_path):
+    pytest.importorskip("causalscbench", reason="causalbench is not installed")
+    import anndata
+    from causalscbench.data_access.utils import preprocessing
+
+    counts = np.tile(COUNTS, (6, 1)).astype(np.float32)
+    counts[5] = 0
+    path = h5ad(counts, targets=np.tile(TARGETS, 6), gene_name=GENES)
+    data = anndata.read_h5ad(path)
+    data.obs["gene_id"] = data.obs["gene"]
+    data.write_h5ad(tmp_path / "replogle.h5ad")
+    expression, genes, labels = preprocessing.preprocess_dataset(tmp_path / "replogle.h5ad")
+    dataset = read_own_data(path, counts=True)
+    assert list(dataset.gene_ids) == genes == ["G1", "G2", "G3"]
+    assert len(labels) == len(TARGETS) * 6 - 1
+    assert dataset.labels.tolist() == labels
+    np.testing.assert_allclose(dataset.expression, expression, rtol=1e-5)
+
+
+def test_known_interactions_become_a_reference_network(npz, tmp_path):
+    table = tmp_path / "known.csv"
+    table.write_text("source,target,score\nG1,G2,9\nG2,G1,8\nG1,G1,1\nG1,G4,3\n")
+    folder = write_own_data_directory(tmp_path / "out", npz(), min_cells=20, known_interactions=table)
+    assert read_description(folder)["references"]["string_network"] == 1
+    assert read_description(folder)["simulated"] is False
+    assert (folder / "README.txt").read_text().startswith("Data from mine.npz")
+
+
+def test_simulated_data_stay_marked(npz, tmp_path):
+    path = npz(simulated=np.array(True), origin=np.array("SIMULATED DATA – a test"))
+    folder = write_own_data_directory(tmp_path / "out", path, min_cells=20)
+    assert read_description(folder)["simulated"] is True
+    assert (folder / "README.txt").read_text(encoding="utf-8").startswith("SIMULATED DATA – a test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "message"),
+    [
+        ({}, {"control_label": "NTC"}, "^control_label: found 0 cells of 'NTC'.*'non-targeting' \\(40\\)"),
+        ({}, {"min_cells": 35}, "^min_cells: found 0 measured genes .* number being 30"),
+        ({}, {"min_cells": 2}, "^min_cells: found 2; expected at least 4"),
+        ({}, {"min_cells": 20, "counts": True}, "^counts: found fractions"),
+        ({"expression_matrix": COUNTS}, {"min_cells": 20}, "^counts: found whole numbers only"),
+        ({"expression_matrix": EXPRESSION[:, :3]}, {}, r"^mine\.npz: found an expression_matrix"),
+        ({"expression_matrix": np.where(EXPRESSION > 2, np.nan, EXPRESSION)}, {}, r"^mine\.npz: found NaN"),
+        ({"interventions": TARGETS.astype(object)}, {}, r"^mine\.npz: found Object arrays"),
+    ],
+)
+def test_unusable_data_are_refused_before_anything_is_written(npz, tmp_path, changes, arguments, message):
+    path = npz(**changes)
+    with pytest.raises(InputError, match=message):
+        write_own_data_directory(tmp_path / "out", path, **arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_unreadable_files_are_refused(tmp_path, h5ad):
+    (tmp_path / "broken.npz").write_text("no archive")
+    (tmp_path / "broken.h5ad").write_text("no archive")
+    np.savez(tmp_path / "other.npz", weights=np.zeros(3))
+    for name, message in {
+        "absent.npz": "^source_file: found no file",
+        "table.csv": "^source_file: found 'table.csv'; expected a file that ends in",
+        "broken.npz": r"^broken\.npz: found",
+        "broken.h5ad": r"^broken\.h5ad: found a file that anndata cannot read",
+        "other.npz": r"^other\.npz: found no array .*; expected expression_matrix, var_names",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            read_own_data(tmp_path / name)
+    with pytest.raises(InputError, match=r"^target_column: found no 'guide' in obs; expected one of gene"):
+        read_own_data(h5ad(), target_column="guide")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a,b\nG1,G2\n", "without columns"), ("source,target\nG1,TP53\n", "no pair of the matrix's genes in 1 rows")],
+)
+def test_unusable_interactions_are_refused(npz, tmp_path, text, message):
+    (tmp_path / "known.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        write_own_data_directory(tmp_path / "out", npz(), min_cells=20, known_interactions=tmp_path / "known.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "genes", "controls"),
+    [
+        ("schraivogel2020_tapseq_k562_crispri", 14, 7_750),
+        ("dixit2016_bmdc_24tf", 8, 992),
+        ("sachs2005_all14", 6, 1_755),
+    ],
+)
+def test_measured_data_sets(tmp_path, name, genes, controls):
+    path = MEASURED / f"{name}.npz"
+    if not path.exists():
+        pytest.skip("the measured data sets are not part of the repository")
+    folder = write_own_data_directory(tmp_path / name, path)
+    with np.load(path) as source, np.load(folder / "dataset_k562.npz") as written:
+        columns = np.isin(source["var_names"], written["var_names"])
+        np.testing.assert_array_equal(written["expression_matrix"], source["expression_matrix"][:, columns])
+        np.testing.assert_array_equal(written["interventions"], source["interventions"])
+    assert read_description(folder)["shape"]["genes"] == genes
+    assert read_description(folder)["shape"]["controls"] == controls
