@@ -1,0 +1,48 @@
+"""Networks evaluated on held-out cells, against references and against the truth.
+
+Edges are (source, target) tuples of gene names, best first, or two arrays of columns; `edge_columns` leads from the
+first to the second. `evaluate_network` gives CausalBench's own numbers; the rest is what they leave open.
+"""
+
+from catran_causalbench.evaluation.bootstrap import Interval, bootstrap_interval
+from catran_causalbench.evaluation.closures import adjacency_matrix, path_closures, reachable
+from catran_causalbench.evaluation.edge_lists import edge_columns
+from catran_causalbench.evaluation.fixed_size import Omissions, false_omission_rate, mean_wasserstein, wasserstein_curve
+from catran_causalbench.evaluation.harness_metrics import evaluate_network
+from catran_causalbench.evaluation.held_out import Comparison, HeldOutEvaluator
+from catran_causalbench.evaluation.null import excess_wasserstein, null_wasserstein
+from catran_causalbench.evaluation.reference import ReferenceMetrics, reference_metrics
+from catran_causalbench.evaluation.truth import (
+    average_precision,
+    captured_effect,
+    captured_effect_share,
+    orientation_accuracy,
+    precision,
+    rank_scores,
+)
+
+__all__ = [
+    "Comparison",
+    "HeldOutEvaluator",
+    "Interval",
+    "Omissions",
+    "ReferenceMetrics",
+    "adjacency_matrix",
+    "average_precision",
+    "bootstrap_interval",
+    "captured_effect",
+    "captured_effect_share",
+    "edge_columns",
+    "evaluate_network",
+    "excess_wasserstein",
+    "false_omission_rate",
+    "mean_wasserstein",
+    "null_wasserstein",
+    "orientation_accuracy",
+    "path_closures",
+    "precision",
+    "rank_scores",
+    "reachable",
+    "reference_metrics",
+    "wasserstein_curve",
+]
