@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Makes the environment if need be, then runs the linters and all tests. Options are handed to pytest.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+cd "$REPOSITORY"
+prepare_environment
+
+say "Checking style and types"
+"$BIN/ruff" check . || fail "ruff found the problems above"
+"$BIN/ruff" format --check --quiet . || fail "run ruff format on the files above"
+"$BIN/mypy" || fail "mypy found the problems above"
+
+say "Running the tests"
+"$BIN/pytest" "$@" || fail "some tests did not pass, see above"
