@@ -40,6 +40,7 @@ setup(
         "typer>=0.12",
     ],
     extras_require={
+        "magic": ["magic-impute>=3"],
         "test": ["pytest>=8", "pytest-cov>=5", "ruff>=0.9", "mypy>=1.13"],
     },
     entry_points={"console_scripts": ["catran-causalbench = catran_causalbench.command_line:app"]},

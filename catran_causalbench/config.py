@@ -37,6 +37,19 @@ class _Section:
 
 
 @dataclass(frozen=True)
+class DataSettings(_Section):
+    """What happens to the expression before training (paper §1.1).
+
+    Attributes
+    ----------
+    preprocessing
+        See :func:`~catran_causalbench.preprocessing.preprocess`; the paper found none to be best.
+    """
+
+    preprocessing: str = _choice("none", "counts", "log_normalise", "clr", "magic", "svd")
+
+
+@dataclass(frozen=True)
 class NetworkSettings(_Section):
     """The network (paper §1.3).
 
@@ -133,6 +146,7 @@ class OutputSettings(_Section):
 class CatranConfig:
     """All settings of a run, one section per step."""
 
+    data: DataSettings = field(default_factory=DataSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     corruption: CorruptionSettings = field(default_factory=CorruptionSettings)

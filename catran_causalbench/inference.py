@@ -12,6 +12,7 @@ from catran_causalbench.config import CatranConfig, load_config
 from catran_causalbench.dataset import PerturbationDataset
 from catran_causalbench.edges import rank_edges
 from catran_causalbench.errors import InputError
+from catran_causalbench.preprocessing import preprocess
 from catran_causalbench.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def infer_network(dataset: PerturbationDataset, config: CatranConfig | None = No
     config = load_config() if config is None else config
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError.of("seed", repr(seed), "a whole number, zero or more")
+    dataset = preprocess(dataset, config.data.preprocessing)
     folder = RunFolder.prepare(config, dataset, int(seed))
 
     from catran_causalbench.training import train  # torch and Lightning load only once the input is known to be good

@@ -52,7 +52,7 @@ def test_yaml_and_back(tmp_path):
 BAD_SETTINGS = {
     "training:\n  epoch: 3\n": "found unknown key training.epoch; expected training.epochs, perhaps",
     "trainning:\n  epochs: 3\n": "found unknown key trainning; expected training, perhaps",
-    "zzz: 1\n": "found unknown key zzz; expected one of network, training",
+    "zzz: 1\n": "found unknown key zzz; expected one of data, network",
     "training:\n  epochs: many\n": "training.epochs: found str 'many'; expected a whole number",
     "training:\n  epochs: 2.5\n": "training.epochs: found float 2.5; expected a whole number",
     "training:\n  epochs: true\n": "training.epochs: found bool True; expected a whole number",
@@ -64,7 +64,7 @@ BAD_SETTINGS = {
     "corruption:\n  method: shuffle\n": "found 'shuffle'; expected one of shuffle_within_cell,",
     "loss:\n  importance_gradient: 1\n": "found int 1; expected true or false",
     "loss: 3\n": r"found int 3 for loss; expected a mapping with keys hidden_weight",
-    "- a\n- b\n": "for the file; expected a mapping with keys network",
+    "- a\n- b\n": "for the file; expected a mapping with keys data, network",
     "training: {epochs: 3\n": "found no readable YAML",
     "training: !!python/object/apply:os.getcwd []\n": "found no readable YAML",
 }
