@@ -32,10 +32,10 @@ def test_exactly_the_asked_share_is_hidden_in_every_cell(method, fraction):
     assert (hidden.sum(dim=1) == int(fraction * expression.shape[1])).all()
 
 
-@pytest.mark.parametrize("genes", [5, 10, 500])
-def test_the_share_is_not_lost_to_rounding(genes):
-    _, _, hidden = corrupted(expression=torch.rand(3, genes))
-    assert (hidden.sum(dim=1) == 4 * genes // 5).all()
+@pytest.mark.parametrize(("fraction", "genes", "expected"), [(0.8, 5, 4), (0.8, 500, 400), (0.29, 100, 29)])
+def test_the_share_is_not_lost_to_rounding(fraction, genes, expected):
+    _, _, hidden = corrupted(fraction=fraction, expression=torch.rand(3, genes))
+    assert (hidden.sum(dim=1) == expected).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
