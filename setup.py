@@ -24,8 +24,11 @@ setup(
     python_requires=">=3.10,<3.13",
     # Loose ranges: what the code needs. constraints.txt pins what was verified to work together.
     install_requires=[
+        "anndata>=0.10",
         "causalbench>=1.1.2",
+        "joblib>=1.3",
         "lion-pytorch>=0.2",
+        "matplotlib>=3.8",
         "numba>=0.59",
         "numpy>=1.26",
         "openpyxl>=3.1",  # causalbench reads the perturbation statistics of --do_filter through it
@@ -34,6 +37,7 @@ setup(
         "pyyaml>=6",
         "rich>=13",
         "scanpy>=1.9",
+        "scikit-learn>=1.3",
         "scipy>=1.11",
         "tensorboard>=2.14",
         "torch>=2.2",

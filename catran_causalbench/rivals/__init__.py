@@ -1,0 +1,92 @@
+"""Rivals of CaTran behind one signature: same cells, same number of edges, training cells only.
+
+A rival is a function ``scores(dataset, seed)`` that gives a genes × genes array, source × target: the higher, the
+better the edge; ``-inf`` where the method knows no such edge. What lies on the diagonal is ignored. Each was written
+from its description; where it differs from its authors' code, its docstring says so. They load on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+import numpy as np
+
+from catran_causalbench.dataset import PerturbationDataset
+from catran_causalbench.edges import RankedEdges, rank_edges
+from catran_causalbench.errors import InputError
+
+_HOMES = {
+    "random": "simple",
+    "correlation": "simple",
+    "mean_difference": "simple",
+    "effect_size": "simple",
+    "guanlab": "guanlab",
+    "betterboost": "betterboost",
+    "sparserc": "sparserc",
+    "grnboost": "grnboost",
+}
+
+
+def rival_names() -> list[str]:
+    """Names of the rivals, from the simplest to the most laborious."""
+    return list(_HOMES)
+
+
+def rival_scores(name: str) -> Callable[[PerturbationDataset, int], np.ndarray]:
+    """Find a rival by name.
+
+    Returns
+    -------
+    callable
+        ``scores(dataset, seed)``, as the module's docstring says.
+
+    Raises
+    ------
+    InputError
+        Where there is no such rival.
+    """
+    if name not in _HOMES:
+        raise InputError(f"rival: found {name!r}; expected one of {', '.join(_HOMES)}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), f"{name}_scores")
+
+
+def rival_edges(name: str, dataset: PerturbationDataset, num_edges: int, seed: int) -> RankedEdges:
+    """Let a rival rank the pairs of genes.
+
+    A method that knows fewer edges than asked for (Mean Difference knows none from an unperturbed gene) is given the
+    rest at random: the challenge wants a fixed number, and a random edge is what knowing nothing is worth.
+
+    Parameters
+    ----------
+    name
+        One of :func:`rival_names`.
+    dataset
+        The training cells.
+    num_edges
+        How many edges; all G·(G−1) where there are fewer.
+    seed
+        Decides every random draw, those of the added edges included.
+
+    Returns
+    -------
+    RankedEdges
+        Exactly so many distinct edges, best first; added ones come last, with weight ``-inf``.
+
+    Raises
+    ------
+    InputError
+        Where there is no such rival.
+    """
+    scores = rival_scores(name)(dataset, seed)
+    known = rank_edges(lambda targets: scores[:, targets].T, dataset.num_genes, num_edges)
+    if len(known) == num_edges:
+        return known
+    draws = np.random.default_rng(seed).random(scores.shape)
+    draws[known.source, known.target] = -np.inf
+    added = rank_edges(lambda targets: draws[:, targets].T, dataset.num_genes, num_edges - len(known))
+    return RankedEdges(
+        np.concatenate([known.source, added.source]),
+        np.concatenate([known.target, added.target]),
+        np.concatenate([known.weight, np.full(len(added), -np.inf)]),
+    )

@@ -1,0 +1,96 @@
+"""Rivals that are one statistic per pair of genes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from catran_causalbench.dataset import PerturbationDataset
+from catran_causalbench.rivals.selection import control_cells, perturbed_cells
+
+
+def random_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+    """Give every pair a random score.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, genes × genes, source × target.
+    """
+    return np.random.default_rng(seed).random((dataset.num_genes, dataset.num_genes))
+
+
+def correlation_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+    """Absolute Pearson correlation in the controls: it needs no perturbation and knows no direction.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, genes × genes, symmetric; ``-inf`` for genes that are constant in the controls.
+    """
+    correlations = absolute_correlations(control_cells(dataset), np.arange(dataset.num_genes))
+    return np.where(np.isnan(correlations), -np.inf, correlations)
+
+
+def mean_difference_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+    """Mean Difference: absolute shift of the target's mean when the source is perturbed.
+
+    By M. Kowiel, W. Kotlowski, D. Brzezinski and A. Ibrahim, for the CausalBench challenge 2023.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, genes × genes, source × target; ``-inf`` for sources that are never perturbed.
+    """
+    scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
+    control_mean = control_cells(dataset).mean(axis=0, dtype=np.float64)
+    for source in dataset.perturbed_genes:
+        scores[source] = np.abs(perturbed_cells(dataset, source).mean(axis=0, dtype=np.float64) - control_mean)
+    return scores
+
+
+def effect_size_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+    """Absolute effect size (Cohen's d): the shift of the target's mean over the pooled standard deviation.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, genes × genes, source × target; ``-inf`` for sources that are never perturbed and where neither the
+        controls nor the perturbed cells vary.
+    """
+    scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
+    controls = control_cells(dataset)
+    control_mean, control_squares = _mean_and_squares(controls)
+    for source in dataset.perturbed_genes:
+        cells = perturbed_cells(dataset, source)
+        mean, squares = _mean_and_squares(cells)
+        freedom = max(1, len(cells) + len(controls) - 2)
+        deviation = np.sqrt((squares + control_squares) / freedom)
+        np.divide(np.abs(mean - control_mean), deviation, out=scores[source], where=deviation > 0)
+    return scores
+
+
+def absolute_correlations(expression: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    """Absolute Pearson correlations of some genes with all.
+
+    Parameters
+    ----------
+    expression
+        cells × genes.
+    genes
+        Columns of the n genes.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, n × genes; NaN where either gene is constant.
+    """
+    centred = expression - expression.mean(axis=0, dtype=np.float64)
+    lengths = np.sqrt(np.square(centred).sum(axis=0))
+    with np.errstate(invalid="ignore"):
+        return np.abs(centred[:, genes].T @ centred / np.outer(lengths[genes], lengths))
+
+
+def _mean_and_squares(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and sum of squared deviations, the latter exactly 0 for equal cells: float64 adds float32 exactly."""
+    mean = cells.mean(axis=0, dtype=np.float64)
+    return mean, np.square(cells - mean).sum(axis=0)
