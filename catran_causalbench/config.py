@@ -1,6 +1,6 @@
 """Settings of a run: dataclasses that refuse nonsense, read from YAML or built in Python.
 
-The defaults are the paper's. A YAML file names only what it changes.
+A YAML file names only what it changes. The numbers of the paper are the defaults of the sections that follow it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from catran_causalbench.errors import InputError
 
 CONFIG_VARIABLE = "CATRAN_CONFIG"
 RUN_FOLDER_VARIABLE = "CATRAN_RUN_FOLDER"
-DEFAULT_PRESET = "paper"
+DEFAULT_PRESET = "evidence"
 
 
 def _number(default: float, low: float, high: float = float("inf"), *, above_low: bool = False) -> Any:
@@ -127,6 +127,49 @@ class LossSettings(_Section):
 
 
 @dataclass(frozen=True)
+class AttentionSettings(_Section):
+    """Where attention comes from.
+
+    Attributes
+    ----------
+    learned_from
+        ``evidence``: sums over the whole training set, gated (see docs/method.md); ``minibatches``: the objective of
+        the paper, which the sections network, training, corruption and loss describe.
+    """
+
+    learned_from: str = _choice("evidence", "minibatches")
+
+
+@dataclass(frozen=True)
+class EvidenceSettings(_Section):
+    """Attention learned from evidence.
+
+    Attributes
+    ----------
+    folds
+        Parts of the training cells; each is held out once for the others' evidence to predict.
+    gates, gates_kept
+        Gate networks trained from different starts, and how many of them, those that predict best, are averaged.
+    width
+        Hidden units of a gate network.
+    prior_pairs
+        Strength of the prior that all pairs have the same gates, as the number of pairs that would outweigh it.
+    steps, pairs_per_minibatch, learning_rate, weight_decay
+        Of their training by AdamW.
+    """
+
+    folds: int = _number(3, 2, 100)
+    gates: int = _number(3, 1, 100)
+    gates_kept: int = _number(2, 1, 100)
+    width: int = _number(24, 1, 4096)
+    prior_pairs: float = _number(1600.0, 0)
+    steps: int = _number(300, 1)
+    pairs_per_minibatch: int = _number(8192, 1)
+    learning_rate: float = _number(0.015, 0, 1, above_low=True)
+    weight_decay: float = _number(0.001, 0, 100)
+
+
+@dataclass(frozen=True)
 class OutputSettings(_Section):
     """What comes out (paper §1.5).
 
@@ -147,6 +190,8 @@ class CatranConfig:
     """All settings of a run, one section per step."""
 
     data: DataSettings = field(default_factory=DataSettings)
+    attention: AttentionSettings = field(default_factory=AttentionSettings)
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     corruption: CorruptionSettings = field(default_factory=CorruptionSettings)
@@ -187,8 +232,8 @@ def load_config(name_or_path: str | None = None) -> CatranConfig:
     Parameters
     ----------
     name_or_path
-        A preset in ``configs/`` (``paper``, ``demo``, …) or the path of a YAML file. By default the environment
-        variable ``CATRAN_CONFIG`` decides, and the preset ``paper`` where it is unset. The variable
+        A preset in ``configs/`` (``evidence``, ``paper``, …) or the path of a YAML file. By default the environment
+        variable ``CATRAN_CONFIG`` decides, and the preset ``evidence`` where it is unset. The variable
         ``CATRAN_RUN_FOLDER``, where set, replaces ``output.run_folder``.
 
     Raises

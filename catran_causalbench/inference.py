@@ -18,6 +18,7 @@ from catran_causalbench.run_folder import RunFolder
 if TYPE_CHECKING:
     import pandas as pd
 
+    from catran_causalbench.gated_attention import GatedAttention
     from catran_causalbench.network import CatranNetwork
 
 
@@ -28,14 +29,14 @@ class InferredNetwork:
     Attributes
     ----------
     network
-        The trained network, in evaluation mode.
+        Gives the attention of targets on sources.
     gene_names
-        Names of the genes, sorted; the order of the network's embeddings.
+        Names of the genes, sorted; the order of the network's genes.
     num_edges
         How many edges to return unless asked otherwise.
     """
 
-    network: CatranNetwork
+    network: CatranNetwork | GatedAttention
     gene_names: tuple[str, ...]
     num_edges: int = 1000
 

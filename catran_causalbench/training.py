@@ -16,6 +16,8 @@ from catran_causalbench.config import CatranConfig
 from catran_causalbench.dataset import PerturbationDataset
 from catran_causalbench.errors import TrainingError
 from catran_causalbench.factored import FactoredCatranNetwork
+from catran_causalbench.gate_training import GateTraining
+from catran_causalbench.gated_attention import GatedAttention
 from catran_causalbench.losses import Losses, catran_losses
 from catran_causalbench.minibatches import Minibatch, MinibatchStream
 from catran_causalbench.network import CatranNetwork
@@ -87,8 +89,8 @@ class CatranTraining(lightning.LightningModule):
 
 def train(
     dataset: PerturbationDataset, config: CatranConfig, seed: int = 0, folder: RunFolder | None = None
-) -> CatranNetwork:
-    """Train a network on a GPU if there is one, else on the CPU.
+) -> CatranNetwork | GatedAttention:
+    """Learn attention, from evidence or by the paper's objective (on a GPU if there is one, else on the CPU).
 
     Parameters
     ----------
@@ -103,20 +105,30 @@ def train(
 
     Returns
     -------
-    CatranNetwork
-        In evaluation mode, on the CPU.
+    module
+        With a method ``attention_rows``, on the CPU.
 
     Raises
     ------
     TrainingError
         Where the loss stops being a number.
     """
-    module = CatranTraining(dataset, config, seed)
+    if config.attention.learned_from == "evidence":
+        gates = GateTraining(dataset, config.evidence, seed)
+        if gates.stream.has_lessons:
+            _fit(gates, 1, "cpu", folder)
+        return gates.attention_after_training()
+    catran = CatranTraining(dataset, config, seed)
+    _fit(catran, config.training.epochs, "cuda" if torch.cuda.is_available() else "cpu", folder)
+    return catran.network.cpu().eval()
+
+
+def _fit(module: lightning.LightningModule, epochs: int, accelerator: str, folder: RunFolder | None) -> None:
     with _quiet_lightning():
         trainer = lightning.Trainer(
-            accelerator="cuda" if torch.cuda.is_available() else "cpu",
+            accelerator=accelerator,
             devices=1,
-            max_epochs=config.training.epochs,
+            max_epochs=epochs,
             logger=folder.loggers() if folder else False,
             callbacks=folder.callbacks() if folder else [],
             enable_checkpointing=False,  # the run folder's callback writes its own, by renaming
@@ -125,7 +137,6 @@ def train(
             log_every_n_steps=1,
         )
         trainer.fit(module, ckpt_path=folder.checkpoint_to_resume() if folder else None, weights_only=True)
-    return module.network.cpu().eval()
 
 
 @contextmanager
