@@ -1,8 +1,17 @@
 """Settings: the paper's values by default, every mistake refused by name."""
 
+from dataclasses import replace
+
 import pytest
 
-from catran_causalbench.config import CatranConfig, OutputSettings, TrainingSettings, load_config, presets
+from catran_causalbench.config import (
+    AttentionSettings,
+    CatranConfig,
+    OutputSettings,
+    TrainingSettings,
+    load_config,
+    presets,
+)
 from catran_causalbench.errors import InputError
 
 
@@ -14,7 +23,8 @@ def write(folder, text):
 
 def test_the_defaults_are_the_papers():
     config = load_config("paper")
-    assert config == CatranConfig()
+    assert config.attention.learned_from == "minibatches"
+    assert replace(config, attention=AttentionSettings()) == CatranConfig()
     assert (config.network.embedding_size, config.network.token) == (40, "joined")
     training = config.training
     assert (training.epochs, training.learning_rate, training.weight_decay) == (25, 0.001, 0.05)
@@ -22,6 +32,10 @@ def test_the_defaults_are_the_papers():
     assert (config.loss.hidden_weight, config.loss.visible_weight) == (0.7, 0.3)
     assert (config.corruption.hidden_fraction, config.corruption.method) == (0.8, "shuffle_within_cell")
     assert config.output.edges == 1000
+
+
+def test_the_default_preset_learns_from_evidence():
+    assert load_config() == load_config("evidence") == CatranConfig()
 
 
 @pytest.mark.parametrize("name", presets())
@@ -52,7 +66,7 @@ def test_yaml_and_back(tmp_path):
 BAD_SETTINGS = {
     "training:\n  epoch: 3\n": "found unknown key training.epoch; expected training.epochs, perhaps",
     "trainning:\n  epochs: 3\n": "found unknown key trainning; expected training, perhaps",
-    "zzz: 1\n": "found unknown key zzz; expected one of data, network",
+    "zzz: 1\n": "found unknown key zzz; expected one of data, attention",
     "training:\n  epochs: many\n": "training.epochs: found str 'many'; expected a whole number",
     "training:\n  epochs: 2.5\n": "training.epochs: found float 2.5; expected a whole number",
     "training:\n  epochs: true\n": "training.epochs: found bool True; expected a whole number",
@@ -64,7 +78,7 @@ BAD_SETTINGS = {
     "corruption:\n  method: shuffle\n": "found 'shuffle'; expected one of shuffle_within_cell,",
     "loss:\n  importance_gradient: 1\n": "found int 1; expected true or false",
     "loss: 3\n": r"found int 3 for loss; expected a mapping with keys hidden_weight",
-    "- a\n- b\n": "for the file; expected a mapping with keys data, network",
+    "- a\n- b\n": "for the file; expected a mapping with keys data, attention",
     "training: {epochs: 3\n": "found no readable YAML",
     "training: !!python/object/apply:os.getcwd []\n": "found no readable YAML",
 }

@@ -9,10 +9,23 @@ import pytest
 import torch
 
 from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, validate_dataset
-from catran_causalbench.config import LossSettings, NetworkSettings, OutputSettings, TrainingSettings
+from catran_causalbench.config import (
+    AttentionSettings,
+    EvidenceSettings,
+    LossSettings,
+    NetworkSettings,
+    OutputSettings,
+    TrainingSettings,
+)
 
 QUICK = CatranConfig(
-    training=TrainingSettings(epochs=3, cells_per_minibatch=128, learning_rate=0.01), output=OutputSettings(edges=50)
+    attention=AttentionSettings(learned_from="minibatches"),
+    evidence=EvidenceSettings(steps=20, pairs_per_minibatch=256),
+    training=TrainingSettings(epochs=3, cells_per_minibatch=128, learning_rate=0.01),
+    output=OutputSettings(edges=50),
+)
+BOTH = pytest.mark.parametrize(
+    "config", [QUICK, replace(QUICK, attention=AttentionSettings())], ids=["minibatches", "evidence"]
 )
 
 
@@ -21,24 +34,27 @@ def edges(data, config=QUICK, seed=0):
     return list(zip(table["source"], table["target"], strict=True)), table["weight"].to_numpy()
 
 
-def test_same_seed_same_edges_and_another_seed_others(data):
-    first, weights = edges(data)
-    again, weights_again = edges(data)
+@BOTH
+def test_same_seed_same_edges_and_another_seed_others(data, config):
+    first, weights = edges(data, config)
+    again, weights_again = edges(data, config)
     assert first == again
     np.testing.assert_array_equal(weights, weights_again)
-    assert edges(data, seed=1)[0] != first
+    assert edges(data, config, seed=1)[0] != first
 
 
-def test_order_of_genes_and_cells_does_not_matter(data):
+@BOTH
+def test_order_of_genes_and_cells_does_not_matter(data, config):
     matrix, labels, names = data
     rng = np.random.default_rng(5)
     cells, genes = rng.permutation(len(matrix)), rng.permutation(len(names))
     shuffled = matrix[np.ix_(cells, genes)], [labels[cell] for cell in cells], [names[gene] for gene in genes]
-    assert edges(shuffled)[0] == edges(data)[0]
+    assert edges(shuffled, config)[0] == edges(data, config)[0]
 
 
-def test_exactly_the_asked_number_of_distinct_edges_best_first(data):
-    found, weights = edges(data)
+@BOTH
+def test_exactly_the_asked_number_of_distinct_edges_best_first(data, config):
+    found, weights = edges(data, config)
     assert len(found) == len(set(found)) == 50
     assert all(source != target for source, target in found)
     assert (np.diff(weights) <= 0).all()
@@ -56,9 +72,10 @@ def test_more_genes_than_a_minibatch_holds(data):
     assert len(edges(data, config)[0]) == 50
 
 
-def test_controls_alone_suffice(data):
+@BOTH
+def test_controls_alone_suffice(data, config):
     dataset = validate_dataset(*data).controls_only()
-    assert len(infer_network(dataset, QUICK).edges()) == 50
+    assert len(infer_network(dataset, config).edges()) == 50
 
 
 def test_training_lowers_the_loss_on_predictable_data(tmp_path):
@@ -76,35 +93,41 @@ def test_training_lowers_the_loss_on_predictable_data(tmp_path):
     assert losses.iloc[-1] < 0.6 * losses.iloc[0]
 
 
-def test_literal_and_factored_training_agree(data):
-    def attention(form):
-        config = replace(QUICK, network=NetworkSettings(form=form), training=replace(QUICK.training, epochs=1))
-        network = infer_network(validate_dataset(*data), config).network
-        return network.attention_rows(torch.arange(12)).detach()
+def test_literal_and_factored_training_agree(data, tmp_path):
+    def losses(form):
+        folder = tmp_path / form
+        output = OutputSettings(edges=10, run_folder=str(folder))
+        training = replace(QUICK.training, learning_rate=0.0001)
+        edges(data, replace(QUICK, network=NetworkSettings(form=form), training=training, output=output))
+        return pd.read_csv(folder / "logs" / "csv" / "metrics.csv")["loss/total"]
 
-    torch.testing.assert_close(attention("literal"), attention("factored"), rtol=1e-2, atol=0)
+    # Lion moves by the sign of a gradient, also where it is nothing but rounding: only small steps stay comparable.
+    np.testing.assert_allclose(losses("literal"), losses("factored"), rtol=0.01)
 
 
-def test_global_random_states_are_left_alone(data):
+@BOTH
+def test_global_random_states_are_left_alone(data, config):
     torch.manual_seed(7)
     np.random.seed(7)  # noqa: NPY002
     expected = torch.rand(1), np.random.rand()  # noqa: NPY002
     torch.manual_seed(7)
     np.random.seed(7)  # noqa: NPY002
-    edges(data)
+    edges(data, config)
     assert (torch.rand(1), np.random.rand()) == expected  # noqa: NPY002
 
 
-def test_nothing_is_written_without_a_run_folder(data, tmp_path, monkeypatch):
+@BOTH
+def test_nothing_is_written_without_a_run_folder(data, tmp_path, monkeypatch, config):
     monkeypatch.chdir(tmp_path)
-    edges(data)
+    edges(data, config)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_run_folder_holds_settings_logs_checkpoint_and_edges(data, tmp_path, monkeypatch):
+@BOTH
+def test_the_run_folder_holds_settings_logs_checkpoint_and_edges(data, tmp_path, monkeypatch, config):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "runs" / "one"
-    found, _ = edges(data, replace(QUICK, output=OutputSettings(edges=50, run_folder=str(folder))))
+    found, _ = edges(data, replace(config, output=OutputSettings(edges=50, run_folder=str(folder))))
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml", "edges.csv", "last.ckpt", "logs", "run_identity.txt",
     }  # fmt: skip

@@ -1,0 +1,90 @@
+"""Sums of evidence against loops over cells, and the closed form of masked prediction against regressions."""
+
+import numpy as np
+import pytest
+from conftest import random_data
+
+from catran_causalbench import evidence, validate_dataset
+from catran_causalbench.dataset import CONTROL
+from catran_causalbench.evidence import knock_down_depths, masked_prediction, sum_cells
+
+
+@pytest.fixture
+def dataset():
+    return validate_dataset(*random_data())
+
+
+def test_shifts_equal_a_loop_over_cells(dataset):
+    measured = sum_cells(dataset, 3, seed=0).shifts([0, 1, 2])
+    expression = dataset.expression.astype(float)
+    controls = expression[dataset.intervention == CONTROL]
+    for gene in range(dataset.num_genes):
+        squares, freedom = 0.0, 0
+        for code in [*dataset.perturbed_genes, CONTROL]:
+            if code != gene:
+                values = expression[dataset.intervention == code, gene]
+                squares += ((values - values.mean()) ** 2).sum()
+                freedom += len(values) - 1
+        assert measured.deviation[gene] == pytest.approx(np.sqrt(squares / freedom), rel=1e-4)
+        for source in dataset.perturbed_genes:
+            cells = expression[dataset.intervention == source]
+            difference = cells[:, gene].mean() - controls[:, gene].mean()
+            assert measured.shift[source, gene] * measured.deviation[gene] == pytest.approx(difference, abs=1e-6)
+            assert measured.error[source] == pytest.approx(np.sqrt(1 / len(cells) + 1 / len(controls)))
+
+
+def test_unperturbed_sources_have_no_error_and_no_shift(dataset):
+    measured = sum_cells(dataset, 2, seed=0).shifts([0, 1])
+    unperturbed = np.setdiff1d(np.arange(dataset.num_genes), dataset.perturbed_genes)
+    assert len(unperturbed)
+    assert np.isnan(measured.error[unperturbed]).all()
+    assert not measured.shift[unperturbed].any()
+
+
+def test_folds_share_out_every_cell_but_the_excluded_ones(dataset):
+    sums = sum_cells(dataset, 4, seed=0)
+    included = dataset.intervention >= CONTROL
+    assert sums.count.sum() == included.sum() < dataset.num_cells
+    np.testing.assert_allclose(sums.total.sum(axis=(0, 1)), dataset.expression[included].sum(axis=0), rtol=1e-5)
+    assert np.ptp(sums.count, axis=0).max() <= 1
+
+
+def test_a_fold_does_not_know_the_cells_of_another(dataset):
+    sums = sum_cells(dataset, 3, seed=0)
+    rest = sums.shifts([0, 1])
+    sums.total[2] += 100
+    np.testing.assert_array_equal(sums.shifts([0, 1]).shift, rest.shift)
+    assert not np.array_equal(sums.shifts([1, 2]).shift, rest.shift)
+
+
+def test_partial_correlation_is_what_is_left_after_regressing_on_all_other_genes(monkeypatch):
+    monkeypatch.setattr(evidence, "_RIDGE", 0)
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(400, 6)) @ rng.normal(size=(6, 6))
+    values -= values.mean(axis=0)
+    partial = masked_prediction(values.T @ values / 399)
+    for one, other in ((0, 1), (4, 2)):
+        rest = np.delete(values, (one, other), axis=1)
+        left = [values[:, gene] - rest @ np.linalg.lstsq(rest, values[:, gene], rcond=None)[0] for gene in (one, other)]
+        assert partial[one, other] == pytest.approx(np.corrcoef(*left)[0, 1], abs=1e-9)
+
+
+def test_masked_prediction_finds_the_parent_and_not_the_grandparent():
+    rng = np.random.default_rng(0)
+    grandparent = rng.normal(size=5000)
+    parent = grandparent + rng.normal(size=5000)
+    child = parent + rng.normal(size=5000)
+    partial = masked_prediction(np.cov([grandparent, parent, child]))
+    assert partial[1, 2] > 0.4
+    assert abs(partial[0, 2]) < 0.1
+    assert not np.diag(partial).any()
+
+
+def test_knock_down_depths_are_measured_or_expected(dataset):
+    measured = sum_cells(dataset, 2, seed=0).shifts([0, 1])
+    depths = knock_down_depths(measured)
+    perturbed = dataset.perturbed_genes
+    np.testing.assert_allclose(depths[perturbed], np.diag(measured.shift)[perturbed])
+    assert np.isfinite(depths).all()
+    controls = sum_cells(dataset.controls_only(), 2, seed=0).shifts([0, 1])
+    np.testing.assert_array_equal(knock_down_depths(controls), -1)

@@ -1,0 +1,136 @@
+"""The gates: what they may not see, how they start, that they learn, and that learning pays on a known network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_data
+
+from catran_causalbench import CatranConfig, infer_network, validate_dataset
+from catran_causalbench.config import EvidenceSettings
+from catran_causalbench.evaluation import captured_effect_share
+from catran_causalbench.evidence import masked_prediction, sum_cells
+from catran_causalbench.gate_training import GateTraining
+from catran_causalbench.gated_attention import GatedAttention, Gates, PairEvidence
+from catran_causalbench.rivals import rival_edges
+from catran_causalbench.simulation import make_world, shape, simulate_cells, true_effects
+
+
+def gathered(change=None):
+    dataset = validate_dataset(*random_data())
+    sums = sum_cells(dataset, 2, seed=0)
+    measured = sums.shifts([0, 1])
+    if change:
+        change(measured.shift)
+    return dataset, PairEvidence.gather(measured, masked_prediction(sums.covariance), dataset.num_cells)
+
+
+def all_pairs(genes):
+    source, target = np.nonzero(~np.eye(genes, dtype=bool))
+    return torch.from_numpy(source), torch.from_numpy(target)
+
+
+def test_a_hidden_source_is_judged_without_its_own_shifts():
+    dataset, evidence = gathered()
+    hidden = int(dataset.perturbed_genes[0])
+
+    def change(shift):
+        others = np.arange(dataset.num_genes) != hidden
+        shift[hidden, others] += 7
+
+    _, changed = gathered(change)
+    source, target = (column[all_pairs(dataset.num_genes)[0] == hidden] for column in all_pairs(dataset.num_genes))
+    nothing_shown = torch.zeros(len(source))
+    for before, after in zip(
+        evidence.look_up(source, target, nothing_shown), changed.look_up(source, target, nothing_shown), strict=True
+    ):
+        torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-4)
+    everything_shown = torch.ones(len(source))
+    before, after = (e.look_up(source, target, everything_shown)[0] for e in (evidence, changed))
+    assert (before - after).abs().max() > 1
+
+
+def test_a_pairs_own_shift_enters_no_activity():
+    dataset, evidence = gathered()
+    source, target = (int(gene) for gene in dataset.perturbed_genes[:2])
+
+    def change(shift):
+        shift[source, target] += 7
+
+    _, changed = gathered(change)
+    pair = torch.tensor([source]), torch.tensor([target]), torch.ones(1)
+    before, after = (e.look_up(*pair)[0][0, 7:11] for e in (evidence, changed))
+    torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-4)
+
+
+def test_evidence_is_turned_to_the_sign_of_the_shift():
+    dataset, evidence = gathered()
+    source, target = all_pairs(dataset.num_genes)
+    shown = evidence.perturbed[source]
+    _, sides, sign = evidence.look_up(source, target, shown)
+    assert (sides[:, 0] >= 0).all()
+    assert (sides[shown == 0, 1] >= 0).all()
+    torch.testing.assert_close(sides[:, 1] * sign, evidence.masked[source, target])
+
+
+def test_untrained_gates_are_half_the_shift_and_a_tenth_of_the_prediction():
+    dataset, evidence = gathered()
+    attention = GatedAttention(evidence, Gates(2, 8, torch.Generator().manual_seed(0)))
+    with torch.no_grad():
+        rows = attention.attention_rows(torch.tensor([3, 0]))
+    for row, target in zip(rows, (3, 0), strict=True):
+        for source in range(dataset.num_genes):
+            shift, masked = evidence.shift[source, target], evidence.masked[source, target]
+            agreed = masked * shift.sign() if shift != 0 else masked.abs()
+            expected = (0.5 * shift.abs() + 0.1 * agreed + 0.002) * evidence.deviation[target]
+            assert row[source].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_a_fold_held_out_is_no_part_of_the_evidence_shown():
+    dataset = validate_dataset(*random_data())
+    sums = sum_cells(dataset, 3, seed=0)
+    training = GateTraining(dataset, EvidenceSettings(), seed=0)
+    for fold, lesson in enumerate(training.stream._lessons[:3]):
+        rest = sums.shifts([other for other in range(3) if other != fold])
+        expected = np.where(np.eye(dataset.num_genes), 0, rest.shift)
+        np.testing.assert_allclose(lesson.evidence.shift.numpy(), expected, atol=1e-5)
+        held_out = sums.shifts([fold])
+        response = held_out.shift * held_out.deviation / rest.deviation
+        np.testing.assert_allclose(lesson.response.numpy(), response, atol=1e-5)
+
+
+def test_members_learn_as_if_they_were_alone():
+    dataset = validate_dataset(*random_data())
+    several = GateTraining(dataset, EvidenceSettings(gates=3), seed=0)
+    minibatch = several.stream.draw(500, torch.Generator().manual_seed(1))
+    several.training_step = several._losses  # Lightning's logging wants a trainer
+    several._losses(minibatch).sum().backward()
+    gradient = several.gates.weight_3.grad.clone()
+    several.zero_grad()
+    several._losses(minibatch)[1].backward()
+    torch.testing.assert_close(several.gates.weight_3.grad[1], gradient[1])
+    assert not several.gates.weight_3.grad[[0, 2]].any()
+
+
+def test_the_number_of_parameters_is_far_below_the_papers():
+    gates = Gates(3, 24, torch.Generator())
+    assert sum(parameter.numel() for parameter in gates.parameters()) < 9000
+
+
+@pytest.mark.parametrize(("fraction", "margin"), [(0.5, 1.1), (1.0, 1.0)])
+def test_beats_mean_difference_on_a_world_whose_effects_are_known(fraction, margin):
+    world = make_world(replace(shape("small"), genes=100, cells=12_000), seed=3)
+    cells, effects = simulate_cells(world), np.abs(true_effects(world))
+    np.fill_diagonal(effects, 0)
+    seen = {*world.gene_ids[:: round(1 / fraction)], "non-targeting"}
+    kept = np.array([label in seen for label in cells.labels])
+    dataset = validate_dataset(cells.expression[kept], np.array(cells.labels)[kept].tolist(), list(world.gene_ids))
+
+    def captured(edges):
+        return captured_effect_share(edges["source"].map(column), edges["target"].map(column), effects)
+
+    column = {gene: number for number, gene in enumerate(dataset.gene_names)}
+    ours = captured(infer_network(dataset, CatranConfig(), seed=0).edges(250))
+    theirs = captured(rival_edges("mean_difference", dataset, 250, 0).table(dataset.gene_names))
+    assert ours > margin * theirs
