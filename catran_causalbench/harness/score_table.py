@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.harness.benchmark_directory import read_description
+from catran_causalbench.harness.benchmark_directory import DESCRIPTION, read_description
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ def read_scores(data_directory: Path, run_folders: list[Path]) -> tuple[str, pd.
     Parameters
     ----------
     data_directory
-        A directory made by this package.
+        The benchmark directory; one made by this package says what its data are.
     run_folders
         Output folders of ``causalbench_run``, each with metrics.json and output_network.csv; their names become the
         rows' names.
@@ -40,7 +40,8 @@ def read_scores(data_directory: Path, run_folders: list[Path]) -> tuple[str, pd.
     """
     import pandas as pd
 
-    headline = str(read_description(data_directory)["headline"])
+    described = (data_directory / DESCRIPTION).exists()
+    headline = str(read_description(data_directory)["headline"]) if described else f"Data in {data_directory}"
     true_edges = _true_edges(data_directory)
     rows: dict[str, dict[str, Any]] = {}
     for folder in run_folders:
