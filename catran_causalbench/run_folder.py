@@ -78,13 +78,11 @@ class RunFolder:
         return self.checkpoint
 
     def loggers(self) -> list[Logger]:
-        """CSV and TensorBoard logs of the losses."""
+        """CSV and TensorBoard logs of the losses, in a folder for each time the run is started."""
         from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-        return [
-            CSVLogger(self.path, name="logs", version="csv"),
-            TensorBoardLogger(self.path, name="logs", version="tensorboard"),
-        ]
+        start = f"start_{len(list(self.path.glob('logs/start_*')))}"
+        return [logger(self.path, name="logs", version=start) for logger in (CSVLogger, TensorBoardLogger)]
 
     def callbacks(self) -> list[Callback]:
         """One callback, which keeps the checkpoint up to date."""

@@ -318,9 +318,9 @@ def show(results: dict[str, Any]) -> None:
     console.print(table)
     for row in results.get("fits", []):
         console.print(
-            f"{row['shape']} ({row['genes']} genes × {row['cells']} cells), 25 epochs: {row['seconds']:.1f} s; literal "
-            f"{row['literal_seconds_extrapolated']:.0f} s by one step × {row['steps']} steps; ratio {row['ratio']:.0f}; "
-            f"preset evidence {row['evidence_seconds']:.1f} s"
+            f"{row['shape']} ({row['genes']} genes × {row['cells']} cells), 25 epochs: {row['seconds']:.1f} s; "
+            f"literal {row['literal_seconds_extrapolated']:.0f} s by one step × {row['steps']} steps; "
+            f"ratio {row['ratio']:.0f}; preset evidence {row['evidence_seconds']:.1f} s"
         )
     if overhead := results.get("lightning"):
         console.print(

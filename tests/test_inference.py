@@ -89,7 +89,7 @@ def test_training_lowers_the_loss_on_predictable_data(tmp_path):
         output=OutputSettings(edges=10, run_folder=str(tmp_path / "run")),
     )
     edges(data, config)
-    losses = pd.read_csv(tmp_path / "run" / "logs" / "csv" / "metrics.csv")["loss/hidden"]
+    losses = pd.read_csv(tmp_path / "run" / "logs" / "start_0" / "metrics.csv")["loss/hidden"]
     assert losses.iloc[-1] < 0.6 * losses.iloc[0]
 
 
@@ -99,7 +99,7 @@ def test_literal_and_factored_training_agree(data, tmp_path):
         output = OutputSettings(edges=10, run_folder=str(folder))
         training = replace(QUICK.training, learning_rate=0.0001)
         edges(data, replace(QUICK, network=NetworkSettings(form=form), training=training, output=output))
-        return pd.read_csv(folder / "logs" / "csv" / "metrics.csv")["loss/total"]
+        return pd.read_csv(folder / "logs" / "start_0" / "metrics.csv")["loss/total"]
 
     # Lion moves by the sign of a gradient, also where it is nothing but rounding: only small steps stay comparable.
     np.testing.assert_allclose(losses("literal"), losses("factored"), rtol=0.01)
@@ -133,8 +133,10 @@ def test_the_run_folder_holds_settings_logs_checkpoint_and_edges(data, tmp_path,
     }  # fmt: skip
     table = pd.read_csv(folder / "edges.csv")
     assert list(zip(table["source"], table["target"], strict=True)) == found
-    assert list((folder / "logs" / "tensorboard").glob("events*"))
+    assert list((folder / "logs" / "start_0").glob("events*"))
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+    again, _ = edges(data, replace(config, output=OutputSettings(edges=50, run_folder=str(folder))))
+    assert again == found, "a finished run, started again, gives what it gave"
 
 
 def in_folder(path, epochs):
