@@ -7,6 +7,8 @@ The cells are random counts: time does not depend on what they say. Results go t
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import platform
 import resource
@@ -117,12 +119,14 @@ def synchronise() -> None:
 
 def peak_gigabytes(action: Any) -> float:
     """Peak memory during a call, above what was in use before it."""
+    gc.collect()
     if DEVICE.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         action()
         return (torch.cuda.max_memory_allocated() - before) / 1e9
     try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # memory that was freed and kept would hide what is needed
         Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark of the resident memory
     except OSError:
         return float("nan")
