@@ -346,7 +346,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(6.4, 4.4))
+    figure, axis = plt.subplots(figsize=(7.4, 4.2))
     batch_sizes = sorted({row["cells"] for row in results["steps"]})
     for colour, cells in zip(("#56B4E9", "#0072B2", "#004466"), batch_sizes, strict=False):
         rows = [row for row in results["steps"] if row["cells"] == cells]
@@ -359,7 +359,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     axis.minorticks_off()
     axis.set_title(f"Literal and factored CaTran\n{results['machine']['device']}", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(fontsize=8, ncols=2, frameon=False)
+    axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     figure.savefig(path, dpi=160)
 
