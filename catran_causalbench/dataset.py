@@ -70,8 +70,9 @@ class PerturbationDataset:
             raise InputError.of(
                 "interventions", f"{controls.sum()} control cell(s)", "at least 2 to learn from controls"
             )
-        _reject_constant_genes(self.expression[controls], self.gene_names)
-        return PerturbationDataset(self.expression[controls], self.gene_names, self.intervention[controls])
+        expression = self.expression[controls]
+        _reject_constant_genes(expression, self.gene_names)
+        return PerturbationDataset(expression, self.gene_names, self.intervention[controls])
 
 
 def validate_dataset(

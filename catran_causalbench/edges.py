@@ -77,6 +77,11 @@ def rank_edges(attention_rows: Callable[[np.ndarray], np.ndarray], num_genes: in
     return best
 
 
+def rank_matrix(scores: np.ndarray, num_edges: int) -> RankedEdges:
+    """Rank all pairs by a matrix of scores, G × G, source × target; pairs that score ``-inf`` are no edges."""
+    return rank_edges(lambda targets: scores[:, targets].T, len(scores), num_edges)
+
+
 def _best_of(first: RankedEdges, second: RankedEdges, count: int) -> RankedEdges:
     """Merge two sets of edges and keep the best."""
     source, target, weight = (

@@ -29,7 +29,7 @@ from sklearn.model_selection import train_test_split
 
 from catran_causalbench import PerturbationDataset, infer_network, load_config, validate_dataset
 from catran_causalbench.dataset import CONTROL_LABEL
-from catran_causalbench.edges import RankedEdges, rank_edges
+from catran_causalbench.edges import RankedEdges, rank_matrix
 from catran_causalbench.evaluation import (
     HeldOutEvaluator,
     average_precision,
@@ -41,7 +41,7 @@ from catran_causalbench.evaluation import (
 )
 from catran_causalbench.gated_attention import PairEvidence
 from catran_causalbench.harness.own_data import read_own_data
-from catran_causalbench.rivals import rival_edges, rival_scores
+from catran_causalbench.rivals import edges_of_scores, rival_scores
 from catran_causalbench.simulation import make_world, shape, simulate_cells, true_effects
 
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)
@@ -92,19 +92,15 @@ def keep(path: Path, rows: list[dict[str, Any]]) -> None:
 def ranked(method: str, dataset: PerturbationDataset, num_edges: int) -> tuple[RankedEdges, np.ndarray]:
     """Edges of a method, and its scores for all pairs (source × target)."""
     if method in RIVALS:
-        return rival_edges(method, dataset, num_edges, 0), rival_scores(method)(dataset, 0)
+        scores = rival_scores(method)(dataset, 0)
+        return edges_of_scores(scores, num_edges, 0), scores
     if method in ABLATIONS:
         with mock.patch.object(PairEvidence, "look_up", ablated(*ABLATIONS[method])):
             return ranked("evidence", dataset, num_edges)
     network = infer_network(dataset, load_config(method), seed=0).network
     with torch.no_grad():
         scores = network.attention_rows(torch.arange(dataset.num_genes)).numpy().T
-    return top_edges(scores, num_edges), scores
-
-
-def top_edges(scores: np.ndarray, num_edges: int) -> RankedEdges:
-    """Rank all pairs by a score (source × target)."""
-    return rank_edges(lambda targets: scores.T[targets], len(scores), num_edges)
+    return rank_matrix(scores, num_edges), scores
 
 
 def ablated(features: tuple[int, ...], evidence: tuple[int, ...]) -> Callable[..., tuple[torch.Tensor, ...]]:
@@ -149,7 +145,7 @@ def world_rows(seed: int, shape_name: str, methods: list[str]) -> Iterator[tuple
             assert dataset.gene_names == tuple(genes), "gene ids of simulated worlds are sorted"
             start = time.perf_counter()
             if method == "oracle":
-                edges, scores = top_edges(effects, num_edges), effects
+                edges, scores = rank_matrix(effects, num_edges), effects
             else:
                 edges, scores = ranked(method, dataset, num_edges)
             seconds = time.perf_counter() - start

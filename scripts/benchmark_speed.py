@@ -49,7 +49,7 @@ def main() -> None:
     results: dict[str, Any] = {"machine": machine(), "ceilings": ceilings()}
     warm_up()
     genes, cells = ([100, 500], [512, 2048]) if arguments.quick else ([100, 250, 500, 1000], [512, 2048, 8192])
-    results["steps"] = [compared(n, b, arguments.literal_gigabytes) for n in genes for b in cells]
+    results["steps"] = [compared(n, b, arguments.literal_gigabytes, results["ceilings"]) for n in genes for b in cells]
     if not arguments.quick:
         results["fits"] = [fit(name, *shape) for name, shape in SHAPES.items()]
         results["lightning"] = lightning_overhead(*SHAPES["RPE1"])
@@ -165,7 +165,7 @@ def forward_and_backward(network: CatranNetwork, cells: int, genes: int) -> Any:
     return run
 
 
-def compared(genes: int, cells: int, literal_gigabytes: float) -> dict[str, Any]:
+def compared(genes: int, cells: int, literal_gigabytes: float, ceiling: dict[str, float]) -> dict[str, Any]:
     """Compare forward + backward of both forms, after checking that they agree."""
     literal = CatranNetwork(genes, generator=torch.Generator().manual_seed(0)).to(DEVICE)
     factored = FactoredCatranNetwork(genes).to(DEVICE)
@@ -174,7 +174,7 @@ def compared(genes: int, cells: int, literal_gigabytes: float) -> dict[str, Any]
     row: dict[str, Any] = {"genes": genes, "cells": cells}
     row["fast_gigabytes"] = peak_gigabytes(fast)
     row["fast_seconds"] = median_seconds(fast, 9)
-    floors = floor_seconds(cells, genes, ceilings_once())
+    floors = floor_seconds(cells, genes, ceiling)
     row |= {f"times_{name}_floor": row["fast_seconds"] / floor for name, floor in floors.items()}
     if cells * genes * CHANNELS * 4 * LITERAL_TENSORS > literal_gigabytes * 1e9:
         return row | {"literal_seconds": None}
@@ -190,20 +190,10 @@ def compared(genes: int, cells: int, literal_gigabytes: float) -> dict[str, Any]
     return row | {"memory_ratio": row["literal_gigabytes"] / max(row["fast_gigabytes"], 1e-9)}
 
 
-_CEILINGS: dict[str, float] = {}
-
-
-def ceilings_once() -> dict[str, float]:
-    """Measure the ceilings at the first call only."""
-    if not _CEILINGS:
-        _CEILINGS.update(ceilings())
-    return _CEILINGS
-
-
 def floor_seconds(cells: int, genes: int, ceiling: dict[str, float]) -> dict[str, float]:
     """Count what forward + backward must do at least: operations, and bytes with every operand moved once.
 
-    Attention mixes the cells once forward and twice backward is not needed (no gradient in x): 2 products. The head's
+    Attention's mixing is one matrix product forward and one backward, since x needs no gradient. The head's
     polynomials take 4 operations a node forward and 8 backward. Moved at least: x, s and p written or read, and the
     gradients of p and s.
     """

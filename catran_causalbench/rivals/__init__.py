@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.edges import RankedEdges, rank_edges
+from catran_causalbench.edges import RankedEdges, rank_matrix
 from catran_causalbench.errors import InputError
 
 _HOMES = {
@@ -78,13 +78,17 @@ def rival_edges(name: str, dataset: PerturbationDataset, num_edges: int, seed: i
     InputError
         Where there is no such rival.
     """
-    scores = rival_scores(name)(dataset, seed)
-    known = rank_edges(lambda targets: scores[:, targets].T, dataset.num_genes, num_edges)
+    return edges_of_scores(rival_scores(name)(dataset, seed), num_edges, seed)
+
+
+def edges_of_scores(scores: np.ndarray, num_edges: int, seed: int) -> RankedEdges:
+    """Rank the pairs that a rival scored, and add random ones where it knows too few; see :func:`rival_edges`."""
+    known = rank_matrix(scores, num_edges)
     if len(known) == num_edges:
         return known
     draws = np.random.default_rng(seed).random(scores.shape)
     draws[known.source, known.target] = -np.inf
-    added = rank_edges(lambda targets: draws[:, targets].T, dataset.num_genes, num_edges - len(known))
+    added = rank_matrix(draws, num_edges - len(known))
     return RankedEdges(
         np.concatenate([known.source, added.source]),
         np.concatenate([known.target, added.target]),
