@@ -20,15 +20,22 @@ setup(
     # The presets lie at the top of the repository and are installed as data of the package.
     packages=[*find_packages(include=["catran_causalbench*"]), "catran_causalbench.configs"],
     package_dir={"catran_causalbench.configs": "configs"},
-    package_data={"catran_causalbench": ["py.typed"], "catran_causalbench.configs": ["*.yaml"]},
+    package_data={
+        "catran_causalbench": ["py.typed"],
+        "catran_causalbench.report": ["*.html.j2"],
+        "catran_causalbench.configs": ["*.yaml"],
+    },
     python_requires=">=3.10,<3.13",
     # Loose ranges: what the code needs. constraints.txt pins what was verified to work together.
     install_requires=[
         "anndata>=0.10",
         "causalbench>=1.1.2",
+        "dask[distributed]>=2024.2",
+        "jinja2>=3.1",
         "joblib>=1.3",
         "lion-pytorch>=0.2",
         "matplotlib>=3.8",
+        "networkx>=3",
         "numba>=0.59",
         "numpy>=1.26",
         "openpyxl>=3.1",  # causalbench reads the perturbation statistics of --do_filter through it
@@ -45,7 +52,7 @@ setup(
     ],
     extras_require={
         "magic": ["magic-impute>=3"],
-        "test": ["pytest>=8", "pytest-cov>=5", "ruff>=0.9", "mypy>=1.13"],
+        "test": ["pytest>=8", "pytest-cov>=5", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.13"],
     },
     entry_points={"console_scripts": ["catran-causalbench = catran_causalbench.command_line:app"]},
     classifiers=[

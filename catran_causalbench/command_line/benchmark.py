@@ -1,0 +1,46 @@
+"""Commands around ``causalbench_run`` and its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from catran_causalbench.command_line.console import command
+
+
+@command
+def plugin(
+    rival: Annotated[bool, typer.Option("--rival", help="The file of the rivals instead (see CATRAN_RIVAL).")] = False,
+) -> None:
+    """Print the path of the file to hand to causalbench_run --inference_function_file_path."""
+    here = Path(__file__).parent.parent
+    typer.echo(here / "rivals" / "plugin.py" if rival else here / "plugin.py")
+
+
+@command
+def presets() -> None:
+    """List the presets that CATRAN_CONFIG can name, with what they are for."""
+    from catran_causalbench.config import preset_descriptions
+
+    for name, description in preset_descriptions().items():
+        typer.echo(f"{name:14}{description}")
+
+
+@command
+def scores(
+    data_directory: Annotated[Path, typer.Argument(help="The benchmark directory.", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(help="Output folders of causalbench_run.", show_default=False)],
+    figure: Annotated[Path | None, typer.Option(help="Draw the scores into this file (.png, .pdf, .svg).")] = None,
+) -> None:
+    """Compare runs of causalbench_run in one table, with precision where the true network is known.
+
+    Example: catran-causalbench scores world runs/catran runs/random --figure scores.png
+    """
+    from catran_causalbench.harness.score_table import draw_scores, print_scores, read_scores
+
+    headline, table = read_scores(data_directory, runs)
+    print_scores(headline, table)
+    if figure:
+        draw_scores(headline, table, figure)

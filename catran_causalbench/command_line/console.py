@@ -1,0 +1,64 @@
+"""What all commands share: options, exit codes, and what is printed where.
+
+Exit codes: 0 done, 1 the work failed, 2 the input cannot be used, 130 interrupted. Results go to standard output, all
+else to standard error; progress bars show on a terminal only.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from catran_causalbench.errors import InputError, TrainingError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+Seed = Annotated[int, typer.Option(help="Decides every random draw.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what this command made before.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")]
+
+
+def command(function: Command) -> Command:
+    """End a command with one sentence and the right exit code, never with a traceback, when the user can mend it."""
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except InputError as error:
+            _end(f"Error: {error}", 2)
+        except TrainingError as error:
+            _end(f"Error: {error}", 1)
+        except KeyboardInterrupt:
+            _end("Interrupted.", 130)
+
+    return guarded  # type: ignore[return-value]
+
+
+def print_json(result: Any) -> None:
+    """Print a result for scripts: one JSON document, NaN as null."""
+    typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=False))
+
+
+def show_progress(quiet: bool) -> bool:
+    """Whether to draw progress bars: not when told to be quiet, and only on a terminal."""
+    return not quiet and sys.stderr.isatty()
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _end(message: str, code: int) -> None:
+    typer.echo(message, err=True)
+    raise typer.Exit(code) from None

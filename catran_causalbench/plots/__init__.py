@@ -1,0 +1,1 @@
+"""Pictures: the network, the attention, the training, and what a benchmark found."""

@@ -1,0 +1,1 @@
+"""Many runs of many methods, through the harness's rules, resumable."""
