@@ -14,3 +14,7 @@ class InputError(ValueError):
 
 class TrainingError(RuntimeError):
     """Training that cannot go on: the message says where it stopped and what to try."""
+
+
+class DownloadError(RuntimeError):
+    """A file that cannot be had: the message says which, why, and what becomes of what has arrived."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from catran_causalbench.errors import InputError, TrainingError
+from catran_causalbench.errors import DownloadError, InputError, TrainingError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,7 +33,7 @@ def command(function: Command) -> Command:
             return function(*arguments, **options)
         except InputError as error:
             _end(f"Error: {error}", 2)
-        except TrainingError as error:
+        except (TrainingError, DownloadError) as error:
             _end(f"Error: {error}", 1)
         except KeyboardInterrupt:
             _end("Interrupted.", 130)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from catran_causalbench.command_line.console import Overwrite, Seed, command
+from catran_causalbench.command_line.console import Overwrite, Quiet, Seed, command, show_progress
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 Folder = Annotated[Path, typer.Argument(help="The benchmark directory to make.", show_default=False)]
 
@@ -15,24 +18,33 @@ Folder = Annotated[Path, typer.Argument(help="The benchmark directory to make.",
 @command
 def simulate(
     folder: Folder,
-    shape: Annotated[str, typer.Option(help="tiny, small, rpe1 or k562.")] = "small",
+    shape: Annotated[str, typer.Option(help="Size: tiny, small, rpe1 or k562.")] = "small",
     genes: Annotated[int | None, typer.Option(help="Genes, instead of the shape's.")] = None,
     cells: Annotated[int | None, typer.Option(help="Cells, instead of the shape's.")] = None,
+    difficulty: Annotated[str, typer.Option(help="easy, standard or hard.")] = "standard",
+    topology: Annotated[
+        Path | None,
+        typer.Option(help="Table of the true edges: .csv or .tsv with columns source, target and perhaps sign."),
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate a Perturb-seq experiment whose true network is known, as a directory that causalbench_run reads.
 
-    Example: catran-causalbench simulate world --genes 100 --cells 16000
+    Examples: catran-causalbench simulate world --genes 100 --cells 16000
+
+    catran-causalbench simulate world --genes 200 --cells 36000 --topology trrust.tsv --difficulty hard
     """
     from dataclasses import replace
 
     from catran_causalbench.harness.simulated_data import write_simulated_directory
+    from catran_causalbench.simulation import read_topology, with_difficulty
     from catran_causalbench.simulation import shape as shape_settings
 
-    settings = shape_settings(shape)
     changes = {name: value for name, value in (("genes", genes), ("cells", cells)) if value is not None}
-    path = write_simulated_directory(folder, replace(settings, **changes), seed, overwrite)
+    settings = with_difficulty(replace(shape_settings(shape), **changes), difficulty)
+    edges = read_topology(topology).neighbourhood(settings.genes, seed) if topology else None
+    path = write_simulated_directory(folder, settings, seed, overwrite, edges)
     typer.echo(f"Wrote {path} (SIMULATED DATA); the true network is in {path / 'true_network.csv'}.")
 
 
@@ -66,3 +78,43 @@ def datadir(
         overwrite=overwrite,
     )
     typer.echo(f"Wrote {path}.")
+
+
+@command
+def download(
+    folder: Annotated[Path, typer.Argument(help="The harness's data directory.", show_default=False)],
+    have: Annotated[Path | None, typer.Option(help="Folder with files that you have: checked, not fetched.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only check what is in the folder.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch the K562 and RPE1 data of CausalBench, 19 GB; what was interrupted goes on where it stopped.
+
+    Examples: catran-causalbench download data
+
+    catran-causalbench download data --have ~/Downloads
+
+    catran-causalbench download data --check
+    """
+    from catran_causalbench.harness.download import check_files, download_files
+
+    if check:
+        faults = check_files(folder)
+        for name, fault in faults.items():
+            typer.echo(f"{name:32}{fault or 'whole'}")
+        raise typer.Exit(int(any(faults.values())))
+
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True, quiet=quiet)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not show_progress(quiet)) as bars:
+        bar_of: dict[str, TaskID] = {}
+
+        def progress(name: str, arrived: int, total: int | None) -> None:
+            if name not in bar_of:
+                bar_of[name] = bars.add_task(name)
+            bars.update(bar_of[name], completed=arrived, total=total)
+
+        download_files(folder, have=have, say=console.print, progress=progress)
+    typer.echo(f"{folder} holds all files.")

@@ -17,7 +17,7 @@ from catran_causalbench.harness.benchmark_directory import (
     write_benchmark_directory,
 )
 from catran_causalbench.harness.file_formats import npz_bytes, table_bytes
-from catran_causalbench.simulation import World, WorldSettings, make_world, simulate_cells, true_effects
+from catran_causalbench.simulation import Topology, World, WorldSettings, make_world, simulate_cells, true_effects
 
 # Databases miss true interactions and hold others that do not act in the cells at hand.
 KNOWN_SHARE = 0.7
@@ -29,7 +29,11 @@ COMPLEX_PARTNERS = 3
 
 
 def write_simulated_directory(
-    folder: str | os.PathLike[str], settings: WorldSettings, seed: int, overwrite: bool = False
+    folder: str | os.PathLike[str],
+    settings: WorldSettings,
+    seed: int,
+    overwrite: bool = False,
+    topology: Topology | None = None,
 ) -> Path:
     """Simulate an experiment and write it as a benchmark directory, the truth beside it.
 
@@ -45,6 +49,8 @@ def write_simulated_directory(
         The world; the same ones give the same bytes.
     overwrite
         Replace a directory that this package made before.
+    topology
+        The direct edges, of as many genes as the settings say; drawn without it.
 
     Returns
     -------
@@ -54,7 +60,8 @@ def write_simulated_directory(
     Raises
     ------
     InputError
-        The folder is taken, the seed is invalid, or the settings leave genes unperturbed (the harness looks up the
+        The folder is taken, the seed or the topology is invalid, or the settings leave genes unperturbed (the harness
+        looks up the
         perturbed cells of every column).
     """
     folder = check_folder(folder, overwrite)
@@ -62,13 +69,18 @@ def write_simulated_directory(
         raise InputError(
             f"unperturbed: found {settings.unperturbed}; expected 0, as the harness needs cells of each gene"
         )
-    world = make_world(settings, seed)
+    world = make_world(settings, seed, topology)
     cells = simulate_cells(world)
     effects = true_effects(world)
+    network = f", edges from {topology.origin}" if topology else ""
     origin = Origin(
-        headline=f"SIMULATED DATA – no cell here was measured; {settings.genes} genes, seed {world.seed}",
+        headline=f"SIMULATED DATA – no cell here was measured; {settings.genes} genes{network}, seed {world.seed}",
         simulated=True,
-        details={"seed": world.seed, "settings": asdict(settings)},
+        details={
+            "seed": world.seed,
+            "settings": asdict(settings),
+            "topology": topology.origin if topology else None,
+        },
     )
     truth = {
         "true_network.csv": _true_network(world, effects),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catran_causalbench.errors import InputError
+from catran_causalbench.simulation.topology import Topology
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -129,33 +130,6 @@ class WorldSettings:
         return self.cells - self.control_cells - self.excluded_cells
 
 
-_SHAPES = {
-    "tiny": WorldSettings(genes=30, cells=4_500),
-    "small": WorldSettings(genes=100, cells=16_000),
-    "rpe1": WorldSettings(genes=383, cells=92_000),
-    "k562": WorldSettings(genes=622, cells=129_000),
-}
-
-
-def shape(name: str) -> WorldSettings:
-    """Give the settings of a named size.
-
-    Parameters
-    ----------
-    name
-        ``tiny`` (30 genes, 4,500 cells), ``small`` (100, 16,000), ``rpe1`` (383, 92,000) or ``k562`` (622, 129,000):
-        the last two are the sizes of CausalBench's data sets.
-
-    Raises
-    ------
-    InputError
-        There is no such name.
-    """
-    if name not in _SHAPES:
-        raise InputError(f"shape: found {name!r}; expected one of {', '.join(_SHAPES)}")
-    return _SHAPES[name]
-
-
 @dataclass(frozen=True)
 class World:
     """A network and its mechanism; G genes, natural logs throughout.
@@ -165,7 +139,8 @@ class World:
     settings, seed
         What the world was made from.
     gene_ids, gene_names
-        Length G. They look like Ensembl ids and symbols, but no real gene has them.
+        Length G. They look like Ensembl ids and symbols, but no real gene has them; both are the topology's names
+        where one was given.
     weights
         Shape (G, G), source × target: the signed direct regulation, 0 where there is no edge.
     levels
@@ -206,7 +181,7 @@ class World:
         return list(zip(sources[order].tolist(), targets[order].tolist(), strict=True))
 
 
-def make_world(settings: WorldSettings, seed: int) -> World:
+def make_world(settings: WorldSettings, seed: int, topology: Topology | None = None) -> World:
     """Draw a network and its mechanism.
 
     Parameters
@@ -215,16 +190,20 @@ def make_world(settings: WorldSettings, seed: int) -> World:
         Size and nature of the world.
     seed
         Non-negative; the same settings and seed always give the same world.
+    topology
+        The direct edges, and their signs where it knows them; drawn without it.
 
     Raises
     ------
     InputError
-        The seed is not a non-negative whole number.
+        The seed is not a non-negative whole number, or the topology is about more or fewer genes than the settings.
     """
     if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
         raise InputError(f"seed: found {seed!r}; expected a whole number of at least 0")
+    if topology and len(topology.gene_names) != settings.genes:
+        raise InputError.of("topology", f"{len(topology.gene_names)} genes", f"{settings.genes}, as in the settings")
     seed = int(seed)
-    weights = _draw_weights(settings, _stream(seed, "network"))
+    weights = _draw_weights(settings, topology, _stream(seed, "network"))
     rng = _stream(seed, "mechanism")
     genes = settings.genes
     # Most genes of a panel give a few UMIs per cell; Replogle et al. 2022 keep those above 0.25.
@@ -232,8 +211,8 @@ def make_world(settings: WorldSettings, seed: int) -> World:
     return World(
         settings=settings,
         seed=seed,
-        gene_ids=tuple(f"ENSGSIM{index:08d}" for index in range(genes)),
-        gene_names=tuple(f"SIM{index}" for index in range(genes)),
+        gene_ids=topology.gene_names if topology else tuple(f"ENSGSIM{index:08d}" for index in range(genes)),
+        gene_names=topology.gene_names if topology else tuple(f"SIM{index}" for index in range(genes)),
         weights=weights,
         levels=levels.astype(np.float32),
         noise=rng.uniform(0.15, 0.35, genes).astype(np.float32),
@@ -251,8 +230,21 @@ def _stream(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS.index(purpose),)))
 
 
-def _draw_weights(settings: WorldSettings, rng: np.random.Generator) -> Floats:
-    """Draw signed weights, source × target: Poisson in-degrees, power-law out-degrees, at least one feedback loop."""
+def _draw_weights(settings: WorldSettings, topology: Topology | None, rng: np.random.Generator) -> Floats:
+    """Draw signed weights, source × target, strong enough to matter and weak enough to settle."""
+    genes = settings.genes
+    edges = topology.edges if topology else _draw_edges(settings, rng)
+    sizes = settings.effect_strength * rng.lognormal(0.0, WEIGHT_SPREAD, (genes, genes))
+    signs = np.where(rng.random((genes, genes)) < settings.repressor_share, -1.0, 1.0)
+    if topology:
+        signs = np.where(topology.signs != 0, topology.signs, signs)
+    weights = np.where(edges, sizes * signs, 0.0)
+    radius = np.abs(np.linalg.eigvals(np.abs(weights))).max()
+    return (weights * (MAX_SPECTRAL_RADIUS / max(radius, MAX_SPECTRAL_RADIUS))).astype(np.float32)
+
+
+def _draw_edges(settings: WorldSettings, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw edges, source × target: Poisson in-degrees, power-law out-degrees, at least one feedback loop."""
     genes = settings.genes
     attraction = rng.pareto(HUB_EXPONENT, genes) + 0.1
     # Adding Gumbel noise to log weights and taking the top k draws k sources without replacement, by their weights.
@@ -262,11 +254,7 @@ def _draw_weights(settings: WorldSettings, rng: np.random.Generator) -> Floats:
     edges = ranks < np.minimum(rng.poisson(settings.mean_in_degree, genes), genes - 1)
     hubs = np.argsort(-attraction)[:3]
     edges[hubs, np.roll(hubs, -1)] = True
-    sizes = settings.effect_strength * rng.lognormal(0.0, WEIGHT_SPREAD, (genes, genes))
-    signs = np.where(rng.random((genes, genes)) < settings.repressor_share, -1.0, 1.0)
-    weights = np.where(edges, sizes * signs, 0.0)
-    radius = np.abs(np.linalg.eigvals(np.abs(weights))).max()
-    return (weights * min(1.0, MAX_SPECTRAL_RADIUS / radius)).astype(np.float32)
+    return edges
 
 
 def _draw_loadings(settings: WorldSettings, rng: np.random.Generator) -> Floats:

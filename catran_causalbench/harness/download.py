@@ -1,0 +1,329 @@
+"""The files of CausalBench's K562 and RPE1 data, fetched so that a broken connection costs nothing.
+
+A file grows under the name ``NAME.part`` and gets its own name once it is whole, so that the harness never finds a
+torso. What was received is noted in ``downloads.json``, against which the files can be checked later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from catran_causalbench.errors import DownloadError, InputError
+
+RECEIPT = "downloads.json"
+_BLOCK = 2**20
+_TRIES = 6
+_TIMEOUT = 60  # seconds without a byte
+_UNREACHABLE = (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError)
+
+Say = Callable[[str], object]
+Progress = Callable[[str, int, int | None], object]
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that the harness looks for in its data directory.
+
+    Attributes
+    ----------
+    name
+        Its name there.
+    url
+        Where it comes from; encrypted, unless it is this machine.
+    purpose
+        What the harness takes from it.
+    num_bytes, sha256
+        Its size and checksum, where they are known.
+    """
+
+    name: str
+    url: str
+    purpose: str
+    num_bytes: int | None = None
+    sha256: str | None = None
+
+
+# The sources of causalbench 1.1.2 (causalscbench.data_access.datasets), except that Figshare's files come from the
+# address meant for programs: the other one turns them away. Sizes are those the servers gave.
+_LIGANDS = (
+    "LewisLabUCSD/Ligand-Receptor-Pairs/ba44c3c4b4a3e501667309dd9ce7208501aeb961/Human/Human-2020-Shao-LR-pairs.txt"
+)
+_STRING = "https://stringdb-static.org/download"
+FILES = (
+    RemoteFile("k562.h5ad", "https://ndownloader.figshare.com/files/35773219", "K562 cells", 10_661_879_995),
+    RemoteFile("rpe1.h5ad", "https://ndownloader.figshare.com/files/35775606", "RPE1 cells", 8_700_873_216),
+    RemoteFile(
+        "summary_stats.xlsx",
+        "https://ars.els-cdn.com/content/image/1-s2.0-S0092867422005979-mmc2.xlsx",
+        "strength of the perturbations, for --do_filter",
+    ),
+    RemoteFile(
+        "corum_complexes.txt.zip",
+        "https://mips.helmholtz-muenchen.de/corum/download/releases/current/humanComplexes.txt.zip",
+        "protein complexes",
+    ),
+    RemoteFile(
+        "human_lr_pair.txt",
+        f"https://raw.githubusercontent.com/{_LIGANDS}/Human/Human-2020-Shao-LR-pairs.txt",
+        "ligands and receptors",
+        360_271,
+        "50ec69cd4c1035dffeefe7c4be534d1e9e0e1d1b40bc92ac595883c6e01aa29d",
+    ),
+    RemoteFile(
+        "protein.links.txt.gz",
+        f"{_STRING}/protein.links.detailed.v11.5/9606.protein.links.detailed.v11.5.txt.gz",
+        "STRING's network",
+    ),
+    RemoteFile(
+        "protein.physical.links.txt.gz",
+        f"{_STRING}/protein.physical.links.detailed.v11.5/9606.protein.physical.links.detailed.v11.5.txt.gz",
+        "STRING's physical network",
+    ),
+    RemoteFile(
+        "protein.info.txt.gz",
+        f"{_STRING}/protein.info.v11.5/9606.protein.info.v11.5.txt.gz",
+        "names of STRING's proteins",
+    ),
+)
+
+
+def download_files(
+    folder: Path,
+    files: Sequence[RemoteFile] = FILES,
+    have: Path | None = None,
+    say: Say = lambda message: None,
+    progress: Progress = lambda name, arrived, total: None,
+) -> list[Path]:
+    """Bring files into a folder; those that are there and whole stay as they are.
+
+    Parameters
+    ----------
+    folder
+        The harness's data directory; made where there is none.
+    files
+        What to bring.
+    have
+        A folder in which some files lie already: they are checked, and linked or copied instead of downloaded.
+    say
+        Told in words what happens.
+    progress
+        Told of every block that arrives: the file's name, how many bytes of it have arrived and of how many, if known.
+
+    Returns
+    -------
+    list of Path
+        The files, in their order.
+
+    Raises
+    ------
+    InputError
+        Before anything is fetched: the folder cannot be written to, or the disk is too small.
+    DownloadError
+        A file cannot be had, or is not what it should be. What has arrived is kept for the next try, unless it is
+        wrong.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError.of("folder", f"{folder} ({error.strerror})", "a folder that can be written to") from None
+    missing = [file for file in files if _fault(file, folder) is not None]
+    at_hand = {file.name for file in missing if have and _fault(file, have) is None}
+    _check_disk(folder, [file for file in missing if file.name not in at_hand])
+    for file in missing:
+        if have and file.name in at_hand:
+            say(f"{file.name}: taken from {have}")
+            _take(have / file.name, folder / file.name)
+        else:
+            say(f"{file.name}: {file.purpose}, from {urlsplit(file.url).hostname}")
+            _fetch(file, folder, say, progress)
+        _note_receipt(file, folder)
+    return [folder / file.name for file in files]
+
+
+def check_files(folder: Path, files: Sequence[RemoteFile] = FILES) -> dict[str, str | None]:
+    """Compare a folder with sizes and checksums, published ones and those of the receipt.
+
+    Returns
+    -------
+    dict
+        Name of each file → what is wrong with it, or None.
+    """
+    receipts = _receipts(folder)
+    return {
+        file.name: _fault(file, folder)
+        or _checksum_fault(folder / file.name, receipts.get(file.name, {}).get("sha256"))
+        for file in files
+    }
+
+
+def _fault(file: RemoteFile, folder: Path) -> str | None:
+    """Say what is wrong with a file on this disk, or None."""
+    path = folder / file.name
+    if not path.is_file():
+        return "missing"
+    size = path.stat().st_size
+    if file.num_bytes is not None and size != file.num_bytes:
+        return f"{size:,} bytes instead of {file.num_bytes:,}"
+    return _checksum_fault(path, file.sha256) if size else "empty"
+
+
+def _checksum_fault(path: Path, expected: str | None) -> str | None:
+    return "another content than expected (sha256)" if expected and _sha256(path) != expected else None
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as content:
+        while block := content.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_disk(folder: Path, files: Sequence[RemoteFile]) -> None:
+    arrived = sum(_part(file, folder).stat().st_size for file in files if _part(file, folder).exists())
+    needed = sum(file.num_bytes or 0 for file in files) - arrived
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError.of("folder", f"{free / 1e9:.1f} GB free on the disk of {folder}", f"{needed / 1e9:.1f} GB")
+
+
+def _take(source: Path, target: Path) -> None:
+    """Link a file, or copy it where that cannot be done."""
+    part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        part.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, part)
+    os.replace(part, target)
+
+
+def _fetch(file: RemoteFile, folder: Path, say: Say, progress: Progress) -> None:
+    part = _part(file, folder)
+    for attempt in range(1, _TRIES + 1):
+        try:
+            _continue(file, part, progress)
+            break
+        except _UNREACHABLE as error:
+            reason = _reason_to_try_again(file, part, error)
+        except OSError as error:
+            raise DownloadError(f"{file.name}: {error.strerror}; {part.name} is kept, start again to go on") from None
+        if attempt == _TRIES:
+            raise DownloadError(f"{file.name}: {file.url} failed {_TRIES} times ({reason}); start again to go on")
+        say(f"{file.name}: interrupted ({reason}); going on")
+        time.sleep(2 ** (attempt - 1))
+    fault = _checksum_fault(part, file.sha256)
+    _version(part).unlink(missing_ok=True)
+    if fault:
+        part.unlink()
+        raise DownloadError(f"{file.name}: {file.url} sent {fault}; nothing of it is kept")
+    os.replace(part, folder / file.name)
+
+
+def _reason_to_try_again(file: RemoteFile, part: Path, error: Exception) -> str:
+    """Say why a server that may do better next time failed; raise where it won't."""
+    if not isinstance(error, urllib.error.HTTPError):
+        return str(error)
+    if error.code == 416:  # more than the whole file is here: it must be another one
+        part.unlink(missing_ok=True)
+    elif error.code not in {408, 429} and error.code < 500:
+        raise DownloadError(f"{file.name}: {file.url} answered {error.code} {error.reason}") from None
+    return f"{error.code} {error.reason}"
+
+
+def _continue(file: RemoteFile, part: Path, progress: Progress) -> None:
+    """Ask for what is missing of a file, and add it; start anew where the server has another version by now."""
+    arrived = part.stat().st_size if part.exists() and _version(part).exists() else 0
+    if arrived and arrived == file.num_bytes:
+        return
+    request = urllib.request.Request(file.url, headers={"User-Agent": "catran-causalbench"})
+    if arrived:
+        request.add_header("Range", f"bytes={arrived}-")
+        request.add_header("If-Range", _version(part).read_text())
+    _refuse_plain_http(file.url)
+    with _OPENER.open(request, timeout=_TIMEOUT) as answer:
+        if answer.status != 206:
+            arrived = 0
+        total = _total_size(answer) if arrived else answer.length
+        if file.num_bytes is not None and total not in {None, file.num_bytes}:
+            raise DownloadError(f"{file.name}: {file.url} offers {total:,} bytes; expected {file.num_bytes:,}")
+        _note_version(part, answer)
+        with part.open("ab" if arrived else "wb") as content:
+            while block := answer.read(_BLOCK):
+                arrived += content.write(block)
+                progress(file.name, arrived, total)
+    if total is not None and arrived != total:
+        raise ConnectionError(f"{arrived:,} of {total:,} bytes arrived")
+
+
+def _total_size(answer: HTTPResponse) -> int | None:
+    """Size of the whole file, from ``Content-Range: bytes 5-9/10``."""
+    size = answer.headers.get("Content-Range", "").rpartition("/")[2]
+    return int(size) if size.isdigit() else None
+
+
+def _part(file: RemoteFile, folder: Path) -> Path:
+    return folder / f"{file.name}.part"
+
+
+def _version(part: Path) -> Path:
+    """Where it is noted which version of the file has been arriving."""
+    return part.with_name(f"{part.name}.version")
+
+
+def _note_version(part: Path, answer: HTTPResponse) -> None:
+    """Keep what the server calls this version; without a name for it, a download cannot be continued."""
+    name = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+    if name and not name.startswith("W/"):  # a weak name may stand for different bytes
+        _version(part).write_text(name)
+    else:
+        _version(part).unlink(missing_ok=True)
+
+
+def _note_receipt(file: RemoteFile, folder: Path) -> None:
+    receipts = _receipts(folder)
+    path = folder / file.name
+    receipts[file.name] = {"url": file.url, "num_bytes": path.stat().st_size, "sha256": _sha256(path)}
+    temporary = folder / f".{RECEIPT}.part"
+    temporary.write_text(json.dumps(receipts, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / RECEIPT)
+
+
+def _receipts(folder: Path) -> dict[str, Any]:
+    path = folder / RECEIPT
+    try:
+        receipts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError:
+        receipts = None
+    if not isinstance(receipts, dict):
+        raise InputError.of(str(path), "no readable receipt", "what an earlier download wrote; delete it to start anew")
+    return receipts
+
+
+def _refuse_plain_http(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname == "127.0.0.1"):
+        raise DownloadError(f"{url}: found {parts.scheme}; expected https")
+
+
+class _EncryptedRedirects(urllib.request.HTTPRedirectHandler):
+    """Follow a server's redirections, but never to where anyone could change the file on its way."""
+
+    def redirect_request(self, *arguments: Any) -> urllib.request.Request | None:
+        _refuse_plain_http(arguments[-1])
+        return super().redirect_request(*arguments)
+
+
+_OPENER = urllib.request.build_opener(_EncryptedRedirects)

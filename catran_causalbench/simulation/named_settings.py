@@ -1,0 +1,64 @@
+"""Worlds by name: how large they are, and how hard to read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from catran_causalbench.errors import InputError
+from catran_causalbench.simulation.world import WorldSettings
+
+_SHAPES = {
+    "tiny": WorldSettings(genes=30, cells=4_500),
+    "small": WorldSettings(genes=100, cells=16_000),
+    "rpe1": WorldSettings(genes=383, cells=92_000),
+    "k562": WorldSettings(genes=622, cells=129_000),
+}
+# A difficulty changes what the cells are like, never how many there are.
+_DIFFICULTIES: dict[str, dict[str, Any]] = {
+    "easy": {"effect_strength": 0.25, "knock_down": 0.9, "escape_share": 0.0, "programs": 1, "dispersion": 0.1},
+    "standard": {},
+    "hard": {"effect_strength": 0.1, "knock_down": 0.6, "escape_share": 0.3, "programs": 6, "dispersion": 0.4},
+}
+
+
+def shape(name: str) -> WorldSettings:
+    """Give the settings of a named size.
+
+    Parameters
+    ----------
+    name
+        ``tiny`` (30 genes, 4,500 cells), ``small`` (100, 16,000), ``rpe1`` (383, 92,000) or ``k562`` (622, 129,000):
+        the last two are the sizes of CausalBench's data sets.
+
+    Raises
+    ------
+    InputError
+        There is no such name.
+    """
+    return _named("shape", name, _SHAPES)
+
+
+def with_difficulty(settings: WorldSettings, name: str) -> WorldSettings:
+    """Make a world easier or harder to read.
+
+    Parameters
+    ----------
+    settings
+        The world's size.
+    name
+        ``easy``: strong edges, complete knock-downs, little noise; ``standard``: the settings as they are; ``hard``:
+        weak edges, knock-downs that fail in three cells of ten, many programs, much noise.
+
+    Raises
+    ------
+    InputError
+        There is no such name.
+    """
+    return replace(settings, **_named("difficulty", name, _DIFFICULTIES))
+
+
+def _named(field: str, name: str, known: dict[str, Any]) -> Any:
+    if name not in known:
+        raise InputError.of(field, repr(name), f"one of {', '.join(known)}")
+    return known[name]

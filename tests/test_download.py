@@ -1,0 +1,210 @@
+"""Downloads against a server on this machine that does what real ones do: break off, refuse, change."""
+
+import hashlib
+import http.server
+import re
+import shutil
+import threading
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+from urllib.request import Request
+
+import pytest
+from typer.testing import CliRunner
+
+from catran_causalbench.command_line import app
+from catran_causalbench.errors import DownloadError, InputError
+from catran_causalbench.harness import download
+from catran_causalbench.harness.download import FILES, RemoteFile, check_files, download_files
+
+LIGANDS = Path(__file__).parents[2] / "shared" / "data" / "ground_truth" / "human_lr_pair.txt"
+CONTENT = bytes(range(256)) * 40_000  # 10 MB: several blocks
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT; what it does wrong is set on the class."""
+
+    protocol_version = "HTTP/1.1"
+    content, version, ranges, break_after, failures, asked = CONTENT, '"one"', True, 0, 0, []
+
+    def do_GET(self):
+        kind = type(self)
+        kind.asked.append((self.path, self.headers.get("Range")))
+        if self.path == "/redirected":
+            return self.answer(302, b"", {"Location": "http://example.org/file"})
+        if self.path != "/file":
+            return self.answer(404, b"")
+        if kind.failures:
+            kind.failures -= 1
+            return self.answer(503, b"")
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
+        if wanted and kind.ranges and self.headers["If-Range"] == kind.version:
+            start = int(wanted[1])
+            part = f"bytes {start}-{len(kind.content) - 1}/{len(kind.content)}"
+            return self.answer(206, kind.content[start:], {"Content-Range": part, "ETag": kind.version})
+        return self.answer(200, kind.content, {"ETag": kind.version})
+
+    def answer(self, status, body, headers=None):
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if type(self).break_after and body:
+            self.wfile.write(body[: type(self).break_after])
+            self.close_connection = True
+        else:
+            self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    kind = type("Server", (Server,), {"asked": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as running:
+        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+        monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+        kind.file = RemoteFile("data.bin", f"http://127.0.0.1:{running.server_port}/file", "a test")
+        kind.whole = replace(kind.file, num_bytes=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
+        yield kind
+        running.shutdown()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_arrives_whole_and_is_noted(server, tmp_path):
+    seen = []
+    paths = download_files(tmp_path / "new", [server.whole], progress=lambda *step: seen.append(step))
+    assert paths == [tmp_path / "new" / "data.bin"]
+    assert paths[0].read_bytes() == CONTENT
+    assert names(tmp_path / "new") == ["data.bin", "downloads.json"]
+    assert seen[-1] == ("data.bin", len(CONTENT), len(CONTENT))
+    download_files(tmp_path / "new", [server.whole])
+    assert len(server.asked) == 1, "a file that is there is not fetched again"
+
+
+def test_a_broken_connection_goes_on_where_it_stopped(server, tmp_path):
+    server.break_after = 3_000_000
+    said = []
+    download_files(tmp_path, [server.whole], say=said.append)
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+    assert [asked for _, asked in server.asked] == [None, *(f"bytes={n}000000-" for n in (3, 6, 9))]
+    assert sum("interrupted" in message for message in said) == 3
+
+
+def test_another_start_goes_on_too(server, tmp_path):
+    server.break_after, tries = 1_000_000, download._TRIES
+    with pytest.raises(DownloadError, match=f"failed {tries} times .*start again to go on"):
+        download_files(tmp_path, [server.whole])
+    assert "data.bin" not in names(tmp_path)
+    server.break_after = 0
+    download_files(tmp_path, [server.whole])
+    assert server.asked[-1][1] == f"bytes={tries * 1_000_000}-"
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_anew(server, tmp_path):
+    server.break_after = 1_000_000
+    with pytest.raises(DownloadError):
+        download_files(tmp_path, [server.whole])
+    server.break_after, server.version = 0, '"two"'
+    server.content = CONTENT[::-1]
+    download_files(tmp_path, [server.file])
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT[::-1]
+
+
+def test_a_server_without_ranges_starts_over(server, tmp_path):
+    server.ranges, server.break_after = False, 2_000_000
+    with pytest.raises(DownloadError):
+        download_files(tmp_path, [server.whole])
+    server.break_after = 0
+    download_files(tmp_path, [server.whole])
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+
+
+def test_a_busy_server_is_asked_again(server, tmp_path):
+    server.failures = 2
+    download_files(tmp_path, [server.whole])
+    assert len(server.asked) == 3
+
+
+def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
+    server.content = CONTENT[:-1] + b"x"
+    with pytest.raises(DownloadError, match="nothing of it is kept"):
+        download_files(tmp_path, [server.whole])
+    assert names(tmp_path) == []
+
+
+def test_a_wrong_size_is_refused_before_it_is_fetched(server, tmp_path):
+    with pytest.raises(DownloadError, match="offers 10,240,000 bytes; expected 5"):
+        download_files(tmp_path, [replace(server.whole, num_bytes=5)])
+
+
+def test_a_missing_file_is_not_asked_for_twice(server, tmp_path):
+    with pytest.raises(DownloadError, match="404"):
+        download_files(tmp_path, [replace(server.file, url=server.file.url + "s")])
+    assert len(server.asked) == 1
+
+
+def test_only_encrypted_sources_are_trusted(server, tmp_path):
+    with pytest.raises(DownloadError, match="found http; expected https"):
+        download_files(tmp_path, [replace(server.file, url="http://example.org/file")])
+    with pytest.raises(DownloadError, match=r"example\.org/file: found http; expected https"):
+        download_files(tmp_path, [replace(server.file, url=server.file.url.replace("/file", "/redirected"))])
+    with pytest.raises(DownloadError, match="found file; expected https"):
+        download_files(tmp_path, [replace(server.file, url="file:///etc/passwd")])
+
+
+def test_a_small_disk_is_seen_first(server, tmp_path, monkeypatch):
+    usage = namedtuple("Usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(1000))
+    with pytest.raises(InputError, match=r"expected 0\.0 GB"):
+        download_files(tmp_path, [server.whole])
+    assert not server.asked
+
+
+def test_files_at_hand_are_taken_if_they_are_whole(server, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "data.bin").write_bytes(CONTENT)
+    download_files(tmp_path / "folder", [server.whole], have=tmp_path / "mine")
+    assert not server.asked
+    assert (tmp_path / "folder" / "data.bin").read_bytes() == CONTENT
+    (tmp_path / "mine" / "data.bin").write_bytes(CONTENT[:-1])
+    download_files(tmp_path / "other", [server.whole], have=tmp_path / "mine")
+    assert len(server.asked) == 1
+
+
+def test_a_later_check_compares_with_what_was_received(server, tmp_path):
+    assert check_files(tmp_path, [server.file]) == {"data.bin": "missing"}
+    download_files(tmp_path, [server.file])
+    assert check_files(tmp_path, [server.file]) == {"data.bin": None}
+    (tmp_path / "data.bin").write_bytes(CONTENT[:-1] + b"x")
+    assert check_files(tmp_path, [server.file]) == {"data.bin": "another content than expected (sha256)"}
+    (tmp_path / "downloads.json").write_text("[]")
+    with pytest.raises(InputError, match="no readable receipt"):
+        check_files(tmp_path, [server.file])
+
+
+def test_the_harness_s_files_have_safe_names_and_sources():
+    assert len({file.name for file in FILES}) == len(FILES) == 8
+    for file in FILES:
+        assert re.fullmatch(r"[\w.]+", file.name)
+        assert Request(file.url).type == "https"
+
+
+@pytest.mark.skipif(not LIGANDS.exists(), reason="human_lr_pair.txt is not in ../shared/data")
+def test_the_known_checksum_is_that_of_the_harness_s_file(tmp_path):
+    shutil.copy(LIGANDS, tmp_path)
+    known = [file for file in FILES if file.sha256]
+    assert check_files(tmp_path, known) == {"human_lr_pair.txt": None}
+
+
+def test_command_checks_a_folder(tmp_path):
+    result = CliRunner().invoke(app, ["download", str(tmp_path), "--check"])
+    assert result.exit_code == 1
+    assert re.search(r"k562\.h5ad +missing", result.output)

@@ -1,0 +1,173 @@
+"""Worlds whose edges come from a table, and worlds by name."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from catran_causalbench.command_line import app
+from catran_causalbench.errors import InputError
+from catran_causalbench.simulation import (
+    WorldSettings,
+    make_world,
+    read_topology,
+    shape,
+    simulate_cells,
+    true_effects,
+    with_difficulty,
+)
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+TRRUST = SHARED / "ground_truth" / "trrust_rawdata.human.tsv"
+REPLOGLE = SHARED / "SUMMARY_replogle2022_k562_up_degs_585kd.npz"
+TABLE = """source,target,sign
+A,B,Activation
+A,C,repression
+B,C,+
+B,C,-
+C,A,
+A,A,+
+A,B,Activation
+D,E,-0.7
+"""
+
+
+def written(folder, text, name="edges.csv"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def needs(path):
+    return pytest.mark.skipif(not path.exists(), reason=f"{path.name} is not in ../shared/data")
+
+
+def pairs(topology, chosen):
+    return {(topology.gene_names[i], topology.gene_names[j]) for i, j in zip(*np.nonzero(chosen), strict=True)}
+
+
+def test_table_becomes_edges_and_signs(tmp_path):
+    topology = read_topology(written(tmp_path, TABLE))
+    assert topology.gene_names == ("A", "B", "C", "D", "E")
+    assert pairs(topology, topology.edges) == {("A", "B"), ("A", "C"), ("B", "C"), ("C", "A"), ("D", "E")}
+    assert pairs(topology, topology.signs > 0) == {("A", "B")}
+    assert pairs(topology, topology.signs < 0) == {("A", "C"), ("D", "E")}
+
+
+def test_table_without_headings_is_read_as_trrust_writes_it(tmp_path):
+    topology = read_topology(written(tmp_path, "A\tB\tActivation\t123\nB\tC\tUnknown\t7;8\n", "edges.tsv"))
+    assert pairs(topology, topology.edges) == {("A", "B"), ("B", "C")}
+    assert pairs(topology, topology.signs != 0) == {("A", "B")}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("regulator,gene\nA,B\n", "edges.csv", "columns regulator, gene; expected columns source, target"),
+        ("source,target,sign\nA,B,upwards\n", "edges.csv", "the sign 'upwards'"),
+        ("source,target\nA,\n", "edges.csv", "an edge without a gene in row 1"),
+        ("source,target\nA,A\n", "edges.csv", "1 rows without an edge between two genes"),
+        ("", "edges.csv", "no readable table"),
+        ("A\n", "edges.xlsx", "expected a .csv, .tsv or .txt"),
+    ],
+)
+def test_a_wrong_table_is_named(tmp_path, text, name, message):
+    with pytest.raises(InputError, match=message):
+        read_topology(written(tmp_path, text, name))
+
+
+def test_a_missing_table_is_named(tmp_path):
+    with pytest.raises(InputError, match="no file"):
+        read_topology(tmp_path / "none.csv")
+
+
+@pytest.fixture
+def ring(tmp_path):
+    """Forty genes in a ring, and a pair apart."""
+    rows = [f"G{i:02d},G{(i + 1) % 40:02d}" for i in range(40)]
+    return read_topology(written(tmp_path, "\n".join(["source,target", *rows, "X,Y"])))
+
+
+def test_neighbourhood_hangs_together(ring):
+    for seed in range(20):
+        chosen = ring.neighbourhood(12, seed)
+        if "X" in chosen.gene_names:  # a hub of the pair apart came first: then its partner, then the ring
+            assert "Y" in chosen.gene_names
+        assert chosen.edges.sum() >= 10
+    assert ring.neighbourhood(12, 0).gene_names == ring.neighbourhood(12, 0).gene_names
+    assert ring.neighbourhood(12, 0).gene_names != ring.neighbourhood(12, 1).gene_names
+    assert ring.neighbourhood(42, 3).edges.sum() == 41
+    with pytest.raises(InputError, match=r"genes: found 43; expected 2 to 42"):
+        ring.neighbourhood(43, 0)
+
+
+def test_world_acts_through_the_table(tmp_path, ring):
+    topology = replace(ring, signs=np.where(ring.edges, -1, 0).astype(np.int8)).neighbourhood(30, 1)
+    world = make_world(WorldSettings(genes=30, cells=4_500), 1, topology)
+    assert world.gene_names == world.gene_ids == topology.gene_names
+    np.testing.assert_array_equal(world.weights < 0, topology.edges)
+    assert (world.weights <= 0).all()
+    effects, cells = true_effects(world), simulate_cells(world)
+    assert (effects[topology.edges] > 0).mean() > 0.9  # less of a repressor, more of its target
+    assert set(cells.labels) == {*topology.gene_names, "non-targeting", "excluded"}
+    with pytest.raises(InputError, match="topology: found 30 genes; expected 40"):
+        make_world(WorldSettings(genes=40, cells=6_000), 1, topology)
+
+
+def simulate(folder, *options):
+    result = CliRunner().invoke(app, ["simulate", str(folder), *map(str, options)])
+    assert result.exit_code == 0, result.output
+    network = pd.read_csv(folder / "true_network.csv", keep_default_na=False)
+    return json.loads((folder / "description.json").read_text()), network
+
+
+def edges_between(table, genes):
+    inside = table["source"].isin(genes) & table["target"].isin(genes) & (table["source"] != table["target"])
+    return set(zip(table["source"][inside], table["target"][inside], strict=True))
+
+
+@needs(TRRUST)
+def test_true_network_is_trrust_s(tmp_path):
+    described, network = simulate(tmp_path / "world", "--topology", TRRUST, "--genes", 60, "--cells", 9000)
+    assert described["simulated"]
+    assert described["headline"].startswith("SIMULATED DATA")
+    assert "trrust_rawdata.human.tsv" in described["headline"]
+    with np.load(tmp_path / "world" / "dataset_rpe1.npz") as written_data:
+        genes = written_data["var_names"].astype(str)
+    table = pd.read_csv(TRRUST, sep="\t", names=["source", "target", "mode", "papers"], keep_default_na=False)
+    expected = edges_between(table, genes)
+    assert len(expected) > 60
+    assert set(zip(network["source"], network["target"], strict=True)) == expected
+    modes = table.groupby(["source", "target"])["mode"].agg(set)
+    for row in network.itertuples():
+        known = modes[row.source, row.target] - {"Unknown"}
+        if len(known) == 1:
+            assert (row.weight > 0) == (known == {"Activation"})
+
+
+@needs(REPLOGLE)
+def test_true_network_is_that_of_knock_down_lists(tmp_path):
+    with np.load(REPLOGLE) as lists:
+        perturbed, genes, rises = lists["perturbations"].astype(str), lists["genes"].astype(str), lists["sig_up"]
+    rows, columns = np.nonzero(rises)
+    table = pd.DataFrame({"source": perturbed[rows], "target": genes[columns]})
+    table = table[table["target"].isin(perturbed)].assign(sign="-")  # what rises without a gene is repressed by it
+    table.to_csv(tmp_path / "replogle.csv", index=False)
+    _, network = simulate(tmp_path / "world", "--topology", tmp_path / "replogle.csv", "--genes", 50, "--cells", 7500)
+    assert (network["weight"] < 0).all()
+    found = set(zip(network["source"], network["target"], strict=True))
+    assert found == edges_between(table, {gene for edge in found for gene in edge})
+
+
+def test_difficulties_change_the_cells_not_their_number():
+    easy, standard, hard = (with_difficulty(shape("tiny"), name) for name in ("easy", "standard", "hard"))
+    assert standard == shape("tiny")
+    assert {easy.cells, hard.cells} == {standard.cells}
+    sizes = [np.abs(true_effects(make_world(settings, 2))).sum() for settings in (easy, standard, hard)]
+    assert sizes[0] > 1.2 * sizes[1] > 1.4 * sizes[2]
+    with pytest.raises(InputError, match="difficulty: found 'absurd'; expected one of easy, standard, hard"):
+        with_difficulty(standard, "absurd")
