@@ -1,28 +1,38 @@
-# CaTran in the layout of the CausalBench challenge: ONE inference class as /code/main.py, the package installed.
-#   docker build -t catran-causalbench .                                  CPU, smaller
+# CaTran in the layout of the CausalBench challenge: /code holds requirements.txt and ONE inference class as main.py.
+#   docker build -t catran-causalbench .                                                                    CPU
 #   docker build -t catran-causalbench --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130 .     GPU
-# Without a command the container runs CaTran through causalbench_run on a simulated benchmark directory.
-FROM python:3.11-slim
-
+# Without a command the container runs CaTran through causalbench_run on simulated cells, without any network.
+FROM python:3.11-slim AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# causalbench builds some of its dependencies from source.
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends build-essential \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home catran
+# causalbench builds some of its dependencies from source; the compiler stays behind in this stage.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends build-essential
+RUN python -m venv /opt/catran
+ENV PATH=/opt/catran/bin:$PATH
 
-WORKDIR /code
-COPY constraints.txt setup.py README.md LICENSE ./
+WORKDIR /source
+COPY constraints.txt pyproject.toml setup.py README.md LICENSE ./
 COPY configs configs
 COPY catran_causalbench catran_causalbench
-RUN PIP_CONSTRAINT=constraints.txt pip install --no-cache-dir -c constraints.txt --extra-index-url "$TORCH_INDEX" . \
-    && cp catran_causalbench/plugin.py main.py \
-    && rm -rf build catran_causalbench *.egg-info
 
-USER catran
-WORKDIR /home/catran
-ENV CATRAN_CONFIG=demo
-CMD ["sh", "-c", "catran-causalbench simulate world --genes 100 --cells 16000 \
+# The package is on no index, so its wheel lies beside the requirements that name it.
+WORKDIR /code
+RUN cp /source/constraints.txt . \
+    && cp /source/catran_causalbench/plugin.py main.py \
+    && pip wheel --no-cache-dir --no-deps --wheel-dir . /source \
+    && printf '%s\n' '-c constraints.txt' ./*.whl >requirements.txt \
+    && PIP_CONSTRAINT=constraints.txt pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" -r requirements.txt
+
+FROM python:3.11-slim
+RUN useradd --uid 1000 --create-home catran
+COPY --from=build /opt/catran /opt/catran
+COPY --from=build /code /code
+ENV PATH=/opt/catran/bin:$PATH
+WORKDIR /code
+USER 1000
+# The demo's preset is set here only: as a variable of the image it would change what the challenge runs.
+CMD ["sh", "-c", "cd /home/catran && export CATRAN_CONFIG=demo \
+    && catran-causalbench simulate world --genes 100 --cells 16000 --overwrite \
     && causalbench_run --dataset_name weissmann_rpe1 --data_directory world --output_directory runs --exp_id catran \
        --training_regime interventional --model_name custom --inference_function_file_path /code/main.py \
        --max_path_length 1 --omission_estimation_size 500 \

@@ -31,6 +31,7 @@ setup(
         "anndata>=0.10",
         "causalbench>=1.1.2",
         "dask[distributed]>=2024.2",
+        "h5py>=3.8",
         "jinja2>=3.1",
         "joblib>=1.3",
         "lion-pytorch>=0.2",
@@ -39,7 +40,9 @@ setup(
         "numba>=0.59",
         "numpy>=1.26",
         "openpyxl>=3.1",  # causalbench reads the perturbation statistics of --do_filter through it
+        "packaging>=22",
         "pandas>=2.0",
+        "psutil>=5.9",
         "pytorch-lightning>=2.6,<3",  # the first to load checkpoints without pickle (weights_only)
         "pyyaml>=6",
         "rich>=13",
@@ -47,6 +50,7 @@ setup(
         "scikit-learn>=1.3",
         "scipy>=1.11",
         "tensorboard>=2.14",
+        "threadpoolctl>=3.1",
         "torch>=2.2",
         "typer>=0.12",
     ],

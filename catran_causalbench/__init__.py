@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from catran_causalbench.config import CatranConfig, load_config, presets
     from catran_causalbench.dataset import PerturbationDataset, validate_dataset
     from catran_causalbench.errors import InputError, TrainingError
+    from catran_causalbench.fitted import FittedNetwork
+    from catran_causalbench.fitted_file import load
+    from catran_causalbench.fitting import fit
     from catran_causalbench.inference import InferredNetwork, infer_network
 
 __version__ = "0.1.0"
@@ -25,16 +28,22 @@ _HOMES = {
     "validate_dataset": "dataset",
     "InputError": "errors",
     "TrainingError": "errors",
+    "FittedNetwork": "fitted",
+    "load": "fitted_file",
+    "fit": "fitting",
     "InferredNetwork": "inference",
     "infer_network": "inference",
 }
 __all__ = [
     "CatranConfig",
+    "FittedNetwork",
     "InferredNetwork",
     "InputError",
     "PerturbationDataset",
     "TrainingError",
+    "fit",
     "infer_network",
+    "load",
     "load_config",
     "presets",
     "validate_dataset",

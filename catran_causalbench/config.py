@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import reprlib
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -244,21 +246,18 @@ def load_config(name_or_path: str | None = None) -> CatranConfig:
     import yaml
 
     chosen = name_or_path or os.environ.get(CONFIG_VARIABLE) or DEFAULT_PRESET
-    path = _preset_folder() / f"{chosen}.yaml"
-    if not path.is_file():
-        path = Path(chosen)
-    if not path.is_file():
+    path = _preset_folder() / f"{chosen}.yaml" if chosen in presets() else Path(chosen)
+    if not os.path.isfile(path):  # unlike Path.is_file, not upset by names that are too long
         expected = f"one of {', '.join(presets())}, or the path of a YAML file"
-        raise InputError.of("config", f"neither a preset nor a file {chosen!r}", expected)
+        raise InputError.of("config", f"neither a preset nor a file {_shown(chosen)}", expected)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except Exception as error:  # PyYAML lets errors of its conversions through: ValueError, KeyError, RecursionError …
         found = f"no readable YAML ({' '.join(str(error).split())})"
         raise InputError.of(str(path), found, "keys and values") from None
+    config = CatranConfig.from_mapping({} if values is None else values, str(path))
     run_folder = os.environ.get(RUN_FOLDER_VARIABLE)
-    if run_folder and isinstance(values, dict):
-        values["output"] = {**(values.get("output") or {}), "run_folder": run_folder}
-    return CatranConfig.from_mapping(values, str(path))
+    return replace(config, output=replace(config.output, run_folder=run_folder)) if run_folder else config
 
 
 def presets() -> list[str]:
@@ -280,13 +279,14 @@ def _preset_folder() -> Path:
 
 def _check_keys(values: Any, known: Any, origin: str, prefix: str) -> None:
     if not isinstance(values, Mapping):
-        found = f"{type(values).__name__} {values!r} for {prefix.rstrip('.') or 'the file'}"
+        found = f"{type(values).__name__} {_shown(values)} for {prefix.rstrip('.') or 'the file'}"
         raise InputError.of(origin, found, f"a mapping with keys {', '.join(known)}")
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
+            near = difflib.get_close_matches(key, known, n=1) if isinstance(key, str) else []
             expected = f"{prefix}{near[0]}, perhaps" if near else f"one of {', '.join(known)}"
-            raise InputError.of(origin, f"unknown key {prefix}{key}", expected)
+            shown = _shown(key).strip("'")
+            raise InputError.of(origin, f"unknown key {prefix}{shown}", expected)
 
 
 def _check_value(name: str, value: Any, kind: type, limits: Mapping[str, Any]) -> None:
@@ -294,13 +294,20 @@ def _check_value(name: str, value: Any, kind: type, limits: Mapping[str, Any]) -
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
         hint = " (YAML reads 1e-3 as text; write 1.0e-3)" if kind is float and isinstance(value, str) else ""
-        raise InputError.of(name, f"{type(value).__name__} {value!r}", expected + hint)
+        raise InputError.of(name, f"{type(value).__name__} {_shown(value)}", expected + hint)
     if "options" in limits and value not in limits["options"]:
-        raise InputError.of(name, repr(value), f"one of {', '.join(limits['options'])}")
+        raise InputError.of(name, _shown(value), f"one of {', '.join(limits['options'])}")
     if "low" in limits:
         low, high = limits["low"], limits["high"]
-        inside = (low < value if limits["above_low"] else low <= value) and value <= high and value != float("inf")
+        inside = (low < value if limits["above_low"] else low <= value) and value <= min(high, sys.float_info.max)
         if not inside:
             lower = f"above {low}" if limits["above_low"] else f"at least {low}"
             upper = "" if high == float("inf") else f" and at most {high}"
-            raise InputError.of(name, str(value), f"a number {lower}{upper}")
+            raise InputError.of(name, _shown(value), f"a number {lower}{upper}")
+
+
+def _shown(value: Any) -> str:
+    """Show the beginning of a value from a file: with YAML's aliases a few lines can stand for gigabytes."""
+    shortener = reprlib.Repr()
+    shortener.maxlevel, shortener.maxstring, shortener.maxother, shortener.maxlong = 2, 200, 200, 40
+    return shortener.repr(value)

@@ -6,6 +6,8 @@ constant, and every cell is a control, a knock-down of a measured gene, or exclu
 
 from __future__ import annotations
 
+import reprlib
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ CONTROL = -1
 EXCLUDED = -2
 
 _CELLS_PER_BLOCK = 4096
+# No count gets near it, and sums of squares over all cells and genes stay within float32.
+_LARGEST_VALUE = np.float32(1e12)  # a type of its own, since float16 has no such number
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,9 @@ def validate_dataset(
     expression_matrix
         cells × genes; a numpy array or scipy sparse matrix of any real number type, finite and non-negative.
     interventions
-        One label per cell: a gene name, ``non-targeting`` (control) or ``excluded``.
+        One label per cell: a gene name, ``non-targeting`` (control) or ``excluded``. Labels are compared letter by
+        letter; one that is no gene of the matrix (``A+B`` for two genes at once, another case) makes the cell an
+        excluded one.
     gene_names
         One distinct, non-empty name per column.
 
@@ -96,13 +102,18 @@ def validate_dataset(
     ------
     InputError
         Naming the argument, what was found and what was expected.
+
+    Warns
+    -----
+    UserWarning
+        Where cells are labelled with genes, but with none of the matrix.
     """
     matrix = _numeric_matrix(expression_matrix)
     names = _gene_names(gene_names, matrix.shape[1])
     labels = _labels(interventions, matrix.shape[0])
 
-    gene_order = np.argsort(names, kind="stable")
-    sorted_names = tuple(str(names[column]) for column in gene_order)
+    gene_order = np.array(sorted(range(len(names)), key=names.__getitem__))
+    sorted_names = tuple(names[column] for column in gene_order)
     intervention = _intervention_codes(labels, sorted_names)
     expression = _checked_float32(matrix, gene_order)
     _reject_constant_genes(expression, sorted_names)
@@ -112,14 +123,19 @@ def validate_dataset(
 
 def _numeric_matrix(matrix: Any) -> Any:
     """Return a 2-D array or CSR matrix of real numbers."""
-    if hasattr(matrix, "tocsr"):
-        matrix = matrix.tocsr()
-    else:
-        try:
+    try:
+        if hasattr(matrix, "tocsr"):
+            matrix = matrix.tocsr()
+            if matrix.ndim == 2:
+                matrix.check_format(full_check=True)  # an index out of range would reach beyond the memory
+        elif np.ma.is_masked(matrix):
+            raise ValueError("masked entries")
+        else:
             matrix = np.asarray(matrix)
-        except ValueError as error:
-            found = f"rows of different lengths ({error})"
-            raise InputError.of("expression_matrix", found, "cells × genes") from None
+    except (ValueError, TypeError, RuntimeError) as error:
+        ragged = "inhomogeneous" in str(error)
+        found = "rows of different lengths" if ragged else f"no matrix of numbers ({' '.join(str(error).split())})"
+        raise InputError.of("expression_matrix", found, "cells × genes") from None
     if matrix.dtype.kind not in "fiub":
         raise InputError.of("expression_matrix", f"values of type {matrix.dtype}", "real numbers")
     if matrix.ndim != 2:
@@ -133,30 +149,47 @@ def _numeric_matrix(matrix: Any) -> Any:
     return matrix
 
 
-def _gene_names(gene_names: Sequence[str], columns: int) -> np.ndarray:
-    names = [str(name) for name in gene_names]
+def _gene_names(gene_names: Sequence[str], columns: int) -> list[str]:
+    names = _listed("gene_names", gene_names)
     if len(names) != columns:
         raise InputError.of("gene_names", f"{len(names)} names", f"{columns}, one per column of expression_matrix")
-    empty = [column for column, name in enumerate(names) if not name.strip()]
-    if empty:
-        raise InputError.of("gene_names", f"an empty name for column {empty[0]}", "a name for every gene")
+    for column, name in enumerate(names):
+        if not isinstance(name, str):
+            raise InputError.of("gene_names", f"{reprlib.repr(name)} for column {column}", "text")
+        if not name.strip():
+            raise InputError.of("gene_names", f"an empty name for column {column}", "a name for every gene")
+        if not _can_be_written(name):
+            raise InputError.of("gene_names", f"{name!r} for column {column}", "letters that a file can hold")
+    names = [str(name) for name in names]  # numpy's strings become Python's
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise InputError.of("gene_names", f"{name!r} for {count} columns", "distinct names")
     for reserved in (CONTROL_LABEL, EXCLUDED_LABEL):
         if reserved in names:
             raise InputError.of("gene_names", f"{reserved!r}, which is a label of cells", "names of genes only")
-    return np.array(names)
+    return names
+
+
+def _listed(field: str, values: Sequence[str]) -> list[Any]:
+    try:
+        return list(values)
+    except TypeError:
+        raise InputError.of(field, reprlib.repr(values), "a sequence of text") from None
+
+
+def _can_be_written(name: str) -> bool:
+    """Whether it is without null characters and halves of characters, which no file of edges could hold."""
+    return "\0" not in name and not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _labels(interventions: Sequence[str], cells: int) -> list[str]:
-    labels = list(interventions)
+    labels = _listed("interventions", interventions)
     if len(labels) != cells:
         raise InputError.of("interventions", f"{len(labels)} labels", f"{cells}, one per row of expression_matrix")
     for cell, label in enumerate(labels):
         if not isinstance(label, str) or not label.strip():
             expected = f"a gene name, {CONTROL_LABEL!r} or {EXCLUDED_LABEL!r}"
-            raise InputError.of("interventions", f"label {label!r} for cell {cell}", expected)
+            raise InputError.of("interventions", f"label {reprlib.repr(label)} for cell {cell}", expected)
     if CONTROL_LABEL not in labels:
         shown = ", ".join(f"{label!r} ({count} cells)" for label, count in Counter(labels).most_common(3))
         raise InputError.of("interventions", f"no controls, only {shown}", f"some cells labelled {CONTROL_LABEL!r}")
@@ -167,7 +200,12 @@ def _intervention_codes(labels: list[str], sorted_names: tuple[str, ...]) -> np.
     """Columns of the perturbed genes; a gene that is not measured makes the cell an excluded one."""
     codes = {name: column for column, name in enumerate(sorted_names)}
     codes[CONTROL_LABEL] = CONTROL
-    return np.array([codes.get(label, EXCLUDED) for label in labels], dtype=np.int64)
+    intervention = np.array([codes.get(label, EXCLUDED) for label in labels], dtype=np.int64)
+    others = sorted(set(labels) - {CONTROL_LABEL, EXCLUDED_LABEL})
+    if others and intervention.max() < 0:
+        message = f"none of the {len(others)} perturbed genes in interventions is in gene_names: {others[0]!r} …"
+        warnings.warn(f"{message} Only controls can be learned from.", stacklevel=3)
+    return intervention
 
 
 def _checked_float32(matrix: Any, gene_order: np.ndarray) -> np.ndarray:
@@ -175,12 +213,12 @@ def _checked_float32(matrix: Any, gene_order: np.ndarray) -> np.ndarray:
     expression = np.empty(matrix.shape, dtype=np.float32)
     for start in range(0, matrix.shape[0], _CELLS_PER_BLOCK):
         block = matrix[start : start + _CELLS_PER_BLOCK]
-        block = block.toarray() if hasattr(block, "toarray") else block
+        block = np.asarray(block.toarray() if hasattr(block, "toarray") else block)
         for found, wrong, expected in (
             ("NaN", np.isnan(block), "a number in every entry"),
             ("infinity", np.isinf(block), "finite numbers"),
             ("a negative value", block < 0, "counts or log-normalised counts, zero or more"),
-            ("a value beyond float32", block > np.finfo(np.float32).max, "numbers below 3e38"),
+            (f"a value above {_LARGEST_VALUE:g}", block > _LARGEST_VALUE, "counts or log-normalised counts"),
         ):
             if wrong.any():
                 cell, column = np.argwhere(wrong)[0]

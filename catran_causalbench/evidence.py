@@ -1,11 +1,13 @@
 """What the training cells say about every pair of genes, from sums that are taken once.
 
-Two kinds of evidence that gene p acts on gene l, both in units of l's standard deviation among like cells:
+Three kinds of evidence that gene p acts on gene l, all in units of l's standard deviation among like cells:
 
 * the **measured shift**: mean of l where p is knocked down, minus its mean in controls;
 * the **masked prediction**: the weight of p when l is hidden and predicted from all other genes at once. With squared
   error that task of the paper (§1.2) has a closed form, the partial correlation of p and l within perturbations; times
-  p's own knock-down it is a predicted shift, and exists for sources that were never perturbed.
+  p's own knock-down it is a predicted shift, and exists for sources that were never perturbed;
+* the **covariation** of p and l within perturbations, beyond programs that many genes share. Partial correlation sees
+  direct effects only; this sees the indirect ones, too. Times p's own knock-down it is a predicted shift as well.
 """
 
 from __future__ import annotations
@@ -13,11 +15,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from catran_causalbench.dataset import CONTROL, PerturbationDataset
 
 # Added to the diagonal of the correlations before they are inverted, so that few cells do not blow up their noise.
 _RIDGE = 0.05
+# There are at most so many programs per gene, and never more than _MAX_PROGRAMS.
+_PROGRAMS_PER_GENE = 0.05
+_MAX_PROGRAMS = 20
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,30 @@ class MeasuredShifts:
         return ~np.isnan(self.error)
 
 
+@dataclass(frozen=True)
+class Associations:
+    """How genes vary together among cells of one label, G × G each, symmetric, 0 on the diagonal.
+
+    Attributes
+    ----------
+    partial
+        Partial correlations, see :func:`masked_prediction`.
+    beyond_programs
+        Correlations, see :func:`covariation`.
+    num_cells
+        Number of cells they come from.
+    """
+
+    partial: np.ndarray
+    beyond_programs: np.ndarray
+    num_cells: int
+
+    @classmethod
+    def of(cls, sums: CellSums) -> Associations:
+        """From the cells of all labels and folds."""
+        return cls(masked_prediction(sums.covariance), covariation(sums.covariance), int(sums.count.sum()))
+
+
 def sum_cells(dataset: PerturbationDataset, num_folds: int, seed: int) -> CellSums:
     """Add up the cells of every label, dealt at random to folds; excluded cells take no part."""
     genes = dataset.num_genes
@@ -118,13 +148,36 @@ def masked_prediction(covariance: np.ndarray) -> np.ndarray:
     The weight of gene p in the best linear prediction of gene l from all others is minus the entry (p, l) of the
     inverse covariance over the entry (l, l); scaled alike for both genes it is their partial correlation.
     """
-    deviation = np.sqrt(np.diag(covariance)) + 1e-9
-    correlation = covariance / np.outer(deviation, deviation)
-    inverse = np.linalg.inv(correlation + _RIDGE * np.eye(len(correlation)))
-    scale = np.sqrt(np.diag(inverse))
-    partial = -inverse / np.outer(scale, scale)
+    correlation = _unit_diagonal(covariance)
+    with _one_thread():
+        inverse = np.linalg.inv(correlation + _RIDGE * np.eye(len(correlation)))
+    partial = -_unit_diagonal(inverse)
     np.fill_diagonal(partial, 0)
     return partial
+
+
+def covariation(covariance: np.ndarray) -> np.ndarray:
+    """Correlations of all pairs once common programs are taken out, G × G, symmetric, 0 on the diagonal.
+
+    Programs such as the cell cycle move many genes at once: they are the leading principal components, and what is left
+    of the correlation is what the network itself passes on. They end where the eigenvalues fall most steeply, in
+    proportion (S. C. Ahn and A. R. Horenstein, "Eigenvalue ratio test for the number of factors", Econometrica 81,
+    2013). Panels of fewer than 20 genes are too small to tell programs from the network; nothing is taken out there.
+    """
+    with _one_thread():
+        values, components = np.linalg.eigh(_unit_diagonal(covariance))
+    most = min(_MAX_PROGRAMS, int(_PROGRAMS_PER_GENE * len(values)))
+    falling = values[::-1][: most + 1]
+    programs = int(np.argmax(falling[:-1] / falling[1:].clip(1e-9))) + 1 if most else 0
+    rest = slice(len(values) - programs)
+    correlation = _unit_diagonal((components[:, rest] * values[rest]) @ components[:, rest].T)
+    np.fill_diagonal(correlation, 0)
+    return correlation
+
+
+def _unit_diagonal(symmetric: np.ndarray) -> np.ndarray:
+    scale = np.sqrt(np.diag(symmetric).clip(0)) + 1e-9
+    return symmetric / np.outer(scale, scale)
 
 
 def knock_down_depths(measured: MeasuredShifts) -> np.ndarray:
@@ -139,5 +192,11 @@ def knock_down_depths(measured: MeasuredShifts) -> np.ndarray:
     level = measured.control_mean
     terms = np.stack([level, level**2, 1 / measured.deviation, np.ones_like(level)], axis=1)
     depth = np.diag(measured.shift)
-    weights = np.linalg.lstsq(terms[perturbed], depth[perturbed], rcond=None)[0]
+    with _one_thread():
+        weights = np.linalg.lstsq(terms[perturbed], depth[perturbed], rcond=None)[0]
     return np.where(perturbed, depth, terms @ weights)
+
+
+def _one_thread() -> threadpool_limits:
+    """Hold LAPACK to one thread: how it rounds depends on their number, unlike plain matrix products."""
+    return threadpool_limits(1, user_api="blas")

@@ -40,11 +40,15 @@ class _AffineHidden:
 
     @classmethod
     def centred(cls, scalar: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor) -> _AffineHidden:
-        """Move the mean of the scalar into the offset and take the moments every batch norm needs."""
+        """Move the mean of the scalar into the offset and take the moments every batch norm needs.
+
+        Sums run over cells first and over genes then, backwards too: torch adds up a whole matrix in an order that
+        depends on the number of threads.
+        """
         gene_means = scalar.mean(dim=0)
         mean = gene_means.mean()
-        scalar = scalar - mean
-        return cls(scalar, gene_means - mean, scalar.square().mean(), slope, offset + mean * slope)
+        scalar = scalar - mean.expand_as(gene_means)
+        return cls(scalar, gene_means - mean, scalar.square().mean(dim=0).mean(), slope, offset + mean * slope)
 
     def linear(self, layer: nn.Linear) -> _AffineHidden:
         return self._with(layer.weight @ self.slope, layer(self.offset))
@@ -90,8 +94,8 @@ class FactoredCatranNetwork(CatranNetwork):
         )
         readout = self.output_linear_2.weight @ self.output_linear_1.weight
         constant = self.output_linear_2(self.output_linear_1.bias)
-        prediction = silu_head(hidden.scalar, hidden.slope, hidden.offset, readout.squeeze(0)) + constant
-        return prediction, attention
+        prediction = silu_head(hidden.scalar, hidden.slope, hidden.offset, readout.squeeze(0))
+        return prediction + constant.expand(prediction.shape[1]), attention
 
     def _affine_tokens(self, expression: torch.Tensor, embedding: torch.Tensor) -> _AffineHidden:
         if self.token == "joined":

@@ -17,7 +17,7 @@ from torch.nn.functional import huber_loss
 
 from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.evidence import CellSums, MeasuredShifts, masked_prediction, sum_cells
+from catran_causalbench.evidence import Associations, CellSums, MeasuredShifts, sum_cells
 from catran_causalbench.gated_attention import SHOWN, GatedAttention, Gates, PairEvidence
 
 # Held-out shifts are fitted by a Huber loss that turns linear at so many of their standard errors.
@@ -39,7 +39,7 @@ class _Lesson:
 
 @dataclass(frozen=True)
 class PairMinibatch:
-    """N ordered pairs: features (N × 12), evidence (N × 2), held-out shift and its standard error (N)."""
+    """N ordered pairs: features (N × 13), evidence (N × 3), held-out shift and its standard error (N)."""
 
     features: torch.Tensor
     evidence: torch.Tensor
@@ -105,11 +105,10 @@ class GateTraining(lightning.LightningModule):
         super().__init__()
         self.settings = settings
         sums = sum_cells(dataset, settings.folds, seed)
-        partial = masked_prediction(sums.covariance)
-        num_cells = int(sums.count.sum())
+        associations = Associations.of(sums)
         everything = sums.shifts(list(range(settings.folds)))
-        self.evidence = PairEvidence.gather(everything, partial, num_cells)
-        self.stream = PairStream(_lessons(sums, partial, num_cells, self.evidence, everything), settings, seed)
+        self.evidence = PairEvidence.gather(everything, associations)
+        self.stream = PairStream(_lessons(sums, associations, self.evidence, everything), settings, seed)
         self.gates = Gates(settings.gates, settings.width, torch.Generator().manual_seed(seed))
         if self.stream.has_lessons:
             self._sample = self.stream.draw(_SAMPLE, torch.Generator().manual_seed(seed + 1))
@@ -161,7 +160,7 @@ class GateTraining(lightning.LightningModule):
 
 
 def _lessons(
-    sums: CellSums, partial: np.ndarray, num_cells: int, everything: PairEvidence, measured: MeasuredShifts
+    sums: CellSums, associations: Associations, everything: PairEvidence, measured: MeasuredShifts
 ) -> list[_Lesson]:
     """Every fold held out in turn, and all perturbed sources as if they were none, where some are none."""
     lessons = []
@@ -171,7 +170,7 @@ def _lessons(
         sources = np.flatnonzero(rest.perturbed & held_out.perturbed)
         # Both in the unit of the evidence, which must not know the cells held out.
         response = held_out.shift * held_out.deviation / rest.deviation
-        lessons.append(_lesson(PairEvidence.gather(rest, partial, num_cells), 1.0, response, held_out.error, sources))
+        lessons.append(_lesson(PairEvidence.gather(rest, associations), 1.0, response, held_out.error, sources))
     if not measured.perturbed.all():
         sources = np.flatnonzero(measured.perturbed)
         lessons.append(_lesson(everything, 0.0, measured.shift, measured.error, sources))

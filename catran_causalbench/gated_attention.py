@@ -2,12 +2,12 @@
 
 The attention of target l on source p is the size of the effect to be expected,
 
-    A[l, p] = g₁·|shift| + g₂·(± masked prediction) + g₃        (in l's standard deviations),
+    A[l, p] = g₁·|shift| + g₂·(± masked prediction) + g₃·(± covariation) + g₄        (in l's standard deviations),
 
 with gates g > 0 that a network of a thousand parameters computes from what is known of the pair and of its two genes:
 how many standard errors the shift has, how strongly p acts on others, how readily l responds to others, what the
-reverse pair shows. The masked prediction counts for the pair where it agrees with the shift in sign, and against it
-elsewhere. These sums are a gene's embedding here: computed from the cells instead of learned.
+reverse pair shows. Masked prediction and covariation count for the pair where they agree with the shift in sign, and
+against it elsewhere. These sums are a gene's embedding here: computed from the cells instead of learned.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from catran_causalbench.evidence import MeasuredShifts, knock_down_depths
+from catran_causalbench.evidence import Associations, MeasuredShifts, knock_down_depths
 
-NUM_FEATURES = 12
+NUM_FEATURES = 13
 SHOWN = 2  # the feature that tells whether the source was perturbed
 # Shifts and partial correlations below so many standard errors do not count towards a gene's activity.
 _NOISE = 2.0
-# Where the gates start: half the shift, a tenth of the masked prediction. They stay within e^±3 of this, so none dies.
-_START = (0.5, 0.1, 0.002)
+# Where the gates start: half the shift, a tenth of the masked prediction, half as much of the covariation. They stay
+# within e^±3 of this, so none dies.
+_START = (0.5, 0.1, 0.05, 0.002)
 _GATE_RANGE = 3.0
 _PAIRS_PER_BLOCK = 2**18
 
@@ -36,10 +37,10 @@ class PairEvidence:
 
     Attributes
     ----------
-    shift, masked
-        Measured and predicted shift; 0 on the diagonal.
+    shift, masked, covaried
+        Measured shift, and those that masked prediction and covariation predict; 0 on the diagonal.
     shift_score, masked_score
-        Both as multiples of their standard errors.
+        The first two as multiples of their standard errors.
     error
         Standard error of a source's shifts; 1 where unperturbed.
     perturbed
@@ -55,6 +56,7 @@ class PairEvidence:
 
     shift: torch.Tensor
     masked: torch.Tensor
+    covaried: torch.Tensor
     shift_score: torch.Tensor
     masked_score: torch.Tensor
     error: torch.Tensor
@@ -66,15 +68,17 @@ class PairEvidence:
     association: torch.Tensor
 
     @classmethod
-    def gather(cls, measured: MeasuredShifts, partial: np.ndarray, num_cells: int) -> PairEvidence:
-        """Collect what shifts and partial correlations (from ``num_cells`` cells) say."""
+    def gather(cls, measured: MeasuredShifts, associations: Associations) -> PairEvidence:
+        """Collect what shifts and associations say."""
         shift = measured.shift.copy()
         np.fill_diagonal(shift, 0)
         depth, error = knock_down_depths(measured), np.where(measured.perturbed, measured.error, 1.0)
-        values = (shift, partial * depth[:, None], shift / error[:, None], partial * np.sqrt(num_cells))
+        masked, covaried = (matrix * depth[:, None] for matrix in (associations.partial, associations.beyond_programs))
+        masked_score = associations.partial * np.sqrt(associations.num_cells)
+        values = (shift, masked, covaried, shift / error[:, None], masked_score)
         matrices = [torch.from_numpy(np.float32(value)) for value in values]
         vectors = [np.float32(vector) for vector in (error, measured.perturbed, depth, measured.deviation)]
-        activity, association = _beyond_noise(matrices[2]), _beyond_noise(matrices[3])
+        activity, association = _beyond_noise(matrices[3]), _beyond_noise(matrices[4])
         per_gene = [torch.from_numpy(vector) for vector in vectors]
         per_gene += [activity.sum(dim=1), activity.sum(dim=0), association.sum(dim=1)]
         return cls(*matrices, *per_gene)
@@ -94,9 +98,10 @@ class PairEvidence:
         Returns
         -------
         features
-            N × 12, what the gates see.
+            N × 13, what the gates see.
         evidence
-            N × 2, shift and masked prediction, turned so that the shift (or, without one, the prediction) is positive.
+            N × 3, shift, masked prediction and covariation, turned so that the shift (or, without one, the masked
+            prediction) is positive.
         sign
             N, by which they were turned.
         """
@@ -104,6 +109,7 @@ class PairEvidence:
         shift, score = self.shift[source, target] * shown, self.shift_score[source, target] * shown
         masked, masked_score = self.masked[source, target], self.masked_score[source, target]
         sign = torch.where(shift != 0, shift.sign(), torch.where(masked < 0, -1.0, 1.0))
+        covaried = self.covaried[source, target] * sign
         own, own_association = _beyond_noise(self.shift_score[source, target]), _beyond_noise(masked_score)
         features = [
             score.abs().log1p(),
@@ -119,8 +125,9 @@ class PairEvidence:
             ((self.association[source] - own_association) / num_genes).clamp_min(0).log1p(),
             ((self.association[target] - own_association) / num_genes).clamp_min(0).log1p(),
             self.shift_score[target, source].abs().log1p(),
+            covaried.sign() * (10 * covaried.abs()).log1p(),
         ]
-        return torch.stack(features, dim=1), torch.stack([shift * sign, masked * sign], dim=1), sign
+        return torch.stack(features, dim=1), torch.stack([shift * sign, masked * sign, covaried], dim=1), sign
 
 
 def _beyond_noise(score: torch.Tensor) -> torch.Tensor:
@@ -179,11 +186,11 @@ class Gates(nn.Module):
         departure = hidden @ self.weight_3
         openness = self.level[:, features[:, SHOWN].long()] + departure
         gates = self.start * torch.exp(_GATE_RANGE * torch.tanh(openness / _GATE_RANGE))
-        effect = (gates[..., :2] * evidence).sum(dim=-1) + gates[..., 2]
+        effect = (gates[..., :-1] * evidence).sum(dim=-1) + gates[..., -1]
         return effect, departure.square().sum(dim=-1)
 
     def standardise(self, features: torch.Tensor) -> None:
-        """Take the scale of the features (N × 12) from a sample."""
+        """Take the scale of the features (N × 13) from a sample."""
         self.centre.copy_(features.mean(dim=0))
         self.spread.copy_(features.std(dim=0) + 1e-6)
 

@@ -48,10 +48,12 @@ def silu_head(x: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor, readou
     if nodes > min(_MAX_NODES, len(x) // 2):
         return DirectHead.apply(x, slope, offset, readout)
     positions = chebyshev_nodes(low, high, nodes)
-    argument = positions.unsqueeze(-1) * slope + offset
+    # In float64, since torch rounds a SiLU differently where two threads' shares of an array meet.
+    slope, offset, readout = slope.double(), offset.double(), readout.double()
+    argument = positions.double().unsqueeze(-1) * slope + offset
     values = torch.nn.functional.silu(argument) @ readout
     slopes = (_silu_derivative(argument.detach()) @ (slope * readout).detach()) if x.requires_grad else values
-    return ChebyshevInterpolation.apply(x, values, slopes, low, high)
+    return ChebyshevInterpolation.apply(x, values.to(x.dtype), slopes.to(x.dtype), low, high)
 
 
 def _nodes_needed(slope: torch.Tensor, half_range: torch.Tensor, dtype: torch.dtype) -> int:

@@ -48,19 +48,25 @@ class InferredNetwork:
         UserWarning
             Where there are fewer ordered pairs of genes than edges asked for; all of them are returned then.
         """
-        import torch
-
         wanted = num_edges or self.num_edges
         pairs = len(self.gene_names) * (len(self.gene_names) - 1)
         if pairs < wanted:
             message = f"{wanted} edges were asked for, but there are only {pairs} pairs of genes: returning them all"
             warnings.warn(message, stacklevel=2)
 
-        def attention_rows(targets: np.ndarray) -> np.ndarray:
-            with torch.no_grad():
-                return self.network.attention_rows(torch.from_numpy(targets)).numpy()
+        return rank_edges(self._attention_rows, len(self.gene_names), wanted).table(self.gene_names)
 
-        return rank_edges(attention_rows, len(self.gene_names), wanted).table(self.gene_names)
+    def weights(self) -> np.ndarray:
+        """Return the weights of all pairs: float32, G × G, source × target, 0 on the diagonal."""
+        weights = self._attention_rows(np.arange(len(self.gene_names))).T.copy()
+        np.fill_diagonal(weights, 0)
+        return weights
+
+    def _attention_rows(self, targets: np.ndarray) -> np.ndarray:
+        import torch
+
+        with torch.no_grad():
+            return self.network.attention_rows(torch.from_numpy(targets)).numpy()
 
 
 def infer_network(dataset: PerturbationDataset, config: CatranConfig | None = None, seed: int = 0) -> InferredNetwork:
@@ -81,8 +87,7 @@ def infer_network(dataset: PerturbationDataset, config: CatranConfig | None = No
         Before training starts, for settings that cannot be used.
     """
     config = load_config() if config is None else config
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError.of("seed", repr(seed), "a whole number, zero or more")
+    check_seed(seed)
     dataset = preprocess(dataset, config.data.preprocessing)
     folder = RunFolder.prepare(config, dataset, int(seed))
 
@@ -93,3 +98,9 @@ def infer_network(dataset: PerturbationDataset, config: CatranConfig | None = No
     if folder:
         folder.write_edges(inferred.edges())
     return inferred
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError where a seed is no whole number, zero or more."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError.of("seed", repr(seed), "a whole number, zero or more")

@@ -36,9 +36,9 @@ def catran_losses(
         n × n, target × source.
     """
     error = huber_loss(prediction, minibatch.expression, reduction="none")
-    error_sum = error.sum()
+    error_sum = _total(error)
     num_hidden = minibatch.hidden.sum()
-    hidden_sum = (error * minibatch.hidden).sum()
+    hidden_sum = _total(error * minibatch.hidden)
     hidden = hidden_sum / num_hidden.clamp_min(1)
     visible = (error_sum - hidden_sum) / (error.numel() - num_hidden).clamp_min(1)
     interventional = interventional_loss(error, attention, minibatch.group, settings.importance_gradient)
@@ -82,10 +82,20 @@ def interventional_loss(
     informative = (count_in > 0) & (count_out > 0)
     mean_in = (sum_in / count_in.clamp_min(1)).clamp_min(_SMALLEST_ERROR)
     mean_out = (sum_all - sum_in) / count_out.clamp_min(1)
-    importance = torch.sigmoid(mean_out / mean_in - 1)  # source × target
+    importance = _sigmoid(mean_out / mean_in - 1)  # source × target
     pairs = informative & ~torch.eye(num_genes, dtype=torch.bool, device=error.device)
     distance = huber_loss(attention.T, importance, reduction="none")
-    return (distance * pairs).sum() / pairs.sum().clamp_min(1)
+    return _total(distance * pairs) / pairs.sum().clamp_min(1)
+
+
+def _sigmoid(values: torch.Tensor) -> torch.Tensor:
+    """Take it in float64 on a CPU: torch rounds differently where two threads' shares of an array meet."""
+    return torch.sigmoid(values.double() if values.device.type == "cpu" else values).to(values.dtype)
+
+
+def _total(values: torch.Tensor) -> torch.Tensor:
+    """Sum of a matrix by columns first: torch's order for a whole matrix depends on the number of threads."""
+    return values.sum(dim=0).sum()
 
 
 def _sums_by_index(error: torch.Tensor, group: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:

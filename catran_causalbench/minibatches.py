@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from catran_causalbench.config import CorruptionSettings, TrainingSettings
 from catran_causalbench.dataset import PerturbationDataset
+from catran_causalbench.errors import TrainingError
+
+_LOG = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,11 @@ class MinibatchStream:
         self.cells = min(training.cells_per_minibatch, dataset.num_cells)
         self.genes = min(training.genes_per_minibatch, dataset.num_genes)
         self.corruption = corruption
-        self._expression = torch.from_numpy(dataset.expression).to(device)
+        self._device = device
+        self._expression = torch.from_numpy(dataset.expression)
         self._intervention = torch.from_numpy(dataset.intervention).to(device)
+        self._all_on_device = True
+        self._expression = self.with_room(lambda: self._expression.to(device if self._all_on_device else "cpu"))
         self._seed = seed
         self._current_epoch = current_epoch
 
@@ -66,21 +76,49 @@ class MinibatchStream:
         return len(self._expression) // self.cells
 
     def __iter__(self) -> Iterator[Minibatch]:
-        device = self._expression.device
-        generator = torch.Generator(device).manual_seed(_mixed(self._seed, self._current_epoch()))
-        order = torch.randperm(len(self._expression), generator=generator, device=device)
-        for step in range(len(self)):
-            yield self._draw(order[step * self.cells : (step + 1) * self.cells], generator)
+        generator = torch.Generator(self._device).manual_seed(_mixed(self._seed, self._current_epoch()))
+        order = torch.randperm(len(self._expression), generator=generator, device=self._device)
+        for cells in order.split(self.cells)[: len(self)]:
+            before = generator.get_state()
+            yield self.with_room(lambda: self._draw(cells, generator.set_state(before)))  # noqa: B023
+
+    def with_room(self, work: Callable[[], Result]) -> Result:
+        """Do some work; where the device's memory does not suffice, move the cells off it and do the work again.
+
+        From then on the device holds the cells of one minibatch instead of all; the minibatches stay the same.
+
+        Raises
+        ------
+        TrainingError
+            Where that is not enough.
+        """
+        while True:
+            try:
+                return work()
+            except torch.cuda.OutOfMemoryError:
+                if not self._all_on_device:
+                    raise TrainingError(
+                        "training: the device has too little memory for a minibatch; try smaller "
+                        "training.cells_per_minibatch or training.genes_per_minibatch"
+                    ) from None
+            _LOG.warning("Too little memory on the device for all cells: it gets those of one minibatch at a time.")
+            self._move_cells_off()
+
+    def _move_cells_off(self) -> None:
+        self._all_on_device = False
+        self._expression = self._expression.cpu()
+        torch.cuda.empty_cache()
 
     def _draw(self, cells: torch.Tensor, generator: torch.Generator) -> Minibatch:
         num_genes = self._expression.shape[1]
-        device = self._expression.device
+        rows = cells.to(self._expression.device)
         if self.genes == num_genes:
-            genes = torch.arange(num_genes, device=device)
-            expression = self._expression[cells]
+            genes = torch.arange(num_genes, device=self._device)
+            expression = self._expression[rows]
         else:
-            genes = torch.randperm(num_genes, generator=generator, device=device)[: self.genes].sort().values
-            expression = self._expression[cells.unsqueeze(1), genes]
+            genes = torch.randperm(num_genes, generator=generator, device=self._device)[: self.genes].sort().values
+            expression = self._expression[rows.unsqueeze(1), genes.to(rows.device)]
+        expression = expression.to(self._device)
         corrupted, hidden = corrupt(expression, self.corruption, generator)
         return Minibatch(genes, expression, corrupted, hidden, self._group(cells, genes))
 

@@ -58,7 +58,10 @@ class CatranNetwork(nn.Module):
     def attention(self, genes: torch.Tensor) -> torch.Tensor:
         """Soft adjacency among some genes, n × n: row = target, column = source, every row sums to 1."""
         projected = self.attention_projection(self.embedding(genes))
-        return torch.softmax(projected @ projected.T, dim=1)
+        scores = projected @ projected.T
+        # In float64 on a CPU, where torch's rounding of a gradient in float32 depends on the number of threads.
+        precision = torch.float64 if scores.device.type == "cpu" else scores.dtype
+        return torch.softmax(scores, dim=1, dtype=precision).to(scores.dtype)
 
     def attention_rows(self, targets: torch.Tensor) -> torch.Tensor:
         """Attention of some targets on all G genes, the read-out of §1.5: targets × G, every row sums to 1."""

@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from catran_causalbench import __version__
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.errors import InputError
+from catran_causalbench.errors import InputError, TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pytorch_lightning import Callback
     from pytorch_lightning.loggers import Logger
 
 _LOG = logging.getLogger(__name__)
+
+_MARK = "run_identity.txt"
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class RunFolder:
     path
         The folder.
     run_identity
-        Digest of the data, the settings and the seed: what must agree for a run to be continued.
+        Digest of version, data, settings and seed: what must agree for a run to be continued.
     """
 
     path: Path
@@ -51,19 +54,22 @@ class RunFolder:
         folder = cls(Path(config.output.run_folder), _run_identity(config, dataset, seed))
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
-            folder._claim()
-            _write_atomically(folder.path / "config.yaml", lambda path: path.write_text(config.to_yaml()))
-        except OSError as error:
-            found = f"{folder.path}, which cannot be written to ({error.strerror})"
+            belongs_to_another_run = folder._claimed_by() not in (None, folder.run_identity.encode())
+            if not belongs_to_another_run:
+                folder.write(_MARK, folder.run_identity.encode())
+                folder.write("config.yaml", config.to_yaml().encode())
+        except (OSError, ValueError) as error:  # a path with a null character is a ValueError
+            reason = getattr(error, "strerror", None) or error
+            found = f"{folder.path}, which cannot be written to ({reason})"
             raise InputError.of("output.run_folder", found, "a writable folder") from None
+        if belongs_to_another_run:
+            found = f"{folder.path}, which holds a run with other data, settings or seed, or of another version"
+            raise InputError.of("output.run_folder", found, "a new folder, or the same run to continue it")
         return folder
 
-    def _claim(self) -> None:
-        mark = self.path / "run_identity.txt"
-        if mark.exists() and mark.read_text() != self.run_identity:
-            found = f"{self.path}, which holds a run with other data, settings or seed"
-            raise InputError.of("output.run_folder", found, "a new folder, or the same run to continue it")
-        _write_atomically(mark, lambda path: path.write_text(self.run_identity))
+    def _claimed_by(self) -> bytes | None:
+        mark = self.path / _MARK
+        return mark.read_bytes() if mark.exists() else None
 
     @property
     def checkpoint(self) -> Path:
@@ -84,33 +90,53 @@ class RunFolder:
         start = f"start_{len(list(self.path.glob('logs/start_*')))}"
         return [logger(self.path, name="logs", version=start) for logger in (CSVLogger, TensorBoardLogger)]
 
-    def callbacks(self) -> list[Callback]:
-        """One callback, which keeps the checkpoint up to date."""
-        from pytorch_lightning import Callback
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file of the folder whole, or leave the one that is there.
 
-        class KeepLastCheckpoint(Callback):
-            """Save after every epoch; a run killed while saving keeps the state before."""
+        Raises
+        ------
+        OSError
+            Where there is no room, or the folder cannot be written to.
+        """
+        temporary = self.path / f".{name}.part"
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut could leave the new name with nothing behind it
+            os.replace(temporary, self.path / name)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
 
-            def on_train_epoch_end(callback, trainer: Any, module: Any) -> None:
-                _write_atomically(self.checkpoint, trainer.save_checkpoint)
+    @contextmanager
+    def needed(self) -> Iterator[None]:
+        """Say what to do where the folder fails in the middle of a run.
 
-        return [KeepLastCheckpoint()]
+        Raises
+        ------
+        TrainingError
+            In place of an OSError.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"output.run_folder: {self.path} cannot be written to any more ({error.strerror or error}); make room, "
+                "then start the same run again: it continues from its last finished epoch"
+            ) from None
 
     def write_edges(self, edges: pd.DataFrame) -> None:
         """Write ``edges.csv``."""
-        _write_atomically(self.path / "edges.csv", lambda path: edges.to_csv(path, index=False))
+        with self.needed():
+            self.write("edges.csv", edges.to_csv(index=False).encode())
 
 
 def _run_identity(config: CatranConfig, dataset: PerturbationDataset, seed: int) -> str:
     digest = hashlib.sha256()
     settings = {name: section for name, section in asdict(config).items() if name != "output"}
-    digest.update(repr((settings, seed, dataset.gene_names)).encode())
+    digest.update(repr((__version__, settings, seed, dataset.gene_names)).encode())
     digest.update(dataset.intervention.tobytes())
     digest.update(dataset.expression.data)
     return digest.hexdigest()
-
-
-def _write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    write(temporary)
-    os.replace(temporary, path)

@@ -6,22 +6,26 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
 from lion_pytorch import Lion
 
+from catran_causalbench.checkpoints import CheckpointFile, KeepLastCheckpoint
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.dataset import PerturbationDataset
 from catran_causalbench.errors import TrainingError
 from catran_causalbench.factored import FactoredCatranNetwork
 from catran_causalbench.gate_training import GateTraining
 from catran_causalbench.gated_attention import GatedAttention
-from catran_causalbench.losses import Losses, catran_losses
+from catran_causalbench.losses import catran_losses
 from catran_causalbench.minibatches import Minibatch, MinibatchStream
 from catran_causalbench.network import CatranNetwork
 from catran_causalbench.run_folder import RunFolder
+
+_LOG = logging.getLogger(__name__)
 
 LOGGED_TERMS = ("hidden", "visible", "interventional", "total")
 
@@ -42,11 +46,11 @@ class CatranTraining(lightning.LightningModule):
         self.config = config
         self._dataset = dataset
         self._seed = seed
-        self._epoch_sums: torch.Tensor | None = None
+        self._terms: list[torch.Tensor] = []
 
     def train_dataloader(self) -> MinibatchStream:
         """Minibatches of the current epoch, made on the device of the network."""
-        return MinibatchStream(
+        self._stream = MinibatchStream(
             self._dataset,
             self.config.training,
             self.config.corruption,
@@ -54,6 +58,7 @@ class CatranTraining(lightning.LightningModule):
             self.device,
             current_epoch=lambda: self.current_epoch,
         )
+        return self._stream
 
     def transfer_batch_to_device(self, batch: Minibatch, device: torch.device, dataloader_idx: int) -> Minibatch:
         """Return the minibatch as it is: it was made on the device."""
@@ -64,27 +69,63 @@ class CatranTraining(lightning.LightningModule):
         training = self.config.training
         return Lion(self.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
 
-    def training_step(self, minibatch: Minibatch, step: int) -> torch.Tensor:
-        """One minibatch; losses are summed on the device and read once an epoch, so that no step waits."""
+    def training_step(self, minibatch: Minibatch, step: int) -> dict[str, torch.Tensor]:
+        """One minibatch: its loss, and all terms of it for the log."""
         prediction, attention = self.network(minibatch.corrupted, minibatch.genes)
         losses = catran_losses(prediction, attention, minibatch, self.config.loss)
-        self._add_to_epoch(losses, first=step == 0)
-        return losses.total
+        return {"loss": losses.total, "terms": torch.stack([getattr(losses, term).detach() for term in LOGGED_TERMS])}
+
+    def optimizer_step(self, epoch: int, step: int, optimizer: Any, closure: Any = None) -> None:
+        """Update the weights; forward and backward are repeated with more room where the device has too little.
+
+        The weights do not change before both are done. Only the running statistics of the batch norms count such a
+        minibatch twice, and attention does not depend on them.
+        """
+        super().optimizer_step(epoch, step, optimizer, lambda: self._stream.with_room(closure))
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, step: int) -> None:
+        """Keep the losses on the device until the epoch ends, so that no step waits for them."""
+        self._terms.append(outputs["terms"])
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's mean of every loss term, and stop where they are no numbers any more."""
-        assert self._epoch_sums is not None
-        means = (self._epoch_sums / self.trainer.num_training_batches).tolist()
-        if not all(map(torch.isfinite, torch.tensor(means))):
-            raise TrainingError(
-                f"training: the loss became {means[-1]} in epoch {self.current_epoch + 1}, before step "
-                f"{self.global_step}; try a smaller training.learning_rate"
-            )
+        """Log the epoch's mean of every loss term."""
+        means = torch.stack(self._terms).mean(dim=0).tolist()
+        self._terms.clear()
         self.log_dict({f"loss/{term}": mean for term, mean in zip(LOGGED_TERMS, means, strict=True)}, prog_bar=True)
 
-    def _add_to_epoch(self, losses: Losses, first: bool) -> None:
-        terms = torch.stack([getattr(losses, term).detach() for term in LOGGED_TERMS])
-        self._epoch_sums = terms if first or self._epoch_sums is None else self._epoch_sums + terms
+
+class StopWithoutNumbers(lightning.Callback):
+    """Stop at the end of an epoch in which a loss was no number, and name the step; so no step waits for the device.
+
+    Parameters
+    ----------
+    learning_rate
+        The setting that may help.
+    """
+
+    def __init__(self, learning_rate: str) -> None:
+        self._learning_rate = learning_rate
+        self._losses: list[torch.Tensor] = []
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, step: int) -> None:
+        """Note the loss."""
+        self._losses.append(outputs["loss"])
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        """Look at the losses, and at the weights that the last of them led to."""
+        losses = torch.stack(self._losses).cpu()
+        self._losses.clear()
+        wrong = (~losses.isfinite()).nonzero().flatten().tolist()
+        if wrong:
+            what, step = f"loss became {losses[wrong[0]].item()}", wrong[0] + 1
+        elif not all(weights.isfinite().all() for weights in module.parameters()):
+            what, step = "weights are no numbers", len(losses)
+        else:
+            return
+        raise TrainingError(
+            f"training: the {what} in epoch {trainer.current_epoch + 1}, step {step} of {len(losses)}; try a smaller "
+            f"{self._learning_rate}"
+        )
 
 
 def train(
@@ -110,28 +151,40 @@ def train(
 
     Raises
     ------
+    InputError
+        Where the checkpoint of an interrupted run cannot be read.
     TrainingError
-        Where the loss stops being a number.
+        Where the loss stops being a number, the device has too little memory or the folder no more room.
+    KeyboardInterrupt
+        Where the user stops it; a run with a folder can be continued.
     """
     if config.attention.learned_from == "evidence":
         gates = GateTraining(dataset, config.evidence, seed)
         if gates.stream.has_lessons:
-            _fit(gates, 1, "cpu", folder)
+            _fit(gates, 1, "cpu", folder, StopWithoutNumbers("evidence.learning_rate"))
         return gates.attention_after_training()
     catran = CatranTraining(dataset, config, seed)
-    _fit(catran, config.training.epochs, "cuda" if torch.cuda.is_available() else "cpu", folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    _fit(catran, config.training.epochs, device, folder, StopWithoutNumbers("training.learning_rate"))
     return catran.network.cpu().eval()
 
 
-def _fit(module: lightning.LightningModule, epochs: int, accelerator: str, folder: RunFolder | None) -> None:
-    with _quiet_lightning():
+def _fit(
+    module: lightning.LightningModule,
+    epochs: int,
+    accelerator: str,
+    folder: RunFolder | None,
+    stop_without_numbers: StopWithoutNumbers,
+) -> None:
+    with quiet_lightning(), folder.needed() if folder else nullcontext(), _interruptible(folder):
         trainer = lightning.Trainer(
             accelerator=accelerator,
             devices=1,
             max_epochs=epochs,
             logger=folder.loggers() if folder else False,
-            callbacks=folder.callbacks() if folder else [],
-            enable_checkpointing=False,  # the run folder's callback writes its own, by renaming
+            callbacks=[stop_without_numbers, *([KeepLastCheckpoint(folder)] if folder else [])],
+            plugins=[CheckpointFile(folder)] if folder else None,
+            enable_checkpointing=folder is not None,
             enable_progress_bar=sys.stderr.isatty(),
             enable_model_summary=False,
             log_every_n_steps=1,
@@ -140,7 +193,22 @@ def _fit(module: lightning.LightningModule, epochs: int, accelerator: str, folde
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def _interruptible(folder: RunFolder | None) -> Iterator[None]:
+    """Let Ctrl-C through, which Lightning turns into the end of the process, and say how to go on."""
+    try:
+        yield
+    except SystemExit as end:
+        if not isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        if folder is None:
+            _LOG.warning("Stopped. Nothing was kept: name output.run_folder to be able to continue a run.")
+        else:
+            _LOG.warning("Stopped. To continue from the last finished epoch, start the same run again.")
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's advertising and its advice about data loaders (we have none) from the user's terminal."""
     names = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")
     loggers = [logging.getLogger(name) for name in names]

@@ -1,15 +1,21 @@
 """Settings: the paper's values by default, every mistake refused by name."""
 
+import json
 from dataclasses import replace
 
 import pytest
+from conftest import random_data
+from typer.testing import CliRunner
 
+from catran_causalbench import infer_network, validate_dataset
+from catran_causalbench.command_line import app
 from catran_causalbench.config import (
     AttentionSettings,
     CatranConfig,
     OutputSettings,
     TrainingSettings,
     load_config,
+    preset_descriptions,
     presets,
 )
 from catran_causalbench.errors import InputError
@@ -100,3 +106,40 @@ def test_a_missing_file_is_named_with_the_presets():
 def test_python_settings_are_checked_too():
     with pytest.raises(InputError, match=r"training\.epochs: found -1"):
         TrainingSettings(epochs=-1)
+
+
+def quick(config):
+    """The same settings with as little training as there can be."""
+    training = replace(config.training, epochs=1)
+    return replace(config, training=training, evidence=replace(config.evidence, steps=2))
+
+
+@pytest.mark.filterwarnings("ignore:.*edges were asked for")
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_trains(name):
+    network = infer_network(validate_dataset(*random_data()), quick(load_config(name)))
+    assert len(network.edges()) == 12 * 11
+
+
+def test_no_two_presets_are_alike():
+    configs = {name: load_config(name) for name in presets()}
+    assert {"demo", "evidence", "fast-preview", "genome-wide", "gpu", "paper"} <= set(configs)
+    assert len({config.to_yaml() for config in configs.values()}) == len(configs)
+
+
+def test_every_preset_says_what_it_is_for():
+    for name, description in preset_descriptions().items():
+        assert 20 < len(description) < 115, name
+
+
+def test_bigger_minibatches_take_as_many_steps():
+    paper, gpu = load_config("paper").training, load_config("gpu").training
+    assert gpu.cells_per_minibatch / paper.cells_per_minibatch == gpu.epochs / paper.epochs > 1
+
+
+def test_presets_are_listed_in_a_column_and_as_json():
+    listed = CliRunner().invoke(app, ["presets"]).output.splitlines()
+    width = max(map(len, presets())) + 2
+    assert [line[:width].strip() for line in listed] == presets()
+    assert [line[width:] for line in listed] == list(preset_descriptions().values())
+    assert json.loads(CliRunner().invoke(app, ["presets", "--json"]).output) == preset_descriptions()

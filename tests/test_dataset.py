@@ -28,7 +28,7 @@ BAD_INPUT = {
     "negative": (with_value(-1), r"expression_matrix: found a negative value in row 3, column 2; expected"),
     "too large": (
         lambda m, labels, n: (np.where(m == m.max(), 1e39, m.astype(float)), labels, n),
-        "found a value beyond float32",
+        r"found a value above 1e\+12 in row",
     ),
     "one dimension": (
         lambda m, labels, n: (m[0], labels, n),

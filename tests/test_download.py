@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 from catran_causalbench.command_line import app
 from catran_causalbench.errors import DownloadError, InputError
 from catran_causalbench.harness import download
-from catran_causalbench.harness.download import FILES, RemoteFile, check_files, download_files
+from catran_causalbench.harness.download import check_files, download_files
+from catran_causalbench.harness.file_formats import zip_bytes
+from catran_causalbench.harness.remote_files import FILES, RemoteFile
 
 LIGANDS = Path(__file__).parents[2] / "shared" / "data" / "ground_truth" / "human_lr_pair.txt"
 CONTENT = bytes(range(256)) * 40_000  # 10 MB: several blocks
@@ -73,6 +75,12 @@ def server(monkeypatch):
         running.shutdown()
 
 
+def interrupt(name, arrived, total):
+    """A progress bar that somebody stops after three million bytes."""
+    if arrived > 3_000_000:
+        raise KeyboardInterrupt
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -98,22 +106,34 @@ def test_a_broken_connection_goes_on_where_it_stopped(server, tmp_path):
 
 
 def test_another_start_goes_on_too(server, tmp_path):
-    server.break_after, tries = 1_000_000, download._TRIES
-    with pytest.raises(DownloadError, match=f"failed {tries} times .*start again to go on"):
-        download_files(tmp_path, [server.whole])
+    with pytest.raises(KeyboardInterrupt):
+        download_files(tmp_path, [server.whole], progress=interrupt)
     assert "data.bin" not in names(tmp_path)
-    server.break_after = 0
+    arrived = (tmp_path / "data.bin.part").stat().st_size
     download_files(tmp_path, [server.whole])
-    assert server.asked[-1][1] == f"bytes={tries * 1_000_000}-"
+    assert 3_000_000 < arrived < len(CONTENT)
+    assert server.asked[-1][1] == f"bytes={arrived}-"
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_anew(server, tmp_path):
-    server.break_after = 1_000_000
-    with pytest.raises(DownloadError):
+def test_a_server_may_break_off_as_often_as_it_likes_while_more_arrives(server, tmp_path):
+    server.break_after = len(CONTENT) // (3 * download._TRIES)
+    download_files(tmp_path, [server.whole])
+    assert len(server.asked) > 3 * download._TRIES
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+
+
+def test_a_server_that_only_fails_is_left(server, tmp_path):
+    server.failures = 1000
+    with pytest.raises(DownloadError, match=f"failed {download._TRIES} times .*start again to go on"):
         download_files(tmp_path, [server.whole])
-    server.break_after, server.version = 0, '"two"'
-    server.content = CONTENT[::-1]
+    assert len(server.asked) == download._TRIES
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_anew(server, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        download_files(tmp_path, [server.whole], progress=interrupt)
+    server.content, server.version = CONTENT[::-1], '"two"'
     download_files(tmp_path, [server.file])
     assert (tmp_path / "data.bin").read_bytes() == CONTENT[::-1]
 
@@ -138,6 +158,48 @@ def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
     with pytest.raises(DownloadError, match="nothing of it is kept"):
         download_files(tmp_path, [server.whole])
     assert names(tmp_path) == []
+
+
+def test_a_wrong_md5_leaves_nothing(server, tmp_path):
+    with pytest.raises(DownloadError, match=r"another content than expected \(md5\)"):
+        download_files(tmp_path, [replace(server.file, md5="0" * 32)])
+    assert names(tmp_path) == []
+    download_files(tmp_path, [replace(server.file, md5=hashlib.md5(CONTENT).hexdigest())])
+    assert names(tmp_path) == ["data.bin", "downloads.json"]
+
+
+def test_what_does_not_look_like_the_harness_s_file_is_not_kept(server, tmp_path):
+    server.content = b"<html>Please prove that you are not a program.</html>"
+    with pytest.raises(DownloadError, match="cannot be read"):
+        download_files(tmp_path, [replace(server.file, name="corum_complexes.txt.zip")])
+    assert names(tmp_path) == []
+
+
+def test_a_broken_file_of_an_earlier_download_is_replaced(server, tmp_path):
+    table = zip_bytes({"humanComplexes.txt": b"subunits(Gene name)\nA;B\n"})
+    corum = replace(server.file, name="corum_complexes.txt.zip")
+    (tmp_path / corum.name).write_bytes(b"<html>torso</html>")
+    server.content = b"<html>still broken</html>"
+    with pytest.raises(DownloadError):
+        download_files(tmp_path, [corum])
+    assert (tmp_path / corum.name).read_bytes() == b"<html>torso</html>"
+    server.content = table
+    download_files(tmp_path, [corum])
+    assert (tmp_path / corum.name).read_bytes() == table
+    assert check_files(tmp_path, [corum]) == {corum.name: None}
+
+
+def test_a_file_that_cannot_be_had_does_not_stop_the_others(server, tmp_path):
+    gone = replace(server.file, name="gone.bin", url=server.file.url + "s")
+    with pytest.raises(DownloadError, match=r"gone\.bin: .* answered 404 .*--have"):
+        download_files(tmp_path, [gone, server.whole])
+    assert names(tmp_path) == ["data.bin", "downloads.json"]
+
+
+@pytest.mark.parametrize("name", ["../data.bin", "/etc/data.bin", "..", "", "a\\b"])
+def test_a_name_cannot_lead_out_of_the_folder(name):
+    with pytest.raises(InputError, match=r"^name: found"):
+        RemoteFile(name, "https://example.org/file", "a test")
 
 
 def test_a_wrong_size_is_refused_before_it_is_fetched(server, tmp_path):
@@ -197,10 +259,27 @@ def test_the_harness_s_files_have_safe_names_and_sources():
         assert Request(file.url).type == "https"
 
 
+def test_the_files_are_those_that_the_harness_asks_for(monkeypatch):
+    pytest.importorskip("causalscbench", reason="causalbench is not installed")
+    from causalscbench.data_access.datasets import download_evaluation_files, download_weissmann
+    from causalscbench.data_access.utils import download as harness_download
+
+    asked = {}
+    monkeypatch.setattr(harness_download, "download_if_not_exist", lambda url, _, name: asked.update({name: url}))
+    for module in (download_evaluation_files, download_weissmann):
+        for function in [value for name, value in vars(module).items() if name.startswith("download_")]:
+            function("folder")
+    known = {file.name: file.url for file in FILES}
+    # Figshare's address for programs serves the same numbers.
+    assert {
+        name: url.replace("plus.figshare.com/ndownloader", "ndownloader.figshare.com") for name, url in asked.items()
+    } == known
+
+
 @pytest.mark.skipif(not LIGANDS.exists(), reason="human_lr_pair.txt is not in ../shared/data")
 def test_the_known_checksum_is_that_of_the_harness_s_file(tmp_path):
     shutil.copy(LIGANDS, tmp_path)
-    known = [file for file in FILES if file.sha256]
+    known = [file for file in FILES if file.sha256]  # the other published checksums need 19 GB
     assert check_files(tmp_path, known) == {"human_lr_pair.txt": None}
 
 

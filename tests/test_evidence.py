@@ -6,7 +6,7 @@ from conftest import random_data
 
 from catran_causalbench import evidence, validate_dataset
 from catran_causalbench.dataset import CONTROL
-from catran_causalbench.evidence import knock_down_depths, masked_prediction, sum_cells
+from catran_causalbench.evidence import Associations, covariation, knock_down_depths, masked_prediction, sum_cells
 
 
 @pytest.fixture
@@ -78,6 +78,44 @@ def test_masked_prediction_finds_the_parent_and_not_the_grandparent():
     assert partial[1, 2] > 0.4
     assert abs(partial[0, 2]) < 0.1
     assert not np.diag(partial).any()
+
+
+def cells_with_programs(programs, genes=60, seed=0):
+    """Expression driven by some programs, and by a chain 0 → 1 → 2; nothing else joins the genes."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(6000, genes))
+    noise[:, 1] += noise[:, 0]
+    noise[:, 2] += noise[:, 1]
+    drive = rng.normal(size=(6000, programs)) @ rng.normal(size=(programs, genes))
+    return np.cov((noise + drive).T)
+
+
+@pytest.mark.parametrize("programs", [1, 3])
+def test_covariation_is_correlation_without_the_programs(programs):
+    found = covariation(cells_with_programs(programs))
+    chain = np.zeros_like(found, dtype=bool)
+    chain[:3, :3] = True
+    assert not np.diag(found).any()
+    np.testing.assert_allclose(found, found.T, atol=1e-12)
+    # Correlations by programs are as large as 0.7 here; what is left of them is sampling noise and the projection's.
+    assert np.sqrt(np.mean(found[~chain] ** 2)) < 0.06
+    assert found[0, 2] > 0.2, "an indirect effect shows"
+
+
+def test_nothing_is_taken_out_of_panels_too_small_to_have_programs():
+    covariance = cells_with_programs(2, genes=19)
+    scale = np.sqrt(np.diag(covariance))
+    expected = covariance / np.outer(scale, scale)
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(covariation(covariance), expected, atol=1e-6)
+
+
+def test_associations_come_from_the_cells_of_all_folds(dataset):
+    sums = sum_cells(dataset, 3, seed=0)
+    associations = Associations.of(sums)
+    np.testing.assert_array_equal(associations.partial, masked_prediction(sums.covariance))
+    np.testing.assert_array_equal(associations.beyond_programs, covariation(sums.covariance))
+    assert associations.num_cells == (dataset.intervention >= CONTROL).sum()
 
 
 def test_knock_down_depths_are_measured_or_expected(dataset):

@@ -10,7 +10,7 @@ from conftest import random_data
 from catran_causalbench import CatranConfig, infer_network, validate_dataset
 from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.evaluation import captured_effect_share
-from catran_causalbench.evidence import masked_prediction, sum_cells
+from catran_causalbench.evidence import Associations, sum_cells
 from catran_causalbench.gate_training import GateTraining
 from catran_causalbench.gated_attention import GatedAttention, Gates, PairEvidence
 from catran_causalbench.rivals import rival_edges
@@ -23,7 +23,7 @@ def gathered(change=None):
     measured = sums.shifts([0, 1])
     if change:
         change(measured.shift)
-    return dataset, PairEvidence.gather(measured, masked_prediction(sums.covariance), dataset.num_cells)
+    return dataset, PairEvidence.gather(measured, Associations.of(sums))
 
 
 def all_pairs(genes):
@@ -72,9 +72,10 @@ def test_evidence_is_turned_to_the_sign_of_the_shift():
     assert (sides[:, 0] >= 0).all()
     assert (sides[shown == 0, 1] >= 0).all()
     torch.testing.assert_close(sides[:, 1] * sign, evidence.masked[source, target])
+    torch.testing.assert_close(sides[:, 2] * sign, evidence.covaried[source, target])
 
 
-def test_untrained_gates_are_half_the_shift_and_a_tenth_of_the_prediction():
+def test_untrained_gates_weigh_all_pairs_alike():
     dataset, evidence = gathered()
     attention = GatedAttention(evidence, Gates(2, 8, torch.Generator().manual_seed(0)))
     with torch.no_grad():
@@ -82,8 +83,9 @@ def test_untrained_gates_are_half_the_shift_and_a_tenth_of_the_prediction():
     for row, target in zip(rows, (3, 0), strict=True):
         for source in range(dataset.num_genes):
             shift, masked = evidence.shift[source, target], evidence.masked[source, target]
-            agreed = masked * shift.sign() if shift != 0 else masked.abs()
-            expected = (0.5 * shift.abs() + 0.1 * agreed + 0.002) * evidence.deviation[target]
+            sign = shift.sign() if shift != 0 else masked.sign()
+            agreed = sign * (0.1 * masked + 0.05 * evidence.covaried[source, target])
+            expected = (0.5 * shift.abs() + agreed + 0.002) * evidence.deviation[target]
             assert row[source].item() == pytest.approx(expected.item(), abs=1e-6)
 
 

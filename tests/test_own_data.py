@@ -181,6 +181,13 @@ def test_unusable_interactions_are_refused(npz, tmp_path, text, message):
         write_own_data_directory(tmp_path / "out", npz(), min_cells=20, known_interactions=tmp_path / "known.csv")
 
 
+def test_values_need_not_be_those_of_counts(npz):
+    """Intensities of a flow cytometer may be negative after compensation, and far above any count's logarithm."""
+    intensities = EXPRESSION * 1e4 - 500.5
+    dataset = read_own_data(npz(expression_matrix=intensities), min_cells=20)
+    np.testing.assert_array_equal(dataset.expression, intensities[:, :2])
+
+
 @pytest.mark.parametrize(
     ("name", "genes", "controls"),
     [
@@ -200,3 +207,30 @@ def test_measured_data_sets(tmp_path, name, genes, controls):
         np.testing.assert_array_equal(written["interventions"], source["interventions"])
     assert read_description(folder)["shape"]["genes"] == genes
     assert read_description(folder)["shape"]["controls"] == controls
+
+
+@pytest.mark.parametrize("name", ["schraivogel2020_tapseq_k562_crispri", "dixit2016_bmdc_24tf", "sachs2005_all14"])
+def test_measured_data_sets_can_be_learned_from_and_scored(tmp_path, name):
+    pytest.importorskip("causalscbench", reason="causalbench is not installed")
+    path = MEASURED / f"{name}.npz"
+    if not path.exists():
+        pytest.skip("the measured data sets are not part of the repository")
+    from catran_causalbench.harness.benchmark_data import BenchmarkData
+    from catran_causalbench.harness.data_selection import DataSelection
+    from catran_causalbench.rivals import rival_edges
+
+    data = BenchmarkData.read(write_own_data_directory(tmp_path / name, path), DataSelection())
+    dataset = data.training_set("interventional", 1.0, 0)
+    with np.load(path) as source:
+        matrix, genes, targets = (source[key] for key in ("expression_matrix", "var_names", "interventions"))
+    assert set(np.unique(targets)) - {"non-targeting"} == set(dataset.gene_names)
+    assert dataset.num_cells == pytest.approx(0.8 * len(targets), abs=1)
+    # The largest shift of all cells' means, found without the package, is found in the training cells too.
+    columns = [list(genes).index(gene) for gene in dataset.gene_names]
+    control = matrix[targets == "non-targeting"][:, columns].mean(axis=0)
+    means = np.array([matrix[targets == gene][:, columns].mean(axis=0) for gene in dataset.gene_names])
+    shifts = np.abs(means - control) * ~np.eye(len(columns), dtype=bool)
+    source_gene, target_gene = np.unravel_index(shifts.argmax(), shifts.shape)
+    found = rival_edges("mean_difference", dataset, 3, 0).table(dataset.gene_names)
+    pairs = set(zip(found["source"], found["target"], strict=True))
+    assert (dataset.gene_names[source_gene], dataset.gene_names[target_gene]) in pairs

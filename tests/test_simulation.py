@@ -42,6 +42,12 @@ def test_same_seed_gives_the_same_world_and_cells(world, cells, effects):
     np.testing.assert_array_equal(true_effects(again), effects)
 
 
+def test_the_worlds_of_published_figures_stay_as_they_are():
+    edges = make_world(shape("tiny"), 0).edges()
+    assert edges[:4] == [(11, 19), (23, 10), (13, 2), (0, 9)]
+    assert len(edges) == 85
+
+
 def test_another_seed_gives_another_network(world):
     assert ((make_world(SETTINGS, 4).weights != 0) != (world.weights != 0)).mean() > 0.03
 

@@ -64,12 +64,40 @@ def test_table_without_headings_is_read_as_trrust_writes_it(tmp_path):
     assert pairs(topology, topology.signs != 0) == {("A", "B")}
 
 
+def test_rows_left_out_are_counted(tmp_path):
+    topology = read_topology(written(tmp_path, TABLE))
+    assert (topology.self_loops, topology.repeats) == (1, 2)
+    assert (topology.neighbourhood(3, 0).self_loops, topology.neighbourhood(3, 0).repeats) == (1, 2)
+
+
+def test_signs_may_stand_in_a_column_mode(tmp_path):
+    topology = read_topology(written(tmp_path, "Mode,Source,Target\nRepression,A,B\nActivation,B,C\n"))
+    assert pairs(topology, topology.signs < 0) == {("A", "B")}
+    assert pairs(topology, topology.signs > 0) == {("B", "C")}
+
+
+def test_the_order_of_rows_does_not_matter(tmp_path):
+    head, *rows = TABLE.splitlines()
+    turned = read_topology(written(tmp_path, "\n".join([head, *rows[::-1]]))).neighbourhood(4, 5)
+    topology = read_topology(written(tmp_path, TABLE)).neighbourhood(4, 5)
+    assert turned.gene_names == topology.gene_names
+    np.testing.assert_array_equal(turned.signs, topology.signs)
+    settings = WorldSettings(genes=10, cells=2_000)
+    ten = "source,target\n" + "\n".join(f"{a},{b}" for a, b in zip("ABCDEFGHIJ", "BCDEFGHIJA", strict=True))
+    np.testing.assert_array_equal(
+        make_world(settings, 1, read_topology(written(tmp_path, ten))).weights != 0, np.roll(np.eye(10), 1, axis=1)
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "name", "message"),
     [
         ("regulator,gene\nA,B\n", "edges.csv", "columns regulator, gene; expected columns source, target"),
         ("source,target,sign\nA,B,upwards\n", "edges.csv", "the sign 'upwards'"),
-        ("source,target\nA,\n", "edges.csv", "an edge without a gene in row 1"),
+        ("source,target\nA,\n", "edges.csv", "the name ''; expected names of genes"),
+        ("source,target\nHLA A,B\n", "edges.csv", "the name 'HLA A'; expected names of genes without space"),
+        ("source,target\nA,excluded\n", "edges.csv", "the name 'excluded'"),
+        ("source,target,source\nA,B,C\n", "edges.csv", "two columns 'source'"),
         ("source,target\nA,A\n", "edges.csv", "1 rows without an edge between two genes"),
         ("", "edges.csv", "no readable table"),
         ("A\n", "edges.xlsx", "expected a .csv, .tsv or .txt"),
@@ -103,6 +131,8 @@ def test_neighbourhood_hangs_together(ring):
     assert ring.neighbourhood(42, 3).edges.sum() == 41
     with pytest.raises(InputError, match=r"genes: found 43; expected 2 to 42"):
         ring.neighbourhood(43, 0)
+    with pytest.raises(InputError, match=r"seed: found -1; expected"):
+        ring.neighbourhood(12, -1)
 
 
 def test_world_acts_through_the_table(tmp_path, ring):
@@ -136,6 +166,7 @@ def test_true_network_is_trrust_s(tmp_path):
     assert described["simulated"]
     assert described["headline"].startswith("SIMULATED DATA")
     assert "trrust_rawdata.human.tsv" in described["headline"]
+    assert described["topology"]["self_loops"] > 0
     with np.load(tmp_path / "world" / "dataset_rpe1.npz") as written_data:
         genes = written_data["var_names"].astype(str)
     table = pd.read_csv(TRRUST, sep="\t", names=["source", "target", "mode", "papers"], keep_default_na=False)
@@ -171,3 +202,13 @@ def test_difficulties_change_the_cells_not_their_number():
     assert sizes[0] > 1.2 * sizes[1] > 1.4 * sizes[2]
     with pytest.raises(InputError, match="difficulty: found 'absurd'; expected one of easy, standard, hard"):
         with_difficulty(standard, "absurd")
+
+
+def test_worlds_of_different_difficulty_have_different_headlines(tmp_path):
+    headlines = {
+        name: simulate(tmp_path / name, "--shape", "tiny", "--difficulty", name)[0]["headline"]
+        for name in ("easy", "standard", "hard")
+    }
+    assert headlines["standard"] == "SIMULATED DATA – no cell here was measured; 30 genes, seed 0"
+    assert headlines["hard"] == "SIMULATED DATA – no cell here was measured; 30 genes, hard, seed 0"
+    assert len(set(headlines.values())) == 3

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from catran_causalbench.command_line import benchmark, data
+from catran_causalbench import __version__
+from catran_causalbench.command_line import benchmark, data, doctor, fitting, leaderboard, reporting, sweeping
 
 app = typer.Typer(
     help="CaTran for CausalBench: directed gene networks from Perturb-seq data.",
@@ -14,8 +17,32 @@ app = typer.Typer(
 )
 
 for group, commands in {
-    "Data": (data.simulate, data.datadir),
-    "Benchmark": (benchmark.plugin, benchmark.presets, benchmark.scores),
+    "Network": (fitting.fit,),
+    "Data": (data.simulate, data.datadir, data.download),
+    "Benchmark": (
+        benchmark.plugin,
+        benchmark.presets,
+        benchmark.scores,
+        sweeping.evaluate,
+        sweeping.sweep,
+        reporting.report,
+    ),
+    "Challenge and setup": (leaderboard.check_submission, doctor.doctor),
 }.items():
     for function in commands:
         app.command(rich_help_panel=group)(function)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that stand before a command."""

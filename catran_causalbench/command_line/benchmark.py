@@ -7,25 +7,36 @@ from typing import Annotated
 
 import typer
 
-from catran_causalbench.command_line.console import command
+from catran_causalbench.command_line.console import AsJson, command, print_json
 
 
 @command
 def plugin(
     rival: Annotated[bool, typer.Option("--rival", help="The file of the rivals instead (see CATRAN_RIVAL).")] = False,
 ) -> None:
-    """Print the path of the file to hand to causalbench_run --inference_function_file_path."""
+    """Print the path of the file to hand to causalbench_run --inference_function_file_path.
+
+    Example: cp "$(catran-causalbench plugin)" main.py
+    """
     here = Path(__file__).parent.parent
     typer.echo(here / "rivals" / "plugin.py" if rival else here / "plugin.py")
 
 
 @command
-def presets() -> None:
-    """List the presets that CATRAN_CONFIG can name, with what they are for."""
+def presets(as_json: AsJson = False) -> None:
+    """List the presets that CATRAN_CONFIG can name, with what they are for.
+
+    Example: catran-causalbench presets
+    """
     from catran_causalbench.config import preset_descriptions
 
-    for name, description in preset_descriptions().items():
-        typer.echo(f"{name:14}{description}")
+    descriptions = preset_descriptions()
+    if as_json:
+        print_json(descriptions)
+        return
+    width = max(map(len, descriptions)) + 2
+    for name, description in descriptions.items():
+        typer.echo(f"{name:{width}}{description}")
 
 
 @command
@@ -33,6 +44,7 @@ def scores(
     data_directory: Annotated[Path, typer.Argument(help="The benchmark directory.", show_default=False)],
     runs: Annotated[list[Path], typer.Argument(help="Output folders of causalbench_run.", show_default=False)],
     figure: Annotated[Path | None, typer.Option(help="Draw the scores into this file (.png, .pdf, .svg).")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare runs of causalbench_run in one table, with precision where the true network is known.
 
@@ -41,6 +53,9 @@ def scores(
     from catran_causalbench.harness.score_table import draw_scores, print_scores, read_scores
 
     headline, table = read_scores(data_directory, runs)
-    print_scores(headline, table)
+    if as_json:
+        print_json({"data": headline, "runs": table.to_dict(orient="index")})
+    else:
+        print_scores(headline, table)
     if figure:
         draw_scores(headline, table, figure)

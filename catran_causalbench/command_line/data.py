@@ -24,7 +24,9 @@ def simulate(
     difficulty: Annotated[str, typer.Option(help="easy, standard or hard.")] = "standard",
     topology: Annotated[
         Path | None,
-        typer.Option(help="Table of the true edges: .csv or .tsv with columns source, target and perhaps sign."),
+        typer.Option(
+            help="Table of the true edges: .csv or .tsv with columns source, target and perhaps sign or mode."
+        ),
     ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -43,7 +45,14 @@ def simulate(
 
     changes = {name: value for name, value in (("genes", genes), ("cells", cells)) if value is not None}
     settings = with_difficulty(replace(shape_settings(shape), **changes), difficulty)
-    edges = read_topology(topology).neighbourhood(settings.genes, seed) if topology else None
+    edges = None
+    if topology:
+        table = read_topology(topology)
+        left_out = f"{table.self_loops} edges to the gene itself and {table.repeats} repeated ones left out"
+        typer.echo(
+            f"{topology.name}: {table.edges.sum()} edges among {len(table.gene_names)} genes; {left_out}", err=True
+        )
+        edges = table.neighbourhood(settings.genes, seed)
     path = write_simulated_directory(folder, settings, seed, overwrite, edges)
     typer.echo(f"Wrote {path} (SIMULATED DATA); the true network is in {path / 'true_network.csv'}.")
 

@@ -14,13 +14,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from catran_causalbench.errors import DownloadError, InputError
+from catran_causalbench.harness.data_files import fault_inside
+from catran_causalbench.harness.remote_files import FILES, RemoteFile
 
 RECEIPT = "downloads.json"
 _BLOCK = 2**20
@@ -30,73 +31,6 @@ _UNREACHABLE = (urllib.error.URLError, HTTPException, TimeoutError, ConnectionEr
 
 Say = Callable[[str], object]
 Progress = Callable[[str, int, int | None], object]
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file that the harness looks for in its data directory.
-
-    Attributes
-    ----------
-    name
-        Its name there.
-    url
-        Where it comes from; encrypted, unless it is this machine.
-    purpose
-        What the harness takes from it.
-    num_bytes, sha256
-        Its size and checksum, where they are known.
-    """
-
-    name: str
-    url: str
-    purpose: str
-    num_bytes: int | None = None
-    sha256: str | None = None
-
-
-# The sources of causalbench 1.1.2 (causalscbench.data_access.datasets), except that Figshare's files come from the
-# address meant for programs: the other one turns them away. Sizes are those the servers gave.
-_LIGANDS = (
-    "LewisLabUCSD/Ligand-Receptor-Pairs/ba44c3c4b4a3e501667309dd9ce7208501aeb961/Human/Human-2020-Shao-LR-pairs.txt"
-)
-_STRING = "https://stringdb-static.org/download"
-FILES = (
-    RemoteFile("k562.h5ad", "https://ndownloader.figshare.com/files/35773219", "K562 cells", 10_661_879_995),
-    RemoteFile("rpe1.h5ad", "https://ndownloader.figshare.com/files/35775606", "RPE1 cells", 8_700_873_216),
-    RemoteFile(
-        "summary_stats.xlsx",
-        "https://ars.els-cdn.com/content/image/1-s2.0-S0092867422005979-mmc2.xlsx",
-        "strength of the perturbations, for --do_filter",
-    ),
-    RemoteFile(
-        "corum_complexes.txt.zip",
-        "https://mips.helmholtz-muenchen.de/corum/download/releases/current/humanComplexes.txt.zip",
-        "protein complexes",
-    ),
-    RemoteFile(
-        "human_lr_pair.txt",
-        f"https://raw.githubusercontent.com/{_LIGANDS}/Human/Human-2020-Shao-LR-pairs.txt",
-        "ligands and receptors",
-        360_271,
-        "50ec69cd4c1035dffeefe7c4be534d1e9e0e1d1b40bc92ac595883c6e01aa29d",
-    ),
-    RemoteFile(
-        "protein.links.txt.gz",
-        f"{_STRING}/protein.links.detailed.v11.5/9606.protein.links.detailed.v11.5.txt.gz",
-        "STRING's network",
-    ),
-    RemoteFile(
-        "protein.physical.links.txt.gz",
-        f"{_STRING}/protein.physical.links.detailed.v11.5/9606.protein.physical.links.detailed.v11.5.txt.gz",
-        "STRING's physical network",
-    ),
-    RemoteFile(
-        "protein.info.txt.gz",
-        f"{_STRING}/protein.info.v11.5/9606.protein.info.v11.5.txt.gz",
-        "names of STRING's proteins",
-    ),
-)
 
 
 def download_files(
@@ -131,29 +65,39 @@ def download_files(
     InputError
         Before anything is fetched: the folder cannot be written to, or the disk is too small.
     DownloadError
-        A file cannot be had, or is not what it should be. What has arrived is kept for the next try, unless it is
-        wrong.
+        After all files were tried: some cannot be had, or are not what they should be. What has arrived is kept for the
+        next try, unless it is wrong.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError.of("folder", f"{folder} ({error.strerror})", "a folder that can be written to") from None
-    missing = [file for file in files if _fault(file, folder) is not None]
-    at_hand = {file.name for file in missing if have and _fault(file, have) is None}
+    faults = check_files(folder, files)
+    missing = [file for file in files if faults[file.name]]
+    at_hand = {file.name for file in missing if have and _fault(file, have / file.name) is None}
     _check_disk(folder, [file for file in missing if file.name not in at_hand])
+    failures = []
     for file in missing:
-        if have and file.name in at_hand:
-            say(f"{file.name}: taken from {have}")
-            _take(have / file.name, folder / file.name)
-        else:
-            say(f"{file.name}: {file.purpose}, from {urlsplit(file.url).hostname}")
-            _fetch(file, folder, say, progress)
-        _note_receipt(file, folder)
+        try:
+            if have and file.name in at_hand:
+                say(f"{file.name}: taken from {have}")
+                _take(have / file.name, folder / file.name)
+            else:
+                say(f"{file.name}: {file.purpose}, from {urlsplit(file.url).hostname}")
+                _fetch(file, folder, say, progress)
+            _note_receipt(file, folder)
+        except (DownloadError, OSError) as error:
+            failures.append(str(error))
+    if failures:
+        raise DownloadError("\n".join(failures))
     return [folder / file.name for file in files]
 
 
 def check_files(folder: Path, files: Sequence[RemoteFile] = FILES) -> dict[str, str | None]:
-    """Compare a folder with sizes and checksums, published ones and those of the receipt.
+    """Compare files with their published sizes and checksums.
+
+    Where no checksum is published, the beginning of the file must have the form that the harness reads, and its content
+    must be that of the receipt, if there is one.
 
     Returns
     -------
@@ -161,30 +105,28 @@ def check_files(folder: Path, files: Sequence[RemoteFile] = FILES) -> dict[str, 
         Name of each file → what is wrong with it, or None.
     """
     receipts = _receipts(folder)
-    return {
-        file.name: _fault(file, folder)
-        or _checksum_fault(folder / file.name, receipts.get(file.name, {}).get("sha256"))
-        for file in files
-    }
+    return {file.name: _fault(file, folder / file.name, receipts.get(file.name, {}).get("sha256")) for file in files}
 
 
-def _fault(file: RemoteFile, folder: Path) -> str | None:
-    """Say what is wrong with a file on this disk, or None."""
-    path = folder / file.name
+def _fault(file: RemoteFile, path: Path, received: str | None = None) -> str | None:
+    """Say what is wrong with a file on this disk, or None; `received` is the SHA-256 of what was received before."""
     if not path.is_file():
         return "missing"
     size = path.stat().st_size
     if file.num_bytes is not None and size != file.num_bytes:
         return f"{size:,} bytes instead of {file.num_bytes:,}"
-    return _checksum_fault(path, file.sha256) if size else "empty"
+    if not size:
+        return "empty"
+    if not file.md5 and not file.sha256 and (fault := fault_inside(path, file.name)):
+        return fault
+    algorithm, expected = ("md5", file.md5) if file.md5 else ("sha256", file.sha256 or received)
+    if expected and _digest(path, algorithm) != expected:
+        return f"another content than expected ({algorithm})"
+    return None
 
 
-def _checksum_fault(path: Path, expected: str | None) -> str | None:
-    return "another content than expected (sha256)" if expected and _sha256(path) != expected else None
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _digest(path: Path, algorithm: str) -> str:
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as content:
         while block := content.read(_BLOCK):
             digest.update(block)
@@ -211,8 +153,10 @@ def _take(source: Path, target: Path) -> None:
 
 
 def _fetch(file: RemoteFile, folder: Path, say: Say, progress: Progress) -> None:
+    """Fetch a file; servers may break off as often as they like, as long as more of it arrives each time."""
     part = _part(file, folder)
-    for attempt in range(1, _TRIES + 1):
+    most, failures = 0, 0
+    while True:
         try:
             _continue(file, part, progress)
             break
@@ -220,15 +164,17 @@ def _fetch(file: RemoteFile, folder: Path, say: Say, progress: Progress) -> None
             reason = _reason_to_try_again(file, part, error)
         except OSError as error:
             raise DownloadError(f"{file.name}: {error.strerror}; {part.name} is kept, start again to go on") from None
-        if attempt == _TRIES:
+        arrived = part.stat().st_size if part.exists() else 0
+        most, failures = (arrived, 1) if arrived > most else (most, failures + 1)
+        if failures == _TRIES:
             raise DownloadError(f"{file.name}: {file.url} failed {_TRIES} times ({reason}); start again to go on")
         say(f"{file.name}: interrupted ({reason}); going on")
-        time.sleep(2 ** (attempt - 1))
-    fault = _checksum_fault(part, file.sha256)
+        time.sleep(2 ** (failures - 1))
+    fault = _fault(file, part)
     _version(part).unlink(missing_ok=True)
     if fault:
         part.unlink()
-        raise DownloadError(f"{file.name}: {file.url} sent {fault}; nothing of it is kept")
+        raise DownloadError(f"{file.name}: what came from {file.url} is wrong ({fault}); nothing of it is kept")
     os.replace(part, folder / file.name)
 
 
@@ -239,7 +185,8 @@ def _reason_to_try_again(file: RemoteFile, part: Path, error: Exception) -> str:
     if error.code == 416:  # more than the whole file is here: it must be another one
         part.unlink(missing_ok=True)
     elif error.code not in {408, 429} and error.code < 500:
-        raise DownloadError(f"{file.name}: {file.url} answered {error.code} {error.reason}") from None
+        advice = f"get it by other means, name it {file.name}, and start again with --have its folder"
+        raise DownloadError(f"{file.name}: {file.url} answered {error.code} {error.reason}; {advice}") from None
     return f"{error.code} {error.reason}"
 
 
@@ -256,6 +203,8 @@ def _continue(file: RemoteFile, part: Path, progress: Progress) -> None:
     with _OPENER.open(request, timeout=_TIMEOUT) as answer:
         if answer.status != 206:
             arrived = 0
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {arrived}-"):
+            raise ConnectionError("another part came than was asked for")
         total = _total_size(answer) if arrived else answer.length
         if file.num_bytes is not None and total not in {None, file.num_bytes}:
             raise DownloadError(f"{file.name}: {file.url} offers {total:,} bytes; expected {file.num_bytes:,}")
@@ -295,7 +244,7 @@ def _note_version(part: Path, answer: HTTPResponse) -> None:
 def _note_receipt(file: RemoteFile, folder: Path) -> None:
     receipts = _receipts(folder)
     path = folder / file.name
-    receipts[file.name] = {"url": file.url, "num_bytes": path.stat().st_size, "sha256": _sha256(path)}
+    receipts[file.name] = {"url": file.url, "num_bytes": path.stat().st_size, "sha256": _digest(path, "sha256")}
     temporary = folder / f".{RECEIPT}.part"
     temporary.write_text(json.dumps(receipts, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, folder / RECEIPT)

@@ -17,7 +17,15 @@ from catran_causalbench.harness.benchmark_directory import (
     write_benchmark_directory,
 )
 from catran_causalbench.harness.file_formats import npz_bytes, table_bytes
-from catran_causalbench.simulation import Topology, World, WorldSettings, make_world, simulate_cells, true_effects
+from catran_causalbench.simulation import (
+    Topology,
+    World,
+    WorldSettings,
+    difficulty_of,
+    make_world,
+    simulate_cells,
+    true_effects,
+)
 
 # Databases miss true interactions and hold others that do not act in the cells at hand.
 KNOWN_SHARE = 0.7
@@ -61,8 +69,7 @@ def write_simulated_directory(
     ------
     InputError
         The folder is taken, the seed or the topology is invalid, or the settings leave genes unperturbed (the harness
-        looks up the
-        perturbed cells of every column).
+        looks up the perturbed cells of every column).
     """
     folder = check_folder(folder, overwrite)
     if settings.unperturbed:
@@ -72,14 +79,17 @@ def write_simulated_directory(
     world = make_world(settings, seed, topology)
     cells = simulate_cells(world)
     effects = true_effects(world)
-    network = f", edges from {topology.origin}" if topology else ""
+    # Worlds whose headlines differ in the seed alone are pooled in reports.
+    kinds = [f"{settings.genes} genes", difficulty_of(settings), f"edges from {topology.origin}" if topology else ""]
+    world_kind = ", ".join(filter(None, kinds))
     origin = Origin(
-        headline=f"SIMULATED DATA – no cell here was measured; {settings.genes} genes{network}, seed {world.seed}",
+        headline=f"SIMULATED DATA – no cell here was measured; {world_kind}, seed {world.seed}",
         simulated=True,
         details={
             "seed": world.seed,
             "settings": asdict(settings),
-            "topology": topology.origin if topology else None,
+            "topology": topology
+            and {"origin": topology.origin, "self_loops": topology.self_loops, "repeats": topology.repeats},
         },
     )
     truth = {

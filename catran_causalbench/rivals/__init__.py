@@ -25,6 +25,10 @@ _HOMES = {
     "betterboost": "betterboost",
     "sparserc": "sparserc",
     "grnboost": "grnboost",
+    "dcdi_g": "causal_models",
+    "dcdi_dsf": "causal_models",
+    "dcdfg_lin": "causal_models",
+    "dcdfg_mlp": "causal_models",
 }
 
 

@@ -1,7 +1,7 @@
 """A simulated Perturb-seq world whose directed network is known."""
 
 from catran_causalbench.simulation.cells import Cells, log_normalise, simulate_cells, true_effects
-from catran_causalbench.simulation.named_settings import shape, with_difficulty
+from catran_causalbench.simulation.named_settings import difficulty_of, shape, with_difficulty
 from catran_causalbench.simulation.topology import Topology, read_topology
 from catran_causalbench.simulation.world import World, WorldSettings, make_world
 
@@ -10,6 +10,7 @@ __all__ = [
     "Topology",
     "World",
     "WorldSettings",
+    "difficulty_of",
     "log_normalise",
     "make_world",
     "read_topology",

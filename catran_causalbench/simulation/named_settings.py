@@ -58,6 +58,12 @@ def with_difficulty(settings: WorldSettings, name: str) -> WorldSettings:
     return replace(settings, **_named("difficulty", name, _DIFFICULTIES))
 
 
+def difficulty_of(settings: WorldSettings) -> str:
+    """Name the difficulty of a world; empty where it is neither an easy nor a hard one."""
+    matching = (name for name, changes in _DIFFICULTIES.items() if changes and replace(settings, **changes) == settings)
+    return next(matching, "")
+
+
 def _named(field: str, name: str, known: dict[str, Any]) -> Any:
     if name not in known:
         raise InputError.of(field, repr(name), f"one of {', '.join(known)}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 # How tables write the sign of an edge, in lower case; a number counts by its sign.
 _SIGNS = {"activation": 1, "+": 1, "repression": -1, "-": -1, "unknown": 0, "": 0, "nan": 0}
+# What the harness's tables separate by, and the labels of cells without a target.
+_NO_NAME = rf"[\s;\"]|^$|^{CONTROL_LABEL}$|^{EXCLUDED_LABEL}$"
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
@@ -34,12 +38,16 @@ class Topology:
         int8, (G, G): 1 for activation, −1 for repression, 0 where the table does not say or contradicts itself.
     origin
         Name of the table.
+    self_loops, repeats
+        Rows of the table that were left out: edges from a gene to itself, and edges that stood there before.
     """
 
     gene_names: tuple[str, ...]
     edges: NDArray[np.bool_]
     signs: NDArray[np.int8]
     origin: str
+    self_loops: int = 0
+    repeats: int = 0
 
     def neighbourhood(self, genes: int, seed: int) -> Topology:
         """Choose genes that hang together, and keep the edges among them.
@@ -57,8 +65,10 @@ class Topology:
         Raises
         ------
         InputError
-            There are not so many genes in the table.
+            There are not so many genes in the table, or the seed is not a non-negative whole number.
         """
+        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+            raise InputError.of("seed", repr(seed), "a whole number of at least 0")
         if not 2 <= genes <= len(self.gene_names):
             raise InputError.of("genes", str(genes), f"2 to {len(self.gene_names)}, the genes of {self.origin}")
         rng = np.random.default_rng(seed)
@@ -73,7 +83,8 @@ class Topology:
             ties += partners[gene]
         kept = np.flatnonzero(~free)
         names = tuple(self.gene_names[gene] for gene in kept)
-        return Topology(names, self.edges[np.ix_(kept, kept)], self.signs[np.ix_(kept, kept)], self.origin)
+        among = np.ix_(kept, kept)
+        return replace(self, gene_names=names, edges=self.edges[among], signs=self.signs[among])
 
 
 def read_topology(path: str | os.PathLike[str]) -> Topology:
@@ -83,8 +94,8 @@ def read_topology(path: str | os.PathLike[str]) -> Topology:
     ----------
     path
         A .csv, .tsv or .txt (the latter two separated by tabs; .gz may follow) with columns ``source``, ``target``
-        and, if the signs are known, ``sign``: activation, repression or unknown, + or −, or a number that counts by
-        its sign. A table without headings has to hold these three columns first, as TRRUST's does.
+        and, if the signs are known, ``sign`` or ``mode``: activation, repression or unknown, + or −, or a number that
+        counts by its sign. A table without headings has to hold these three columns first, as TRRUST's does.
 
     Returns
     -------
@@ -100,9 +111,9 @@ def read_topology(path: str | os.PathLike[str]) -> Topology:
     table = _read_table(path)
     signs = _read_signs(path, table["sign"])
     source, target = (table[column].str.strip() for column in ("source", "target"))
-    if (source == "").any() or (target == "").any():
-        row = int(np.flatnonzero((source == "") | (target == ""))[0])
-        raise InputError.of(path.name, f"an edge without a gene in row {row + 1}", "source and target in every row")
+    for name in np.unique([*source[source.str.contains(_NO_NAME)], *target[target.str.contains(_NO_NAME)]]):
+        expected = "names of genes without space, quote or semicolon"
+        raise InputError.of(path.name, f"the name {str(name)!r}", f"{expected} in every row")
     other = (source != target).to_numpy()
     names = sorted({*source[other], *target[other]})
     if len(names) < 2:
@@ -114,7 +125,9 @@ def read_topology(path: str | os.PathLike[str]) -> Topology:
     edges[rows, columns] = True
     activates[rows[signs[other] > 0], columns[signs[other] > 0]] = True
     represses[rows[signs[other] < 0], columns[signs[other] < 0]] = True
-    return Topology(tuple(names), edges, activates.astype(np.int8) - represses.astype(np.int8), path.name)
+    signs = activates.astype(np.int8) - represses.astype(np.int8)
+    loops = int((~other).sum())
+    return Topology(tuple(names), edges, signs, path.name, loops, int(other.sum() - edges.sum()))
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -132,10 +145,16 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise InputError.of(path.name, f"no readable table ({error})", "rows of source, target and sign") from None
     head = [str(name).strip().lower() for name in table.iloc[0]]
     if {"source", "target"} <= set(head):
-        table = table[1:].set_axis(head, axis=1)
-        return table.assign(sign=table["sign"] if "sign" in head else "").reset_index(drop=True)
+        for column in ("source", "target", "sign", "mode"):
+            if head.count(column) > 1:
+                raise InputError.of(path.name, f"two columns {column!r}", "each once")
+        table = table[1:].set_axis(head, axis=1).reset_index(drop=True)
+        known = [column for column in ("sign", "mode") if column in head]
+        return table.assign(sign=table[known[0]] if known else "")
     if len(head) < 3 or head[2] not in _SIGNS:
-        raise InputError.of(path.name, f"columns {', '.join(head[:5])}", "columns source, target and perhaps sign")
+        raise InputError.of(
+            path.name, f"columns {', '.join(head[:5])}", "columns source, target and perhaps sign or mode"
+        )
     return table.iloc[:, :3].set_axis(["source", "target", "sign"], axis=1)
 
 

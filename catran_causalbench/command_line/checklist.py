@@ -1,0 +1,45 @@
+"""Checklists on the terminal and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import typer
+
+from catran_causalbench.checklist import Check
+from catran_causalbench.command_line.console import print_json
+
+_MARKS = {True: "[green]✓[/green]", False: "[bold red]✗[/bold red]", None: "–"}
+
+
+def finish_with(sections: Mapping[str, Sequence[Check]], as_json: bool) -> None:
+    """Print checks under their headings, and end the command with exit code 1 where one of them failed."""
+    checks = [check for section in sections.values() for check in section]
+    failed = sum(check.passed is False for check in checks)
+    if as_json:
+        listed = {heading: [asdict(check) for check in section] for heading, section in sections.items()}
+        print_json({"passed": not failed, "checks": listed})
+    else:
+        _print_sections(sections)
+        passed = sum(check.passed is True for check in checks)
+        typer.echo(f"\n{passed} checks passed, {failed or 'none'} failed.")
+    raise typer.Exit(1 if failed else 0)
+
+
+def _print_sections(sections: Mapping[str, Sequence[Check]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(width=None if Console().is_terminal else 120, highlight=False)
+    width = max(len(check.name) for section in sections.values() for check in section)
+    for heading, section in sections.items():
+        table = Table(title=heading, title_justify="left", title_style="bold", box=None, show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, min_width=width)
+        table.add_column(overflow="fold")
+        for check in section:
+            advice = f"\n[yellow]→ {escape(check.advice)}[/yellow]" if check.advice else ""
+            table.add_row(_MARKS[check.passed], escape(check.name), escape(check.found) + advice)
+        console.print(table)

@@ -1,0 +1,140 @@
+"""The command that goes from an .h5ad to a network."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from catran_causalbench.command_line.console import AsJson, Overwrite, Quiet, Seed, command, print_json
+from catran_causalbench.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from catran_causalbench.fitted import FittedNetwork
+
+FILES = ("edges.csv", "network.graphml", "network.png", "attention.png", "training.png", "network.npz")
+_BEST = 5
+
+
+@command
+def fit(
+    source: Annotated[Path, typer.Argument(help="Your screen: an .h5ad.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.", show_default=False)],
+    target_column: Annotated[str, typer.Option(help="obs column with each cell's target.", show_default=False)],
+    control_label: Annotated[str, typer.Option(help="How that column labels control cells.")] = "non-targeting",
+    layer: Annotated[str | None, typer.Option(help="Layer with the expression, instead of X.")] = None,
+    genes: Annotated[str, typer.Option(help="'perturbed', 'all', or names with commas between them.")] = "perturbed",
+    min_cells: Annotated[int, typer.Option(help="Perturbed genes are those with more cells.")] = 100,
+    counts: Annotated[bool, typer.Option("--counts", help="The values are counts: log-normalise them.")] = False,
+    config: Annotated[
+        str | None, typer.Option("--config", "--preset", help="A preset or a YAML file.", show_default="evidence")
+    ] = None,
+    edges: Annotated[int | None, typer.Option(min=1, help="Edges, instead of the config's number.")] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn the network behind a screen: a table, a graph for Cytoscape, pictures, and all of it saved.
+
+    The folder gets edges.csv, network.graphml, network.png, attention.png, training.png, and network.npz, which
+    catran_causalbench.load reads.
+
+    Example: catran-causalbench fit screen.h5ad --target-column target_gene --control-label NT --output network
+    """
+    _check_output(output, overwrite)
+    from dataclasses import replace
+
+    from catran_causalbench import fitting
+    from catran_causalbench.config import load_config
+
+    settings = load_config(config)
+    if edges is not None:
+        settings = replace(settings, output=replace(settings.output, edges=edges))
+    with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
+        network = fitting.fit(
+            source,
+            target_column=target_column,
+            control_label=control_label,
+            layer=layer,
+            genes=genes if genes in ("perturbed", "all") else [name.strip() for name in genes.split(",")],
+            min_cells=min_cells,
+            counts=counts,
+            config=settings,
+            seed=seed,
+        )
+    with _whole_folder(output) as folder:
+        _write(network, folder)
+    if as_json:
+        print_json(_summary(network, output))
+    else:
+        typer.echo(_best(network).to_string(index=False, float_format="{:.3g}".format))
+        if not quiet:
+            typer.echo(f"{len(network.edges()):,} edges in {output}: {', '.join(_made(output))}", err=True)
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    """Refuse a place that cannot be written to, or a folder whose content would be lost."""
+    if output.exists():
+        others = [entry.name for entry in output.iterdir() if entry.name not in FILES] if output.is_dir() else ["."]
+        if others:
+            found = f"{str(output)!r}, which holds other things" if output.is_dir() else f"a file {str(output)!r}"
+            raise InputError.of("output", found, "a new folder, or one that this command made")
+        if any(output.iterdir()) and not overwrite:
+            raise InputError.of("output", f"an earlier result in {str(output)!r}", "a new folder, or --overwrite")
+    elif not output.absolute().parent.is_dir():
+        raise InputError.of("output", f"no folder {str(output.absolute().parent)!r}", "an existing one to write into")
+
+
+@contextlib.contextmanager
+def _whole_folder(output: Path) -> Iterator[Path]:
+    """Give a folder to write into that takes its name when all is written."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.absolute().parent) as scratch:
+            folder = Path(scratch) / "new"
+            folder.mkdir()
+            yield folder
+            if output.exists():
+                output.rename(Path(scratch) / "old")
+            folder.rename(output)
+    except OSError as error:
+        found = f"{str(output)!r}, which cannot be written ({error.strerror})"
+        raise InputError.of("output", found, "a writable place with room") from None
+
+
+def _write(network: FittedNetwork, folder: Path) -> None:
+    network.write_csv(folder / "edges.csv")
+    network.write_graphml(folder / "network.graphml")
+    network.save(folder / "network.npz")
+    network.plot_network().savefig(folder / "network.png", dpi=200)
+    network.plot_attention().savefig(folder / "attention.png", dpi=200)
+    if not network.losses.empty:
+        network.plot_training().savefig(folder / "training.png", dpi=200)
+
+
+def _best(network: FittedNetwork) -> pd.DataFrame:
+    return network.edges().head(_BEST)
+
+
+def _made(output: Path) -> list[str]:
+    return [name for name in FILES if (output / name).exists()]
+
+
+def _summary(network: FittedNetwork, output: Path) -> dict[str, Any]:
+    return {
+        "output": str(output),
+        "files": _made(output),
+        "origin": network.origin,
+        "genes": len(network.gene_names),
+        "perturbed_genes": int(network.perturbed.sum()),
+        "cells": network.cells,
+        "edges": len(network.edges()),
+        "best": _best(network).to_dict("records"),
+    }

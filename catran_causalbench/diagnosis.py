@@ -1,0 +1,138 @@
+"""Whether this machine can run CaTran in CausalBench: versions, device, harness and data files."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from catran_causalbench import __version__
+from catran_causalbench.checklist import Check
+from catran_causalbench.errors import InputError
+from catran_causalbench.harness.data_files import check_data_directory
+
+PYTHON = SpecifierSet(">=3.10,<3.13")
+# Versions known to fail lie outside these; constraints.txt pins one set that was verified as a whole.
+REQUIREMENTS = {
+    "causalbench": (">=1.1.2", "earlier releases load and score differently"),
+    "torch": (">=2.2", "the package uses its interface"),
+    "torchmetrics": ("<1.7", "later ones import torchvision, which fails beside a CPU build of torch"),
+    "pytorch-lightning": (">=2.6,<3", "earlier ones load checkpoints by pickle only"),
+    "lion-pytorch": (">=0.2", "the package uses its interface"),
+    "numpy": (">=1.26", "the package uses its interface"),
+    "pandas": (">=2.0,<3", "dask 2024.2.1 is older than pandas 3"),
+    "dask": (
+        ">=2024.2,<2024.3",
+        "arboreto, which causalbench imports, needs dask's data frames before dask-expr",
+    ),
+    "distributed": (">=2024.2,<2024.3", "it must have dask's version"),
+    "scprep": ("<1.2", "later ones force a pandas that was built for numpy 1"),
+    "setuptools": ("<81", "causalbench imports pkg_resources, which later ones no longer have"),
+}
+OPTIONAL = {"magic-impute": "data.preprocessing: magic"}
+_INSTALL = "pip install -c constraints.txt . installs a set that works together"
+_IMPORT_LIMIT = 120
+
+
+def diagnose(data_directory: Path | None = None) -> dict[str, list[Check]]:
+    """Look at everything; at a benchmark directory where one is given.
+
+    Returns
+    -------
+    dict
+        Checks under their headings.
+
+    Raises
+    ------
+    InputError
+        The directory does not exist.
+    """
+    if data_directory is not None and not data_directory.is_dir():
+        raise InputError.of("data_directory", f"no folder {str(data_directory)!r}", "a benchmark directory")
+    # The harness takes seconds to import: look at the rest meanwhile, and let a crash hit that process only.
+    importing = subprocess.Popen(
+        [sys.executable, "-c", "import causalscbench.apps.main_app"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    sections = {"Versions": check_versions(_installed), "Device": check_device()}
+    if data_directory is not None:
+        sections[f"Data in {data_directory}"] = check_data_directory(data_directory)
+    sections["Harness"] = [_check_import(importing)]
+    return sections
+
+
+def check_versions(installed: Callable[[str], str | None]) -> list[Check]:
+    """Compare versions with those known to work.
+
+    Parameters
+    ----------
+    installed
+        Gives a distribution's version, or none where it is not installed.
+    """
+    running = platform.python_version()
+    supported = PYTHON.contains(running)
+    checks = [
+        Check("python", supported, running, "" if supported else f"Python {PYTHON} is what causalbench resolves on"),
+        Check("catran-causalbench", True, __version__),
+    ]
+    for name, (allowed, reason) in REQUIREMENTS.items():
+        version = installed(name)
+        good = version is not None and SpecifierSet(allowed).contains(version, prereleases=True)
+        advice = "" if good else f"pip install '{name}{allowed}': {reason}. {_INSTALL}"
+        checks.append(Check(name, good, version or "not installed", advice))
+    if installed("dask") != installed("distributed"):
+        found = f"dask {installed('dask')}, distributed {installed('distributed')}"
+        checks.append(Check("dask with distributed", False, found, f"They must be equal. {_INSTALL}"))
+    numpy, pandas = installed("numpy"), installed("pandas")
+    if numpy and pandas and Version(numpy) >= Version("2") and Version(pandas) < Version("2.2.2"):
+        found = f"numpy {numpy}, pandas {pandas}"
+        checks.append(Check("numpy with pandas", False, found, f"This pandas was built for numpy 1. {_INSTALL}"))
+    for name, purpose in OPTIONAL.items():
+        version = installed(name)
+        checks.append(Check(name, True if version else None, version or f"not installed; only needed for {purpose}"))
+    return checks
+
+
+def check_device() -> list[Check]:
+    """Tell what training runs on."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        import torch
+    except Exception as error:  # a broken build raises whatever it likes
+        return [Check("torch", False, f"{type(error).__name__}: {error}", _INSTALL)]
+    checks = [Check("CPU", True, f"{available} cores available, torch uses {torch.get_num_threads()} threads")]
+    if not torch.cuda.is_available():
+        return [*checks, Check("CUDA GPU", None, "none; the preset evidence needs none, paper trains on the CPU")]
+    for number in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(number)
+        checks.append(Check(f"CUDA GPU {number}", True, f"{device.name}, {device.total_memory / 2**30:.0f} GiB"))
+    return checks
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _check_import(importing: subprocess.Popen[str]) -> Check:
+    try:
+        _, errors = importing.communicate(timeout=_IMPORT_LIMIT)
+    except subprocess.TimeoutExpired:
+        importing.kill()
+        importing.communicate()
+        return Check("causalbench_run can be imported", False, f"not within {_IMPORT_LIMIT} s", _INSTALL)
+    if importing.returncode:
+        last = (errors.strip().splitlines() or [f"exit code {importing.returncode}"])[-1]
+        return Check("causalbench_run can be imported", False, last, _INSTALL)
+    return Check("causalbench_run can be imported", True, "yes")

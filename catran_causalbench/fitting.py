@@ -1,0 +1,148 @@
+"""From an AnnData, or the path of one, to a fitted network in one call."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from catran_causalbench.config import CatranConfig, load_config
+from catran_causalbench.dataset import CONTROL, CONTROL_LABEL, PerturbationDataset
+from catran_causalbench.errors import InputError
+from catran_causalbench.fitted import FittedNetwork
+from catran_causalbench.from_anndata import read_screen
+from catran_causalbench.inference import check_seed, infer_network
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+_START_FROM_COUNTS = ("counts", "log_normalise", "clr")
+
+
+def fit(
+    data: AnnData | str | os.PathLike[str],
+    *,
+    target_column: str,
+    control_label: str = CONTROL_LABEL,
+    layer: str | None = None,
+    genes: str | Sequence[str] = "perturbed",
+    min_cells: int = 100,
+    counts: bool = False,
+    config: CatranConfig | str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> FittedNetwork:
+    """Learn the network behind a Perturb-seq screen.
+
+    Parameters
+    ----------
+    data
+        An AnnData, cells × genes, in memory or backed, which is not changed; or the path of an .h5ad, of which only
+        the genes considered are kept in memory.
+    target_column, control_label, layer, genes, min_cells, counts
+        Which cells and genes count as what: see :func:`~catran_causalbench.from_anndata.read_screen`. By default the
+        genes are the measured ones that are perturbed in more than 100 cells, as sources and targets alike.
+    config
+        Settings, the name of a preset, or the path of a YAML file; by default what
+        :func:`~catran_causalbench.config.load_config` finds.
+    seed
+        Same seed, data and device: same edges.
+
+    Returns
+    -------
+    FittedNetwork
+        Edges, measured effects and pictures; it can be saved and holds no cells.
+
+    Raises
+    ------
+    InputError
+        Before training starts, for data or settings that cannot be used.
+    """
+    config = config if isinstance(config, CatranConfig) else load_config(None if config is None else os.fspath(config))
+    check_seed(seed)
+    with _opened(data) as adata:
+        screen = read_screen(
+            adata,
+            target_column=target_column,
+            control_label=control_label,
+            layer=layer,
+            genes=genes,
+            min_cells=min_cells,
+            counts=counts,
+            allow_counts=config.data.preprocessing in _START_FROM_COUNTS,
+        )
+        origin = str(adata.uns.get("simulated") or ("" if adata is data else Path(str(data)).name))
+    dataset = screen.dataset
+    with _run_folder(config) as logged_config:
+        network = infer_network(dataset, logged_config, seed)
+        losses = _read_losses(Path(logged_config.output.run_folder))
+    return FittedNetwork(
+        gene_names=dataset.gene_names,
+        weights=network.weights(),
+        effects=_measured_effects(dataset),
+        cells=screen.cells,
+        losses=losses,
+        config=config,
+        seed=int(seed),
+        origin=origin,
+    )
+
+
+@contextmanager
+def _opened(data: AnnData | str | os.PathLike[str]) -> Iterator[AnnData]:
+    """Give the AnnData itself, or the file opened for reading; a file is closed afterwards."""
+    import anndata
+
+    if isinstance(data, anndata.AnnData):
+        yield data
+        return
+    if not isinstance(data, str | os.PathLike):
+        raise InputError.of("data", f"a {type(data).__name__}", "an AnnData or the path of an .h5ad")
+    if not Path(data).is_file():
+        raise InputError.of("data", f"no file {os.fspath(data)!r}", "an existing .h5ad")
+    try:
+        adata = anndata.read_h5ad(data, backed="r")
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        found = f"{Path(data).name}, which anndata cannot read ({' '.join(str(error).split())})"
+        raise InputError.of("data", found, "an .h5ad") from None
+    try:
+        yield adata
+    finally:
+        adata.file.close()
+
+
+@contextmanager
+def _run_folder(config: CatranConfig) -> Iterator[CatranConfig]:
+    """Give settings with a run folder, a passing one where the user named none: the losses are logged there."""
+    if config.output.run_folder:
+        yield config
+        return
+    with tempfile.TemporaryDirectory(prefix="catran-") as folder:
+        yield replace(config, output=replace(config.output, run_folder=folder, edges=1))
+
+
+def _read_losses(run_folder: Path) -> pd.DataFrame:
+    """Read what every start of a run logged: one row per logged step, columns step and ``loss/…``."""
+    import pandas as pd
+
+    logs = sorted(run_folder.glob("logs/start_*/metrics.csv"), key=lambda log: int(log.parent.name.split("_")[1]))
+    tables = [pd.read_csv(log) for log in logs]
+    if not tables:
+        return pd.DataFrame({"step": []})
+    table = pd.concat(tables, ignore_index=True)
+    return table[["step", *sorted(name for name in table if name.startswith("loss/"))]]
+
+
+def _measured_effects(dataset: PerturbationDataset) -> np.ndarray:
+    """Mean of every target in the cells of a source minus its mean in controls, G × G; NaN for unperturbed sources."""
+    effects = np.full((dataset.num_genes, dataset.num_genes), np.nan, np.float32)
+    controls = dataset.expression[dataset.intervention == CONTROL].mean(axis=0, dtype=np.float64)
+    for source in dataset.perturbed_genes:
+        effects[source] = dataset.expression[dataset.intervention == source].mean(axis=0, dtype=np.float64) - controls
+    return effects

@@ -1,0 +1,245 @@
+"""An AnnData, in memory or backed, becomes labels and a matrix of the genes to be considered."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL, PerturbationDataset, validate_dataset
+from catran_causalbench.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+SEPARATOR = "+"
+# Columns of `var` that may know a gene by the name that the target column uses, where `var_names` does not.
+_OTHER_NAMES = ("gene_name", "gene_symbols", "gene_symbol", "feature_name", "gene_id", "gene_ids")
+_VALUES_PER_BLOCK = 2**24
+
+
+class _Kind(Enum):
+    """What a cell is whose label names no single gene."""
+
+    CONTROL = "control"
+    COMBINED = "combined"
+    UNLABELLED = "unlabelled"
+
+
+_Target: TypeAlias = str | _Kind
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What was read from an AnnData.
+
+    Attributes
+    ----------
+    dataset
+        Validated; ready for training.
+    cells
+        How many cells count as what: ``perturbed``, ``control``, ``combined`` (several targets), ``unlabelled``, and
+        ``other`` (a gene that is not considered). All but the first two are excluded.
+    """
+
+    dataset: PerturbationDataset
+    cells: dict[str, int]
+
+
+def read_screen(
+    adata: AnnData,
+    *,
+    target_column: str,
+    control_label: str = CONTROL_LABEL,
+    layer: str | None = None,
+    genes: str | Sequence[str] = "perturbed",
+    min_cells: int = 100,
+    counts: bool = False,
+    allow_counts: bool = False,
+) -> Screen:
+    """Read the labels of all cells and the expression of the genes considered.
+
+    Only the columns of those genes are kept, and a backed or sparse matrix is read block by block.
+
+    Parameters
+    ----------
+    adata
+        Cells × genes; it is not changed.
+    target_column
+        Column of ``obs`` with each cell's target. A gene is called there as in ``var_names``, or as in the column of
+        ``var`` (gene_name, gene_symbols, feature_name, gene_id, …) in which most targets are found. In a combined
+        label (``A+B``) the control label and repetitions do not count: ``A+control`` and ``A+A`` are ``A``,
+        ``control+control`` is a control. Cells with two genes or more are excluded, for no single source explains
+        them, and so are cells without a label.
+    control_label
+        The target's value in control cells.
+    layer
+        A layer with log-normalised values; by default ``X``.
+    genes
+        ``"perturbed"``: measured genes that are perturbed in more than ``min_cells`` cells, CausalBench's rule, as
+        sources and targets alike. ``"all"``: every gene that varies. Or the names of genes. Cells in which another
+        gene was perturbed are excluded.
+    min_cells
+        Of ``"perturbed"``.
+    counts
+        The values are raw counts: scale cells to the median total of all genes, then take log1p, as CausalBench does;
+        cells without any count are left out.
+    allow_counts
+        Take counts as they are, because preprocessing starts from them.
+
+    Raises
+    ------
+    InputError
+        Naming the argument, what was found and what was expected.
+    """
+    targets = _targets(adata, target_column)
+    labels = _single_targets(targets, control_label)
+    if _Kind.CONTROL not in labels:
+        shown = ", ".join(f"{label!r} ({number})" for label, number in Counter(targets).most_common(5))
+        found = f"no cell labelled {control_label!r} in {target_column!r}, where {shown} are most frequent"
+        raise InputError.of("control_label", found, "the label of the control cells")
+    names = gene_names_like(adata.var, {label for label in labels if isinstance(label, str)})
+    columns = _choose_columns(names, labels, genes, min_cells)
+    expression, totals = _read_columns(_matrix(adata, layer), columns)
+    expression, kept = _log_normalised(expression, totals, counts, allow_counts)
+    chosen = names[columns]
+    if isinstance(genes, str):
+        varying = expression.min(axis=0) != expression.max(axis=0)
+        if not varying.all():
+            warnings.warn(f"{(~varying).sum()} genes have one value in all cells and are left out", stacklevel=3)
+            expression, chosen = expression[:, varying], chosen[varying]
+    labels = [labels[cell] for cell in kept]
+    cells = _count_cells(labels, set(chosen))
+    if cells["combined"]:
+        message = f"{cells['combined']} cells with several targets ({SEPARATOR!r} in the label) are excluded"
+        warnings.warn(f"{message}: no single source explains them", stacklevel=3)
+    known = {**{name: name for name in chosen}, _Kind.CONTROL: CONTROL_LABEL}
+    interventions = [known.get(label, EXCLUDED_LABEL) for label in labels]
+    return Screen(validate_dataset(expression, interventions, [str(name) for name in chosen]), cells)
+
+
+def gene_names_like(var: pd.DataFrame, wanted: set[str]) -> np.ndarray:
+    """Names of all genes, from ``var_names`` or the column of ``var`` in which most of the wanted ones are found."""
+    candidates = [var.index.astype(str), *(var[column].astype(str) for column in _OTHER_NAMES if column in var)]
+    return np.array(max(candidates, key=lambda names: len(wanted.intersection(names))), dtype=object)
+
+
+def _targets(adata: AnnData, target_column: str) -> list[str | None]:
+    """Label of every cell; None where there is none."""
+    if target_column not in adata.obs:
+        expected = f"one of {', '.join(map(str, adata.obs.columns)) or 'its columns, of which there are none'}"
+        raise InputError.of("target_column", f"no {target_column!r} in obs", expected)
+    column = adata.obs[target_column]
+    return [None if missing else str(label) for label, missing in zip(column, column.isna(), strict=True)]
+
+
+def _single_targets(targets: list[str | None], control_label: str) -> list[_Target]:
+    """Reduce every label to one gene, or say what kind of cell it is."""
+    single = {target: _single_target(target, control_label) for target in set(targets)}
+    return [single[target] for target in targets]
+
+
+def _single_target(target: str | None, control_label: str) -> _Target:
+    if target is None or not target.strip():
+        return _Kind.UNLABELLED
+    if target == control_label:
+        return _Kind.CONTROL
+    genes = {part.strip() for part in target.split(SEPARATOR)} - {control_label, ""}
+    if len(genes) > 1:
+        return _Kind.COMBINED
+    return genes.pop() if genes else _Kind.CONTROL
+
+
+def _choose_columns(names: np.ndarray, labels: list[_Target], genes: str | Sequence[str], min_cells: int) -> np.ndarray:
+    if genes == "all":
+        columns = np.arange(len(names))
+    elif genes == "perturbed":
+        cells_of = Counter(label for label in labels if isinstance(label, str))
+        measured = set(names)
+        passing = {gene for gene in measured if cells_of[gene] > min_cells}
+        if len(passing) < 2:
+            most = max((cells_of[gene] for gene in measured), default=0)
+            found = f"{len(passing)} measured genes with more than {min_cells} perturbed cells (the most: {most})"
+            raise InputError.of("min_cells", found, "at least 2; lower it, or name the genes")
+        columns = np.flatnonzero([name in passing for name in names])
+    elif isinstance(genes, str):
+        raise InputError.of("genes", repr(genes), "'perturbed', 'all' or a list of names")
+    else:
+        wanted = set(genes)
+        missing = sorted(wanted.difference(names))
+        if missing:
+            raise InputError.of("genes", f"{len(missing)} that are not measured, as {missing[0]!r}", "measured genes")
+        columns = np.flatnonzero([name in wanted for name in names])
+    return columns
+
+
+def _matrix(adata: AnnData, layer: str | None) -> Any:
+    if layer is None:
+        if adata.X is None:
+            raise InputError.of("layer", "none, and no X in the AnnData", f"one of {', '.join(adata.layers)}")
+        return adata.X
+    if layer not in adata.layers:
+        raise InputError.of(
+            "layer", f"no {layer!r}", f"one of {', '.join(adata.layers) or 'none: there are no layers'}"
+        )
+    return adata.layers[layer]
+
+
+def _read_columns(matrix: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Read columns as float32, and every row's total, in blocks along the axis by which the matrix is stored."""
+    rows, width = matrix.shape
+    expression = np.empty((rows, len(columns)), np.float32)
+    totals = np.zeros(rows)
+    if getattr(matrix, "format", None) == "csc":
+        position = np.full(width, -1)
+        position[columns] = np.arange(len(columns))
+        for block in _blocks(width, rows):
+            values = matrix[:, block]
+            totals += np.asarray(values.sum(axis=1), float).ravel()
+            kept = position[block] >= 0
+            expression[:, position[block][kept]] = values[:, np.flatnonzero(kept)].toarray()
+    else:
+        for block in _blocks(rows, width):
+            values = matrix[block]
+            values = values.tocsr() if hasattr(values, "tocsr") else np.asarray(values)
+            totals[block] = np.asarray(values.sum(axis=1), float).ravel()
+            values = values[:, columns]
+            expression[block] = values.toarray() if hasattr(values, "toarray") else values
+    return expression, totals
+
+
+def _blocks(length: int, breadth: int) -> Iterator[slice]:
+    step = max(1, _VALUES_PER_BLOCK // max(breadth, 1))
+    return (slice(start, min(start + step, length)) for start in range(0, length, step))
+
+
+def _log_normalised(
+    expression: np.ndarray, totals: np.ndarray, counts: bool, allow_counts: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log-normalised expression and the rows it keeps; refuse what is not what the user said it is."""
+    with np.errstate(invalid="ignore"):
+        whole = not (expression % 1).any()  # NaN and infinity are no whole numbers
+    if not counts:
+        if whole and not allow_counts:
+            expected = "log-normalised values, or counts=True to have raw counts log-normalised"
+            raise InputError.of("counts", "whole numbers only in the matrix", expected)
+        return expression, np.arange(len(expression))
+    if not whole or (expression < 0).any():
+        raise InputError.of("counts", "fractions or negative values", "raw counts, or counts=False")
+    from catran_causalbench.simulation import log_normalise
+
+    kept = np.flatnonzero(totals > 0)
+    return log_normalise(expression[kept], totals[kept]), kept
+
+
+def _count_cells(labels: list[_Target], genes: set[str]) -> dict[str, int]:
+    number = Counter(labels)
+    perturbed = sum(count for label, count in number.items() if label in genes)
+    cells = {"perturbed": perturbed, **{kind.value: number[kind] for kind in _Kind}}
+    return cells | {"other": len(labels) - sum(cells.values())}

@@ -1,0 +1,98 @@
+"""A data directory as ``causalbench_run`` uses it: training and held-out cells, reference networks, the truth.
+
+The cells are those of the harness itself: its own class splits them and draws the partial regimes.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from causalscbench.data_access.utils.splitting import DatasetSplitter
+
+from catran_causalbench.dataset import PerturbationDataset, validate_dataset
+from catran_causalbench.errors import InputError
+from catran_causalbench.evaluation import HeldOutEvaluator
+from catran_causalbench.harness.benchmark_directory import DESCRIPTION, read_description
+from catran_causalbench.harness.data_selection import INTERVENTIONAL, OBSERVATIONAL, DataSelection
+from catran_causalbench.harness.known_networks import KnownNetworks
+from catran_causalbench.harness.simulated_truth import SimulatedTruth
+
+
+@dataclass(frozen=True)
+class BenchmarkData:
+    """What methods learn from and are scored by.
+
+    Attributes
+    ----------
+    headline, simulated
+        What the directory says about its data.
+    held_out
+        The fifth of each label's cells that no method sees.
+    known
+        The reference networks.
+    truth
+        Of simulated worlds only.
+    """
+
+    headline: str
+    simulated: bool
+    held_out: HeldOutEvaluator
+    known: KnownNetworks
+    truth: SimulatedTruth | None
+    _splitter: DatasetSplitter
+
+    @classmethod
+    def read(cls, folder: Path, selection: DataSelection) -> BenchmarkData:
+        """Read a data directory; nothing is ever downloaded.
+
+        Raises
+        ------
+        InputError
+            A file is missing or broken.
+        """
+        path = selection.check(folder)
+        _check_arrays(path)
+        splitter = DatasetSplitter(str(path))
+        held_out = HeldOutEvaluator(*splitter.get_test_data())
+        described = read_description(folder) if (folder / DESCRIPTION).exists() else {}
+        return cls(
+            headline=str(described.get("headline", f"Data in {folder.name}")),
+            simulated=bool(described.get("simulated", False)),
+            held_out=held_out,
+            known=KnownNetworks.read(folder, selection.dataset_name, held_out),
+            truth=SimulatedTruth.read(folder, held_out.gene_names),
+            _splitter=splitter,
+        )
+
+    def training_cells(self, regime: str, fraction: float, seed: int) -> tuple[np.ndarray, list[str], list[str]]:
+        """Give the expression matrix, the labels and the gene names that the harness gives a model.
+
+        Parameters
+        ----------
+        regime
+            One of ``REGIMES``.
+        fraction, seed
+            Share of the labels kept in the partial regime, and the seed of its draw.
+        """
+        kept = {OBSERVATIONAL: 0.0, INTERVENTIONAL: 1.0}.get(regime, fraction)
+        matrix, labels, genes = self._splitter.get_partial_interventional(kept, seed)
+        return matrix, list(labels), genes
+
+    def training_set(self, regime: str, fraction: float, seed: int) -> PerturbationDataset:
+        """Validate the training cells as the plugins do: the observational regime keeps controls only."""
+        dataset = validate_dataset(*self.training_cells(regime, fraction, seed))
+        return dataset.controls_only() if regime == OBSERVATIONAL else dataset
+
+
+def _check_arrays(path: Path) -> None:
+    """Make sure that nothing has to be unpickled: the harness's class would do it."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in ("expression_matrix", "var_names", "interventions"):
+                arrays[name]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        expected = "arrays expression_matrix, var_names and interventions, none of them pickled"
+        raise InputError.of(str(path), f"what cannot be read ({error})", expected) from None

@@ -1,0 +1,64 @@
+"""The harness's reference networks: its counts of true positives, and their pairs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from causalscbench.evaluation.biological_evaluation import Evaluator
+
+from catran_causalbench.evaluation import HeldOutEvaluator, edge_columns
+
+Pairs = set[tuple[str, str]]
+
+# In the order in which the harness loads them; the last is directed.
+NAMES = ("corum", "ligand_receptor", "string_network", "string_physical", "chipseq")
+DIRECTED = ("chipseq", "pooled_biological_sigificant")  # spelt as in the harness
+
+
+@dataclass(frozen=True)
+class KnownNetworks:
+    """Reference networks by name.
+
+    Attributes
+    ----------
+    pairs
+        The five that the harness reads, then its two pooled ones: all pairs in both directions, and those between
+        different genes of the matrix that are significant in the held-out cells.
+    """
+
+    pairs: dict[str, Pairs]
+
+    @classmethod
+    def read(cls, folder: Path, dataset_name: str, held_out: HeldOutEvaluator) -> KnownNetworks:
+        """Read them through the harness, which downloads what is missing: check the directory first."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pkg_resources, and of scanpy about how the harness calls it
+            from causalscbench.data_access.create_evaluation_datasets import CreateEvaluationDatasets
+
+            pairs: dict[str, Pairs] = dict(
+                zip(NAMES, CreateEvaluationDatasets(str(folder), dataset_name).load(), strict=True)
+            )
+        pooled = set().union(*pairs.values())
+        pairs["pooled_biological"] = pooled | {(target, source) for source, target in pooled}
+        pairs["pooled_biological_sigificant"] = _significant(pairs["pooled_biological"], held_out)
+        return cls(pairs)
+
+    def true_positives(self, edges: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """Count as the harness does: ``NAME_evaluation`` → ``{"true_positives": …}``."""
+        return {
+            f"{name}_evaluation": Evaluator(pairs).evaluate_network(list(edges), directed=name in DIRECTED)
+            for name, pairs in self.pairs.items()
+        }
+
+
+def _significant(pairs: Pairs, held_out: HeldOutEvaluator) -> Pairs:
+    """Keep the pairs whose target reacts; those whose source has no held-out cells are not tested."""
+    genes = {gene for gene, cells in zip(held_out.gene_names, held_out.num_cells, strict=True) if cells}
+    tested = sorted((a, b) for a, b in pairs if a != b and a in genes and b in held_out.gene_names)
+    significant = held_out.compare(*edge_columns(tested, held_out.gene_names)).significant
+    return {tested[position] for position in np.flatnonzero(significant)}

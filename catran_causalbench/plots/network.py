@@ -1,0 +1,245 @@
+"""The strongest edges as a drawing: hubs large, direction by arrowheads, sign by colour and head."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from catran_causalbench.plots.layout import place_genes
+from catran_causalbench.plots.style import ACTIVATION, FAINT, INK, REPRESSION, UNKNOWN, new_figure, write_title
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# More edges than this, or more of them per gene, are a hairball on one page.
+MOST_EDGES, _MOST_PER_GENE = 120, 1.8
+_SIZE = (7.6, 6.6)  # inches
+_HUB = 3  # targets that make a gene a hub, which is always named
+_SMALLEST_RADIUS, _LARGEST_RADIUS = 2.6, 13.0  # points
+
+
+@dataclass(frozen=True)
+class _Sign:
+    """How edges of one sign are drawn; the T bar is biology's mark of repression."""
+
+    colour: str
+    head: str
+    meaning: str
+
+
+_ARROW, _BAR = "-|>,head_length=0.55,head_width=0.27", "-[,widthB=0.5,lengthB=0"
+_SIGNS = {
+    -1: _Sign(ACTIVATION, _ARROW, "activation (target falls on knock-down)"),
+    1: _Sign(REPRESSION, _BAR, "repression (target rises)"),
+    0: _Sign(UNKNOWN, _ARROW, "sign not measured"),
+}
+
+
+def draw_network(edges: pd.DataFrame, *, title: str = "") -> Figure:
+    """Draw the strongest edges of a network.
+
+    Parameters
+    ----------
+    edges
+        Columns source, target and weight; a column ``effect`` (shift of the target where the source is knocked down)
+        or ``sign`` (of that shift) colours the edges, grey where it is NaN or 0. The strongest are drawn, at most 120
+        and fewer where they join few genes, and the picture says how many.
+    title
+        What the network was learned from.
+
+    Returns
+    -------
+    Figure
+        Not connected to any window; the same edges give the same picture.
+    """
+    import networkx as nx
+
+    shown = _legible(edges.sort_values("weight", ascending=False, kind="stable"))
+    signs = _signs_of(shown)
+    graph = nx.DiGraph()
+    graph.add_nodes_from(sorted({*shown["source"], *shown["target"]}))
+    graph.add_edges_from(zip(shown["source"], shown["target"], strict=True))
+
+    figure = new_figure(_SIZE)
+    axes = figure.add_axes((0.02, 0.075, 0.96, 0.845))
+    axes.set_axis_off()
+    width, height = 72 * _SIZE[0] * 0.96, 72 * _SIZE[1] * 0.845  # one unit of the axes is one point of the page
+    axes.set_xlim(0, width)
+    axes.set_ylim(0, height)
+    if len(graph):
+        _draw_graph(axes, graph, shown, signs, (width, height))
+    _describe(figure, title, len(edges), len(shown), len(graph), signs)
+    return figure
+
+
+def _draw_graph(
+    axes: Axes, graph: nx.DiGraph, edges: pd.DataFrame, signs: np.ndarray, page: tuple[float, float]
+) -> None:
+    radius = _radii(graph)
+    place = place_genes(graph, radius, page)
+    _draw_edges(axes, edges, signs, place, radius)
+    _draw_genes(axes, graph, place, radius)
+    _draw_labels(axes, graph, place, radius)
+
+
+def _legible(edges: pd.DataFrame) -> pd.DataFrame:
+    """Keep as many edges, best first, as can be told apart."""
+    genes: set[str] = set()
+    most = 0
+    for number, pair in enumerate(
+        zip(edges["source"].head(MOST_EDGES), edges["target"].head(MOST_EDGES), strict=True), 1
+    ):
+        genes.update(pair)
+        if number <= _MOST_PER_GENE * len(genes):
+            most = number
+    return edges.head(most)
+
+
+def _signs_of(edges: pd.DataFrame) -> np.ndarray:
+    column = next((name for name in ("effect", "sign") if name in edges), None)
+    if column is None:
+        return np.zeros(len(edges), int)
+    return np.sign(np.nan_to_num(edges[column].to_numpy(float))).astype(int)
+
+
+def _radii(graph: nx.DiGraph) -> dict[str, float]:
+    """Radius of each gene in points: its area grows with its number of targets."""
+    most = max((degree for _, degree in graph.out_degree()), default=0)
+    span = _LARGEST_RADIUS**2 - _SMALLEST_RADIUS**2
+    return {
+        gene: float(np.sqrt(_SMALLEST_RADIUS**2 + span * degree / max(most, 8))) for gene, degree in graph.out_degree()
+    }
+
+
+def _draw_edges(
+    axes: Axes, edges: pd.DataFrame, signs: np.ndarray, place: dict[str, np.ndarray], radius: dict[str, float]
+) -> None:
+    from matplotlib.patches import FancyArrowPatch
+
+    weight = edges["weight"].to_numpy(float)
+    strength = (weight - weight.min()) / max(np.ptp(weight), 1e-12) if len(weight) else weight
+    pairs = list(zip(edges["source"], edges["target"], strict=True))
+    both_ways = set(pairs) & {(target, source) for source, target in pairs}
+    for (source, target), sign, force in zip(pairs, signs, strength, strict=True):
+        look = _SIGNS[sign]
+        axes.add_patch(
+            FancyArrowPatch(
+                tuple(place[source]),
+                tuple(place[target]),
+                arrowstyle=look.head,
+                connectionstyle=f"arc3,rad={0.22 if (source, target) in both_ways else 0.06}",
+                mutation_scale=9,
+                shrinkA=radius[source] + 0.5,
+                shrinkB=radius[target] + (2.0 if look.head == _BAR else 1.0),
+                linewidth=1.0 + 1.4 * force,
+                color=look.colour,
+                alpha=0.7 + 0.3 * force,
+                zorder=2 + force,
+                gid=f"{source}→{target}",
+            )
+        )
+
+
+def _draw_genes(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], radius: dict[str, float]) -> None:
+    genes = list(graph)
+    axes.scatter(
+        [place[gene][0] for gene in genes],
+        [place[gene][1] for gene in genes],
+        s=[(2 * radius[gene]) ** 2 for gene in genes],
+        c=[INK if graph.out_degree(gene) else "white" for gene in genes],
+        edgecolors=[INK if graph.out_degree(gene) else FAINT for gene in genes],
+        linewidths=1.0,
+        zorder=4,
+    )
+
+
+def _draw_labels(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], radius: dict[str, float]) -> None:
+    """Name genes where there is room, those with most targets first; a hub is named in any case."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.patheffects import withStroke
+
+    renderer = FigureCanvasAgg(axes.get_figure(root=True)).get_renderer()
+    to_points = axes.transData.inverted()
+    page = np.array([axes.get_xlim()[1], axes.get_ylim()[1]])
+    centres, radii = np.array(list(place.values())), np.array([[radius[gene]] for gene in place])
+    taken = np.hstack([centres - radii, centres + radii])
+    steps = np.linspace(0, 1, 25)[:, None]
+    along_edges = np.concatenate(
+        [place[source] + steps * (place[target] - place[source]) for source, target in graph.edges]
+    )
+
+    def cost(box: np.ndarray) -> float:
+        """How much is wrong with a place for a name; from 100 on, it covers something or leaves the page."""
+        low, high = box[:2], box[2:]
+        covered = np.all((low < taken[:, 2:]) & (high > taken[:, :2]), axis=1)
+        crossed = np.all((along_edges > low) & (along_edges < high), axis=1)
+        off_page = bool((low < 0).any() or (high > page).any())
+        return 100.0 * covered.sum() + 200.0 * covered[len(place) :].sum() + 1000.0 * off_page + crossed.sum()
+
+    for gene in sorted(graph, key=lambda gene: (-graph.out_degree(gene), -graph.in_degree(gene), gene)):
+        hub = graph.out_degree(gene) >= _HUB
+        text = axes.text(
+            0,
+            0,
+            gene,
+            fontsize=min(7.0 + 0.25 * graph.out_degree(gene), 11) if hub else 6.2,
+            fontweight="bold" if hub else "normal",
+            color=INK,
+            zorder=6,
+            path_effects=[withStroke(linewidth=2, foreground="white")],
+        )
+        spots = []
+        for gap, (across, up, horizontal, vertical) in itertools.product(_GAPS if hub else _GAPS[:1], _SPOTS):
+            x, y = place[gene] + (radius[gene] + gap) * np.array([across, up])
+            spot = {"x": x, "y": y, "ha": horizontal, "va": vertical}
+            text.set(**spot)
+            box = np.array(to_points.transform_bbox(text.get_window_extent(renderer)).extents)
+            spots.append((cost(box) + gap, box, spot))
+        lowest, box, spot = min(spots, key=lambda candidate: candidate[0])
+        if lowest < 100 or hub:
+            text.set(**spot)
+            taken = np.vstack([taken, box])
+        else:
+            text.remove()
+
+
+# Where a name may stand: how many points from its gene (farther ones for hubs only), and on which side, best first.
+_GAPS = (1.5, 7.0, 14.0)
+_SPOTS = (
+    (1.0, 0.0, "left", "center_baseline"),
+    (-1.0, 0.0, "right", "center_baseline"),
+    (0.0, 1.0, "center", "bottom"),
+    (0.0, -1.0, "center", "top"),
+    (0.7, 0.7, "left", "bottom"),
+    (-0.7, 0.7, "right", "bottom"),
+    (0.7, -0.7, "left", "top"),
+    (-0.7, -0.7, "right", "top"),
+)
+
+
+def _describe(figure: Figure, title: str, found: int, drawn: int, genes: int, signs: np.ndarray) -> None:
+    from matplotlib.lines import Line2D
+
+    count = f"{drawn} edges" if drawn == found else f"the {drawn} strongest of {found:,} edges"
+    write_title(figure, title, f"{count} between {genes} genes")
+    handles = [
+        Line2D([], [], color=look.colour, linewidth=2, label=look.meaning)
+        for sign, look in _SIGNS.items()
+        if sign in signs
+    ]
+    handles.append(Line2D([], [], color=INK, marker="o", linestyle="", markersize=7, label="larger: more targets"))
+    figure.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.005, 0.0),
+        ncols=4,
+        frameon=False,
+        fontsize=7.5,
+        handlelength=1.6,
+    )

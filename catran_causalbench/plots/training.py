@@ -1,0 +1,81 @@
+"""What training logged, one panel per loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from catran_causalbench.errors import InputError
+from catran_causalbench.plots.style import ACTIVATION, FAINT, INK, new_figure, write_title
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_PREFIX = "loss/"
+_TITLES = {
+    "held_out_shift": "surprise at held-out shifts",
+    "hidden": "prediction of hidden genes",
+    "visible": "prediction of visible genes",
+    "interventional": "attention against knock-downs",
+    "total": "weighted sum",
+}
+# With so many points the single steps are noise, and a running median shows where they go.
+_MANY_POINTS = 100
+
+
+def draw_training(losses: pd.DataFrame, *, title: str = "") -> Figure:
+    """Draw loss curves.
+
+    Parameters
+    ----------
+    losses
+        A column ``step`` and columns ``loss/…``, as the CSV log of a run has them; one row per logged step (preset
+        ``evidence``) or epoch (preset ``paper``).
+    title
+        What the network was learned from.
+
+    Returns
+    -------
+    Figure
+        Not connected to any window.
+
+    Raises
+    ------
+    InputError
+        Nothing was logged.
+    """
+    logged = losses.dropna(axis=1, how="all")
+    terms = [str(name) for name in logged if str(name).startswith(_PREFIX)]
+    if not terms or logged.empty:
+        expected = "a network fitted by training, in this call and not in an earlier one"
+        raise InputError.of("losses", "nothing that was logged", expected)
+    terms.sort(key=lambda name: list(_TITLES).index(name[len(_PREFIX) :]) if name[len(_PREFIX) :] in _TITLES else 99)
+    columns = min(len(terms), 2)
+    rows = -(-len(terms) // columns)
+    figure = new_figure((3.7 * columns + 0.4, 2.3 * rows + 0.9))
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(
+        left=0.6 / width, right=1 - 0.15 / width, bottom=0.45 / height, top=1 - 0.85 / height, hspace=0.35, wspace=0.25
+    )
+    for term, axes in zip(terms, grid.flat, strict=False):
+        _draw_curve(axes, logged["step"], logged[term])
+        axes.set_title(_TITLES.get(term[len(_PREFIX) :], term[len(_PREFIX) :]), loc="left", fontsize=9, color=INK)
+    for axes in grid.flat[len(terms) :]:
+        axes.set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel("step", fontsize=8, color=INK)
+    write_title(figure, title, f"Training losses, {len(logged):,} values logged")
+    return figure
+
+
+def _draw_curve(axes: Axes, steps: pd.Series, values: pd.Series) -> None:
+    if len(values) >= _MANY_POINTS:
+        axes.plot(steps, values, color=FAINT, linewidth=0.6, alpha=0.7)
+        values = values.rolling(max(5, len(values) // 20), center=True, min_periods=1).median()
+    axes.plot(steps, values, color=ACTIVATION, linewidth=1.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#888888")
+    axes.grid(axis="y", color="#E6E6E6", linewidth=0.7)
+    axes.tick_params(labelsize=7.5, colors=INK)

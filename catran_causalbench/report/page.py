@@ -1,0 +1,215 @@
+"""The report's folder: a page that needs nothing else, its figures as files, and its tables."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import platform
+import re
+import shlex
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, fields
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catran_causalbench.errors import InputError
+from catran_causalbench.report import tables
+from catran_causalbench.report.drawing import Look, looks, style
+from catran_causalbench.report.gallery import Exhibit, exhibits
+from catran_causalbench.report.headline import headline
+from catran_causalbench.report.measures import MEASURES
+from catran_causalbench.report.summary import Family, families, runs_table, score_of_medians, summarise
+from catran_causalbench.sweep.folder import IDENTITY
+from catran_causalbench.sweep.plan import Rules
+from catran_causalbench.sweep.record import DETAILS, FAILURE, RunRecord, read_sweep
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE = "index.html"
+MADE_BY = "catran-causalbench report"
+
+_PACKAGES = ("catran-causalbench", "causalbench", "torch", "numpy", "scipy", "scikit-learn", "pandas")
+# A drawing of thousands of lines is smaller as an image.
+_LARGEST_SVG = 300_000
+
+
+def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False) -> dict[str, Any]:
+    """Write the report of one or several sweeps, whole or not at all.
+
+    The folder gets index.html, results.csv (one row per run), table.md, and figures/ with every figure as PNG and PDF.
+
+    Parameters
+    ----------
+    folders
+        Folders of sweeps; failed runs may be among theirs.
+    output
+        Folder to make.
+    overwrite
+        Replace a report that this function made before.
+
+    Returns
+    -------
+    dict
+        ``page`` (path), ``failed`` (number of failed runs), ``headlines``, and ``families``: their names, settings and
+        estimates by method and measure.
+
+    Raises
+    ------
+    InputError
+        No finished run is there, or the output folder is taken.
+    """
+    output = _check_output(output, overwrite)
+    found = [run for folder in folders for run in _read_runs(folder)]
+    groups = families(found)
+    known = looks(record.method for _, record in found)
+    failed = [failure for folder in folders for failure in _read_failures(folder)]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+        made = Path(scratch) / "made"
+        (made / "figures").mkdir(parents=True)
+        sections = [_section(family, known, made / "figures") for family in groups]
+        command = shlex.join(["catran-causalbench", "report", *map(str, folders), "--output", str(output)])
+        page = _render(
+            sections=sections,
+            failed=failed,
+            rules=[f"{folder.name}: {rules}" for folder in folders if (rules := _rules(folder))],
+            machines=tables.machines(groups),
+            versions=_versions(),
+            command=command,
+            definitions=[measure for measure in MEASURES.values() if _is_shown(measure.name, sections)],
+        )
+        (made / PAGE).write_text(page, encoding="utf-8")
+        runs_table(record for _, record in found).to_csv(made / "results.csv", index=False)
+        text = "\n\n".join(f"### {family.title}\n\n{tables.markdown(family)}" for family in groups)
+        (made / "table.md").write_text(text + "\n", encoding="utf-8")
+        if output.exists():
+            output.rename(Path(scratch) / "replaced")
+        made.rename(output)
+    return {
+        "page": str(output / PAGE),
+        "failed": len(failed),
+        "headlines": [section["headline"] for section in sections],
+        "families": [_summary(family) for family in groups],
+    }
+
+
+def _check_output(output: Path, overwrite: bool) -> Path:
+    output = output.absolute()
+    if output.exists() and not output.is_dir():
+        raise InputError.of("output", f"the file {output}", "a new or empty folder")
+    if output.exists() and any(output.iterdir()):
+        page = output / PAGE
+        ours = page.exists() and MADE_BY in page.read_text(encoding="utf-8")[:2000]
+        if not overwrite or not ours:
+            wish = "a new or empty one, or --overwrite" if ours else "a new or empty one, or an earlier report"
+            raise InputError.of("output", f"{output} with files in it", wish)
+    return output
+
+
+def _read_runs(folder: Path) -> list[tuple[Path, RunRecord]]:
+    records = read_sweep(folder)  # in the order of their paths
+    return list(zip((path.parent for path in sorted(folder.rglob(DETAILS))), records, strict=True))
+
+
+def _read_failures(folder: Path) -> list[dict[str, str]]:
+    """Name every failed run by its folder, with what its file says."""
+    failures = []
+    for path in sorted(folder.rglob(FAILURE)):
+        error = path.read_text(encoding="utf-8", errors="replace")
+        with suppress(ValueError, KeyError, TypeError):  # a broken file is shown as it is
+            content = json.loads(error)
+            error = f"{content['type']}: {content['message']}"
+        failures.append({"run": str(path.parent.relative_to(folder)), "error": error})
+    return failures
+
+
+def _rules(folder: Path) -> str:
+    """Say what all runs of a sweep share; empty where the sweep did not note it."""
+    try:
+        identity = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
+        return ", ".join(f"{rule.name} {identity[rule.name]}" for rule in fields(Rules))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _section(family: Family, known: dict[str, Look], folder: Path) -> dict[str, Any]:
+    """Draw and save a family's figures, and gather what the page says of it."""
+    prefix = re.sub(r"[^a-z0-9]+", "-", f"{'simulated ' * family.simulated}{family.name}".lower()).strip("-")
+    shown = []
+    with style():
+        for exhibit in exhibits(family, known):
+            name = f"{prefix}-{exhibit.name}"
+            exhibit.figure.savefig(folder / f"{name}.png", dpi=200)
+            exhibit.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+            shown.append({"name": name, "exhibit": exhibit, "source": _data_uri(exhibit)})
+    return {
+        "family": family,
+        "headline": headline(family),
+        "settings": tables.settings(family),
+        "edges_differ": family.runs["num_edges"].nunique() > 1,
+        "tables": [tables.measure_table(family), tables.reference_table(family)],
+        "incomplete": tables.incomplete(family),
+        "figures": shown,
+    }
+
+
+def _data_uri(exhibit: Exhibit) -> str:
+    kind, content = "svg+xml", _saved(exhibit.figure, "svg", metadata={"Date": None})
+    if len(content) > _LARGEST_SVG:
+        kind, content = "png", _saved(exhibit.figure, "png", dpi=200)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def _render(**context: Any) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("page.html.j2").render(made_by=MADE_BY, today=date.today().isoformat(), **context)
+
+
+def _versions() -> dict[str, str]:
+    found = {"Python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _is_shown(measure: str, sections: Sequence[dict[str, Any]]) -> bool:
+    return any(column.name == measure for section in sections for column in section["tables"][0].columns)
+
+
+def _summary(family: Family) -> dict[str, Any]:
+    medians = score_of_medians(family)
+    return {
+        "name": family.name,
+        "simulated": family.simulated,
+        "replicate": family.replicate,
+        "fraction": family.fraction,
+        "settings": tables.settings(family),
+        "methods": {
+            method: {measure: asdict(value) for measure, value in row.items()}
+            | {"challenge_score_of_medians": medians[method]}
+            for method, row in summarise(family).items()
+        },
+    }

@@ -1,0 +1,141 @@
+"""The report's tables: results.csv, a Markdown table for a README, and the rows of the page's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from catran_causalbench.report.measures import MEASURES, Estimate, Measure
+from catran_causalbench.report.summary import ORACLE, RANDOM, Family, is_catran, reference_columns, summarise
+
+# They bound the methods from above and below; neither is one to choose.
+_BOUNDS = (ORACLE, RANDOM)
+_MARKDOWN = (
+    "captured",
+    "precision",
+    "mean_wasserstein",
+    "excess_wasserstein",
+    "false_omission_rate",
+    "challenge_score",
+    "improvement",
+    "seconds",
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of a table: what is written, what it is sorted by, and whether it is the best of its column."""
+
+    text: str
+    value: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class EstimateTable:
+    """Methods × measures.
+
+    Attributes
+    ----------
+    columns
+        The measures that any method has.
+    rows
+        Method → its cells, the best method first.
+    """
+
+    columns: list[Measure]
+    rows: dict[str, list[Cell]]
+
+
+def measure_table(family: Family, names: Iterable[str] = tuple(MEASURES)) -> EstimateTable:
+    """Every measure, or those named, of every method."""
+    return _table(summarise(family), [MEASURES[name] for name in names])
+
+
+def reference_table(family: Family) -> EstimateTable:
+    """Precision, recall and F1 against the reference networks; without columns where there are none."""
+    return _table(
+        summarise(family), [Measure(name, name.replace("_", " "), "higher", "") for name in reference_columns(family)]
+    )
+
+
+def markdown(family: Family) -> str:
+    """Write a table for a README, with a line that says what it is about."""
+    table, lacking = measure_table(family, _MARKDOWN), incomplete(family)
+    lines = [
+        "| " + " | ".join(["method", *(measure.heading for measure in table.columns)]) + " |",
+        "|" + "---|" * (1 + len(table.columns)),
+    ]
+    for method, cells in table.rows.items():
+        name = f"**{method}**" if is_catran(method) else method
+        name += f" ({lacking[method]})" if method in lacking else ""
+        texts = [f"**{cell.text}**" if cell.best else cell.text for cell in cells]
+        lines.append("| " + " | ".join([name.replace("|", "\\|"), *texts]) + " |")
+    return "\n".join(
+        [*lines, "", f"{family.title}. {settings(family)} Mean ± half of the 95 % t-interval over {family.replicate}s."]
+    )
+
+
+def incomplete(family: Family) -> dict[str, str]:
+    """Name the methods that lack replicates at the largest fraction, and how many they have."""
+    runs = family.runs
+    every = runs["replicate"].nunique()
+    found = runs[runs["fraction"] == family.fraction].groupby("method")["replicate"].nunique()
+    counts = {str(method): int(found.get(method, 0)) for method in runs["method"].unique()}
+    return {method: f"{count} of {every} {family.replicate}s" for method, count in counts.items() if count < every}
+
+
+def settings(family: Family) -> str:
+    """Say on what data, seeds and machine the runs were made."""
+    runs = family.runs
+    shares = [f"{100 * fraction:g}" for fraction in sorted(runs["fraction"].unique())]
+    whole = "" if len(shares) == 1 else f" (table and curves over K: {shares[-1]} %)"
+    return (
+        f"Data {_enumerated(runs['data'])}; seeds {_enumerated(runs['seed'])}; "
+        f"{_enumerated(runs['num_edges'])} edges; {', '.join(shares)} % of the perturbations{whole}; "
+        f"{'; '.join(machines([family])) or 'machine unknown'}."
+    )
+
+
+def machines(of: Iterable[Family]) -> list[str]:
+    """Name every machine that took part."""
+    found: dict[str, None] = {}
+    for family in of:
+        for record in family.records:
+            known = [f"{name} {value}" for name, value in record.machine.items() if value not in ("", None)]
+            found[", ".join(known)] = None
+    return [machine for machine in found if machine]
+
+
+def _table(summary: dict[str, dict[str, Estimate]], measures: Sequence[Measure]) -> EstimateTable:
+    columns = [measure for measure in measures if any(_known(row, measure).count for row in summary.values())]
+    best = {measure.name: _best(summary, measure) for measure in columns}
+    rows = {
+        method: [
+            Cell(measure.text(value), value.mean, method not in _BOUNDS and value.mean == best[measure.name])
+            for measure in columns
+            for value in [_known(row, measure)]
+        ]
+        for method, row in summary.items()
+    }
+    return EstimateTable(columns, rows)
+
+
+def _known(row: dict[str, Estimate], measure: Measure) -> Estimate:
+    return row.get(measure.name, Estimate(float("nan"), float("nan"), 0))
+
+
+def _best(summary: dict[str, dict[str, Estimate]], measure: Measure) -> float:
+    """Find the best mean of a column, bounds apart; NaN where there is nothing to choose from."""
+    means = [_known(row, measure).mean for method, row in summary.items() if method not in _BOUNDS]
+    known = [mean for mean in means if not np.isnan(mean)]
+    if not measure.better or len(set(known)) < 2:
+        return float("nan")
+    return float(max(known) if measure.better == "higher" else min(known))
+
+
+def _enumerated(values: Iterable[object]) -> str:
+    distinct = [str(value) for value in sorted(set(values))]  # type: ignore[type-var]
+    return ", ".join(distinct if len(distinct) <= 10 else [*distinct[:8], "…", distinct[-1]])

@@ -1,0 +1,99 @@
+"""Dask: worker processes on this machine, or a scheduler that runs already."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import dask
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster, WorkerPlugin
+
+from catran_causalbench.errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Worker
+
+# Workers are one thread each and numerical libraries must not add their own. Dask sets the first three by itself.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+_SETTINGS = {
+    "distributed.scheduler.worker-ttl": None,  # a method may hold Python's lock for minutes
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
+
+
+class _Apart(WorkerPlugin):
+    """Workers write nothing on the terminal and leave nothing in the working directory."""
+
+    name = "apart"
+
+    def setup(self, worker: Worker) -> None:
+        os.chdir(worker.local_directory)
+        silence = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(silence, stream)
+        os.close(silence)
+
+
+@contextmanager
+def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
+    """Give a client of the scheduler, or of a cluster on this machine that lives as long as the block.
+
+    Parameters
+    ----------
+    scheduler
+        Its address; none for a cluster of its own.
+    workers
+        Processes of the cluster, one for each core by default.
+
+    Raises
+    ------
+    InputError
+        Nobody answers at the address.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # the sweep itself says what matters
+    if scheduler:
+        with _client_of(scheduler) as client:
+            yield client
+        return
+    with tempfile.TemporaryDirectory(prefix="catran-sweep-") as folder, dask.config.set(_SETTINGS):
+        cluster = LocalCluster(
+            n_workers=workers or CPU_COUNT,
+            threads_per_worker=1,
+            memory_limit=None,  # else Dask pauses and ends workers by its own estimate
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # what else it serves needs a port: any free one
+            local_directory=folder,
+            silence_logs=logging.CRITICAL,
+            env=_ONE_THREAD,
+        )
+        try:
+            with Client(cluster) as client:
+                try:
+                    client.register_plugin(_Apart())
+                    yield client
+                finally:
+                    _kill(cluster)
+        finally:
+            with suppress(TimeoutError):
+                cluster.close(timeout=1)
+
+
+def _client_of(scheduler: str) -> Client:
+    try:
+        return Client(scheduler, timeout=10)
+    except (OSError, ValueError) as error:
+        raise InputError.of("scheduler", f"nobody at {scheduler!r} ({error})", "a scheduler's address") from None
+
+
+def _kill(cluster: LocalCluster) -> None:
+    """End the workers at once: they hold nothing, and may be in the midst of a long run."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        with suppress(ProcessLookupError, TypeError):
+            os.kill(nanny.pid, signal.SIGKILL)

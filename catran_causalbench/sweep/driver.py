@@ -1,0 +1,97 @@
+"""Send the runs of a plan to workers, and go on where an earlier start was stopped."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catran_causalbench.sweep.cluster import connected
+from catran_causalbench.sweep.folder import check_identity, claimed, is_done, remove_unfinished, write_failure
+from catran_causalbench.sweep.plan import Rules, Run, SweepPlan
+from catran_causalbench.sweep.run import Outcome, execute
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+
+def run_sweep(
+    plan: SweepPlan,
+    output: Path,
+    announce: Callable[[Outcome], None],
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> None:
+    """Do all runs of a plan that are not done; failed ones are tried again.
+
+    Parameters
+    ----------
+    plan
+        What to run.
+    output
+        The sweep's folder; see :mod:`~catran_causalbench.sweep.folder`.
+    announce
+        Called with every run that ends.
+    workers, scheduler
+        See :func:`~catran_causalbench.sweep.cluster.connected`. The workers of a scheduler must see the same files.
+
+    Raises
+    ------
+    InputError
+        Before any work starts.
+    """
+    output = output.absolute()
+    with claimed(output):
+        check_identity(output, plan.identity)
+        runs = pending(plan, output)
+        if not runs:
+            return
+        if scheduler is None:
+            remove_unfinished(output)
+        try:
+            with connected(scheduler, workers) as client:
+                for outcome in _outcomes(client, runs, plan.rules, output):
+                    announce(outcome)
+        finally:
+            if scheduler is None:  # elsewhere, workers may still be at work
+                remove_unfinished(output)
+
+
+def pending(plan: SweepPlan, output: Path) -> list[Run]:
+    """List the runs of a plan that are not done yet."""
+    return [run for run in plan.runs() if not is_done(output / run.folder)]
+
+
+def _outcomes(client: Client, runs: list[Run], rules: Rules, output: Path) -> Iterator[Outcome]:
+    """Keep every worker thread busy with one run, so that a worker that dies takes no other run's chances with it."""
+    from distributed import as_completed
+
+    waiting = iter(runs)
+    running: dict[Future, Run] = {}
+    ended = as_completed()
+
+    def top_up() -> None:
+        free = max(1, sum(client.nthreads().values())) - len(running)
+        for run in islice(waiting, max(0, free)):
+            future = client.submit(execute, run, rules, output, key=f"run-{run.folder}", pure=False)
+            running[future] = run
+            ended.add(future)
+
+    top_up()
+    while running:
+        future = next(ended)
+        run = running.pop(future)
+        yield _outcome(future, run, output)
+        top_up()
+
+
+def _outcome(future: Future, run: Run, output: Path) -> Outcome:
+    """Give what the run says of itself, or what Dask says where the run could not: its workers died."""
+    try:
+        return future.result()
+    except Exception as error:
+        if not is_done(output / run.folder):
+            write_failure(output / run.folder, error, traceback.format_exc())
+        return Outcome(run, error=f"{type(error).__name__}: {error}")

@@ -1,0 +1,100 @@
+"""The folder of a sweep: ``DATA/RUN/`` with the harness's files, each run there whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from catran_causalbench.errors import InputError
+from catran_causalbench.sweep.record import DETAILS, FAILURE
+
+IDENTITY = "sweep.json"
+_UNFINISHED = ".unfinished-"
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a run's folder holds a finished run."""
+    return (folder / DETAILS).exists()
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """Give a new folder beside the one to write; it takes its place if the block ends well, and vanishes if not."""
+    scratch = folder.parent / f"{_UNFINISHED}{folder.name}-{uuid.uuid4().hex[:8]}"
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+        if folder.exists():  # what an earlier start left: a failure, or a run without its record
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_failure(folder: Path, error: BaseException, traceback: str) -> None:
+    """Record why a run failed, in the place of its results."""
+    values = {"type": type(error).__name__, "message": str(error), "traceback": traceback}
+    with written_whole(folder) as scratch:
+        (scratch / FAILURE).write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def remove_unfinished(output: Path) -> None:
+    """Remove what runs left that were killed."""
+    for scratch in output.glob(f"*/{_UNFINISHED}*"):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def claimed(output: Path) -> Iterator[None]:
+    """Hold the folder against other sweeps; the hold ends with the process, however it ends.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be made or written to, or another sweep is writing there.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        handle = os.open(output, os.O_RDONLY)
+    except OSError as error:
+        raise InputError.of("output", f"{str(output)!r} ({error.strerror})", "a folder to write to") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found = f"{str(output)!r}, to which another sweep is writing"
+            raise InputError.of("output", found, "one sweep at a time") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def check_identity(output: Path, identity: Mapping[str, Any]) -> None:
+    """Note what the runs of this folder have in common, or make sure that they go on having it.
+
+    Raises
+    ------
+    InputError
+        The folder holds something else, or runs made by other rules or from other files.
+    """
+    path = output / IDENTITY
+    if not path.exists() and any(output.iterdir()):
+        raise InputError.of("output", f"{str(output)!r} with other files in it", "a new folder, or one of a sweep")
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise InputError.of(str(path), f"no readable JSON ({error})", "what a sweep wrote") from None
+    for key, value in identity.items():
+        if key in known and known[key] != value:
+            found = f"{value!r}, where the runs in {str(output)!r} have {known[key]!r}"
+            raise InputError.of(key, found, "the same for all runs of a folder, so that they compare")
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps({**known, **identity}, indent=1), encoding="utf-8")
+    os.replace(temporary, path)

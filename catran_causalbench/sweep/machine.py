@@ -1,0 +1,67 @@
+"""What a run was given: the machine, and the memory that it took."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+_SECONDS_BETWEEN_LOOKS = 0.02
+
+
+class PeakMemory:
+    """Watches the resident memory of this process while a block runs.
+
+    Attributes
+    ----------
+    peak_megabytes
+        The most that was seen, looking fifty times a second; what the process held before counts too.
+    """
+
+    peak_megabytes = 0.0
+
+    def __enter__(self) -> PeakMemory:
+        self._process = psutil.Process()
+        self._over = threading.Event()
+        self._look()
+        self._watch = threading.Thread(target=self._keep_looking, daemon=True)
+        self._watch.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._watch.join()
+        self._look()
+
+    def _keep_looking(self) -> None:
+        while not self._over.wait(_SECONDS_BETWEEN_LOOKS):
+            self._look()
+
+    def _look(self) -> None:
+        self.peak_megabytes = max(self.peak_megabytes, self._process.memory_info().rss / 1e6)
+
+
+def machine() -> dict[str, Any]:
+    """Name the processor, the cores that numerical libraries may use, and the GPU where one was at hand."""
+    torch = sys.modules.get("torch")  # a method without it used no GPU
+    return {
+        "processor": _processor(),
+        "cores": int(os.environ.get("OMP_NUM_THREADS") or len(psutil.Process().cpu_affinity() or [0])),
+        "gpu": torch.cuda.get_device_name() if torch and torch.cuda.is_available() else "",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,40 @@
+"""A run in a process of its own, that tests may kill; imports and compilation are done once, before it forks."""
+
+import os
+import signal
+from dataclasses import replace
+
+from conftest import random_data
+from test_inference import QUICK
+
+from catran_causalbench import infer_network, validate_dataset
+from catran_causalbench.config import AttentionSettings, OutputSettings
+
+CONFIGS = {
+    "minibatches": replace(QUICK, training=replace(QUICK.training, epochs=8, cells_per_minibatch=100)),
+    "evidence": replace(QUICK, attention=AttentionSettings(), evidence=replace(QUICK.evidence, steps=40)),
+}
+
+
+def run(name, folder):
+    """Train, and leave all in a run folder."""
+    config = replace(CONFIGS[name], output=OutputSettings(edges=50, run_folder=str(folder)))
+    return infer_network(validate_dataset(*random_data()), config).edges()
+
+
+def run_and_die(name, folder, function, call):
+    """Be killed just before the given call of a function of the module os (0 is the first)."""
+    real, calls = getattr(os, function), []
+
+    def deadly(*arguments, **options):
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        calls.append(arguments)
+        return real(*arguments, **options)
+
+    setattr(os, function, deadly)
+    run(name, folder)
+
+
+if __name__ != "__main__":  # as the fork server imports it: compile
+    infer_network(validate_dataset(*random_data()), replace(QUICK, training=replace(QUICK.training, epochs=1)))

@@ -1,0 +1,172 @@
+"""check-submission: what the challenge refuses is found, whatever the submitted code does."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from catran_causalbench.command_line import app
+from catran_causalbench.harness import submission
+from catran_causalbench.harness.simulated_data import write_simulated_directory
+from catran_causalbench.harness.submission import Outcome, Trial, check_submission, find_dataset
+from catran_causalbench.harness.submission_run import describe
+
+IMPORTS = """
+from causalscbench.models.abstract_model import AbstractInferenceModel
+"""
+# Edges in the order of the columns: right in every run.
+GOOD = (
+    IMPORTS
+    + """
+class Mine(AbstractInferenceModel):
+    def __call__(self, expression_matrix, interventions, gene_names, training_regime, seed=0):
+        return [(str(a), str(b)) for a in gene_names for b in gene_names if a != b][:1100]
+"""
+)
+ONE = (Trial("25 % perturbed", "partial_interventional", 0.25),)
+TWICE = (*ONE, Trial("25 % perturbed, again", "partial_interventional", 0.25, hash_seed="1"))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("practice") / "world"
+    return write_simulated_directory(folder, submission.PRACTICE_WORLD, seed=0)
+
+
+def failures(world, folder, text, trials=ONE, time_limit=60.0):
+    """Names and findings of the checks that a file fails."""
+    (folder / "main.py").write_text(text)
+    checks = check_submission(folder / "main.py", find_dataset(world), time_limit, trials)
+    assert all(check.advice for check in checks if check.passed is False)
+    return {check.name: check.found for check in checks if check.passed is False}
+
+
+def test_a_good_file_passes_at_every_fraction(world, tmp_path):
+    (tmp_path / "main.py").write_text(GOOD)
+    arguments = ["check-submission", str(tmp_path / "main.py"), "--data-directory", str(world), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    (checks,) = answer["checks"].values()
+    assert answer["passed"]
+    assert all(check["passed"] for check in checks)
+    found = {check["name"]: check["found"] for check in checks}
+    for title in ("25 % perturbed", "50 % perturbed", "75 % perturbed", "100 % perturbed", "observational"):
+        assert re.fullmatch(r"1,100 edges in \d+\.\d s", found[title])
+
+
+def test_everything_wrong_with_an_answer_is_found(world, tmp_path):
+    text = GOOD.replace(
+        "        return",
+        """
+        open("model.pl", "w").close()
+        a, b, c = map(str, gene_names[:3])
+        return [(a, b)] * 2 + [(c, c), (a, "nobody"), [a, c], (a, b, 1)]
+        return""",
+    )
+    found = failures(world, tmp_path, text)
+    assert found.pop("a list of (source, target) tuples").startswith("2 other entries such as ['ENSGSIM")
+    assert found == {
+        "known genes only": "1 unknown, such as 'nobody', in 25 % perturbed",
+        "at least 1,000 edges": "3 distinct edges, in 25 % perturbed",
+        "no edge twice": "1 edges, such as ENSGSIM00000000 → ENSGSIM00000001, in 25 % perturbed",
+        "no self-edges": "1, such as ENSGSIM00000002 → ENSGSIM00000002, in 25 % perturbed",
+        "no files left in the working directory": "model.pl",
+    }
+
+
+def test_two_classes_one_of_them_imported(world, tmp_path):
+    text = (
+        GOOD
+        + "\nfrom causalscbench.models.random_network import FullyConnected"
+        + "\nclass Other(AbstractInferenceModel): pass\n"
+    )
+    found = failures(world, tmp_path, text)
+    assert found["one inference class"] == "FullyConnected, Mine, Other"
+    assert "TypeError" in found["25 % perturbed"] or "NotImplementedError" in found["25 % perturbed"]
+
+
+def test_the_order_of_a_set_is_no_result(world, tmp_path):
+    text = GOOD.replace("return [", "return list({").replace("if a != b][:1100]", "if a != b})[:1100]")
+    found = failures(world, tmp_path, text, TWICE)
+    assert list(found) == ["same seed, same edges"]
+
+
+BREAKDOWNS = {
+    "import sys\nsys.exit(3)": ("loads as the harness loads it", r"SystemExit: 3 \(while loading the file\)"),
+    GOOD.replace("    def __call__", "    def __init__(self, size): pass\n    def __call__"): (
+        "needs no constructor arguments",
+        r"missing 1 required positional argument: 'size' \(while building the class\)",
+    ),
+    GOOD.replace(
+        "return", "import os, sys; print('last words', file=sys.stderr); sys.stderr.flush(); os.abort(); return"
+    ): (
+        "25 % perturbed",
+        r"the process died with code -6 while running it: .*last words",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", BREAKDOWNS)
+def test_a_breakdown_is_told_with_its_stage_and_ends_the_trials(world, tmp_path, text):
+    (tmp_path / "main.py").write_text(text)
+    announced = []
+    checks = check_submission(tmp_path / "main.py", find_dataset(world), 60, TWICE, announced.append)
+    name, message = BREAKDOWNS[text]
+    (found,) = (check.found for check in checks if check.name == name)
+    assert re.search(message, found)
+    assert announced == [TWICE[0]]
+    assert [check.passed for check in checks if check.name == TWICE[1].title] == [None]
+
+
+def test_an_endless_loop_meets_its_limit(world, tmp_path):
+    text = "import subprocess\nchild = subprocess.Popen(['sleep', '1000'])\nwhile True: pass"
+    found = failures(world, tmp_path, text, time_limit=4)
+    pattern = r"did not end within 4 s; it was (starting|loading the file)"  # starting, on a busy machine
+    assert re.fullmatch(pattern, found["loads as the harness loads it"])
+
+
+def test_sources_without_held_out_cells_are_found(monkeypatch, tmp_path):
+    genes = [f"g{number}" for number in range(40)]
+    edges = [[a, b] for a in genes for b in genes if a != b][:1000]
+    facts = {
+        "stage": "done",
+        "seconds": 1.0,
+        "genes": genes,
+        "held_out": genes[1:],
+        "candidates": {"M": "custom_acqfunc"},
+    }
+    facts |= {"type": "list", "edges": edges, "malformed": 0, "first_malformed": ""}
+    monkeypatch.setattr(submission, "try_out", lambda file, dataset, trial, limit: Outcome(trial, facts, "", []))
+    (tmp_path / "main.py").touch()
+    wrong = [check for check in check_submission(tmp_path / "main.py", tmp_path, 1, ONE) if check.passed is False]
+    assert [(check.name, check.found) for check in wrong] == [
+        ("sources can be scored", "1 without held-out cells, such as g0, in 25 % perturbed")
+    ]
+
+
+@pytest.mark.parametrize("answer", [None, (("a", "b"),), np.array([["a", "b"]])])
+def test_an_answer_that_is_no_list(answer):
+    assert describe(answer)["type"] == type(answer).__name__
+
+
+def test_names_may_be_numpys():
+    assert describe([(np.str_("a"), np.str_("b"))])["edges"] == [["a", "b"]]
+
+
+def test_unusable_input_ends_with_2(tmp_path, world):
+    runner = CliRunner()
+    missing = runner.invoke(app, ["check-submission", str(tmp_path / "none.py"), "--data-directory", str(world)])
+    assert missing.exit_code == 2
+    assert "Error: main: found no file" in missing.output
+    np.savez(
+        tmp_path / "dataset_rpe1.npz",
+        var_names=np.array(["a"], dtype=object),
+        interventions=np.array(["a"]),
+        expression_matrix=np.zeros((1, 1)),
+    )
+    pickled = runner.invoke(app, ["check-submission", "--data-directory", str(tmp_path)])
+    assert pickled.exit_code == 2
+    assert "none of them pickled" in pickled.output

@@ -1,0 +1,348 @@
+"""Whatever happens to a run, it ends in a clear error and can be continued to the very same edges."""
+
+import errno
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_data
+from fault_worker import CONFIGS, run, run_and_die
+
+from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, load_config, validate_dataset
+from catran_causalbench.config import EvidenceSettings, LossSettings
+from catran_causalbench.gate_training import GateTraining
+from catran_causalbench.harness.own_data import write_own_data_directory
+from catran_causalbench.minibatches import MinibatchStream
+from catran_causalbench.run_folder import RunFolder
+from catran_causalbench.training import CatranTraining
+
+BOTH = pytest.mark.parametrize("name", list(CONFIGS))
+KILLS = int(os.environ.get("CATRAN_KILLS", "8"))  # by preset
+WHOLE = {"config.yaml", "edges.csv", "last.ckpt", "logs", "run_identity.txt"}
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Processes that fork from one with everything loaded, so that starting one takes no time."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fault_worker"])
+    return context
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, processes):
+    """The edges of runs that nothing happened to, by preset, and the seconds that they took."""
+    edges = {}
+    for name in CONFIGS:
+        for _ in range(2):  # the first start waits for the fork server
+            folder = tmp_path_factory.mktemp(name)
+            start = time.perf_counter()
+            finish(processes.Process(target=run, args=(name, folder)))
+        edges[name] = (folder / "edges.csv").read_bytes(), time.perf_counter() - start
+    return edges
+
+
+def finish(process):
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+@BOTH
+def test_runs_killed_at_random_moments_end_in_the_same_edges(tmp_path, processes, undisturbed, name):
+    expected, seconds = undisturbed[name]
+    rng = np.random.default_rng(time.time_ns())
+    kills = runs = 0
+    while kills < KILLS or not (tmp_path / str(runs) / "edges.csv").exists():
+        folder = tmp_path / str(runs)
+        if (folder / "edges.csv").exists():
+            runs += 1
+            continue
+        process = processes.Process(target=run, args=(name, folder))
+        process.start()
+        process.join(rng.uniform(0, 1.1 * seconds))
+        if process.exitcode is None:
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            kills += 1
+        else:
+            assert process.exitcode == 0
+    for number in range(runs + 1):
+        assert (tmp_path / str(number) / "edges.csv").read_bytes() == expected
+        assert {path.name for path in (tmp_path / str(number)).iterdir()} == WHOLE
+    print(f"{name}: {kills} kills, {runs + 1} runs")
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+@pytest.mark.parametrize("call", [0, 1, 2, 5])
+def test_a_run_killed_while_writing_loses_nothing(tmp_path, processes, undisturbed, function, call):
+    """Calls 0 and 1 write the mark and the settings, 2 to 9 a checkpoint each."""
+    assert finish(processes.Process(target=run_and_die, args=("minibatches", tmp_path, function, call))) == -9
+    assert list(tmp_path.glob(".*.part"))
+    assert finish(processes.Process(target=run, args=("minibatches", tmp_path))) == 0
+    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["minibatches"][0]
+    assert {path.name for path in tmp_path.iterdir()} == WHOLE
+
+
+INTERRUPTED = """
+import sys, time
+sys.path.insert(0, {tests!r})
+import fault_worker
+from catran_causalbench import training
+from catran_causalbench.command_line.console import command
+
+class Slow(training.CatranTraining):
+    def training_step(self, minibatch, step):
+        if self.current_epoch == 3:
+            print("in epoch 4", flush=True)
+            time.sleep(0.2)
+        return super().training_step(minibatch, step)
+
+training.CatranTraining = Slow
+command(fault_worker.run)("minibatches", {folder!r})
+"""
+
+
+def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(tmp_path, undisturbed):
+    code = INTERRUPTED.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    # As `command` stands here without typer's runner, its exit code arrives as an exception.
+    code = code.replace("command(fault", "import click\ntry: command(fault") + "except click.exceptions.Exit as end: "
+    code += "sys.exit(end.exit_code)\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "in epoch 4\n"
+    start = time.perf_counter()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert time.perf_counter() - start < 2
+    assert process.returncode == 130
+    assert errors == (
+        "Stopped. To continue from the last finished epoch, start the same run again.\nInterrupted.\n"
+    )
+    assert not (tmp_path / "edges.csv").exists()
+    run("minibatches", tmp_path)
+    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["minibatches"][0]
+
+
+class FullAfter:
+    """The disk is full from the given write of a file on."""
+
+    def __init__(self, writes):
+        self._left = writes
+
+    def __call__(self, descriptor):
+        self._left -= 1
+        if self._left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def whole_checkpoint(folder):
+    return torch.load(folder / "last.ckpt", weights_only=True)["epoch"]
+
+
+@pytest.mark.parametrize(("writes", "epoch"), [(2, None), (5, 2), (10, 7)])
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, undisturbed, writes, epoch):
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", FullAfter(writes))
+        with pytest.raises(TrainingError, match=r"No space left on device.*make room, then start the same run again"):
+            run("minibatches", tmp_path)
+    assert not list(tmp_path.glob(".*.part"))
+    if epoch is None:
+        assert not (tmp_path / "last.ckpt").exists()
+    else:
+        assert whole_checkpoint(tmp_path) == epoch
+    run("minibatches", tmp_path)
+    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["minibatches"][0]
+
+
+@BOTH
+def test_a_disk_that_is_full_at_the_start_is_refused_before_training(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(os, "fsync", FullAfter(0))
+    with pytest.raises(InputError, match=r"cannot be written to \(No space left on device\); expected a writable"):
+        run(name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_logs_that_cannot_be_written_end_a_run_with_advice(tmp_path, monkeypatch, undisturbed):
+    from pytorch_lightning.loggers import CSVLogger
+
+    def full(logger):
+        FullAfter(0)(0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CSVLogger, "save", full)
+        with pytest.raises(TrainingError, match="No space left on device"):
+            run("minibatches", tmp_path)
+    run("minibatches", tmp_path)
+    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["minibatches"][0]
+
+
+@pytest.mark.parametrize("path", ["file/run", "file", "null\0character", "x" * 300])
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"output\.run_folder: found .* which cannot be written to"):
+        run("evidence", tmp_path / path)
+
+
+@pytest.mark.parametrize("name", ["run_identity.txt", "last.ckpt"])
+def test_garbage_in_the_folder_is_refused_by_name(tmp_path, name):
+    run("evidence", tmp_path)
+    (tmp_path / name).write_bytes(b"\xff\x00garbage")
+    with pytest.raises(InputError, match=r"output\.run_folder: found "):
+        run("evidence", tmp_path)
+    assert (tmp_path / name).read_bytes() == b"\xff\x00garbage"
+
+
+def test_a_damaged_checkpoint_is_refused_with_advice_or_harmless(tmp_path, undisturbed):
+    expected = undisturbed["minibatches"][0]
+    run("minibatches", tmp_path)
+    whole = (tmp_path / "last.ckpt").read_bytes()
+    rng = np.random.default_rng(0)
+    damaged = [whole[:length] for length in (0, 1, 100, len(whole) // 2, len(whole) - 1)]
+    for place in rng.integers(len(whole), size=25):
+        damaged.append(whole[:place] + bytes([whole[place] ^ (1 << rng.integers(8))]) + whole[place + 1 :])
+    refused = 0
+    for content in damaged:
+        (tmp_path / "last.ckpt").write_bytes(content)
+        (tmp_path / "edges.csv").unlink(missing_ok=True)
+        try:
+            run("minibatches", tmp_path)
+            assert (tmp_path / "edges.csv").read_bytes() == expected
+        except InputError as error:
+            assert "no checkpoint of this run" in str(error)
+            assert "delete the file and start again" in str(error)
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 20
+    (tmp_path / "last.ckpt").unlink()
+    run("minibatches", tmp_path)
+    assert (tmp_path / "edges.csv").read_bytes() == expected
+
+
+def test_the_checkpoint_of_another_run_is_refused(tmp_path):
+    run("minibatches", tmp_path / "one")
+    run("evidence", tmp_path / "other")
+    (tmp_path / "one" / "last.ckpt").write_bytes((tmp_path / "other" / "last.ckpt").read_bytes())
+    with pytest.raises(InputError, match="it belongs to another run"):
+        run("minibatches", tmp_path / "one")
+
+
+@pytest.mark.parametrize("kind", ["npz", "h5ad"])
+def test_a_truncated_data_file_is_refused_and_nothing_made(tmp_path, kind):
+    path = tmp_path / f"screen.{kind}"
+    matrix, labels, names = random_data()
+    if kind == "npz":
+        np.savez(path, expression_matrix=matrix, var_names=names, interventions=labels)
+    else:
+        import anndata
+        import pandas as pd
+
+        obs = pd.DataFrame({"target": labels}, index=[str(cell) for cell in range(len(labels))])
+        anndata.AnnData(matrix, obs=obs, var=pd.DataFrame(index=names)).write_h5ad(path)
+    whole = path.read_bytes()
+    for length in (0, 10, len(whole) // 3, len(whole) - 5):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match="screen"):
+            write_own_data_directory(tmp_path / "made", path, target_column="target")
+        assert not (tmp_path / "made").exists()
+
+
+def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_epoch(tmp_path, monkeypatch):
+    step = CatranTraining.training_step
+
+    def poisoned(self, minibatch, number):
+        outputs = step(self, minibatch, number)
+        return {**outputs, "loss": outputs["loss"] * (float("nan") if (self.current_epoch, number) == (2, 3) else 1)}
+
+    monkeypatch.setattr(CatranTraining, "training_step", poisoned)
+    with pytest.raises(TrainingError, match=r"loss became nan in epoch 3, step 4 of 6; try a smaller training\.learn"):
+        run("minibatches", tmp_path)
+    assert whole_checkpoint(tmp_path) == 1
+    assert not (tmp_path / "edges.csv").exists()
+
+
+def test_gates_whose_loss_is_no_number_stop_too(data, monkeypatch):
+    losses = GateTraining._losses
+    monkeypatch.setattr(GateTraining, "_losses", lambda self, minibatch: losses(self, minibatch) * float("inf"))
+    with pytest.raises(TrainingError, match=r"epoch 1, step 1 of 5; try a smaller evidence\.learning_rate"):
+        infer_network(validate_dataset(*data), CatranConfig(evidence=EvidenceSettings(steps=5)))
+
+
+def test_weights_that_are_no_numbers_stop_training_though_the_loss_was_one(data, monkeypatch):
+    def poisoned(self, optimizer):
+        self.network.embedding.weight.grad[:] = float("nan")
+
+    monkeypatch.setattr(CatranTraining, "on_before_optimizer_step", poisoned, raising=False)
+    config = replace(CONFIGS["minibatches"], training=replace(CONFIGS["minibatches"].training, cells_per_minibatch=600))
+    with pytest.raises(TrainingError, match="weights are no numbers in epoch 1, step 1 of 1"):
+        infer_network(validate_dataset(*data), config)
+
+
+def out_of_memory(method, times):
+    """A method that runs out of memory at its third call, and so many times."""
+    calls = []
+
+    def failing(self, *arguments, **options):
+        calls.append(1)
+        result = method(self, *arguments, **options)
+        if 3 <= len(calls) < 3 + times:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return result
+
+    return failing
+
+
+MEMORY_HUNGRY = {"training_step": CatranTraining, "_draw": MinibatchStream, "backward": CatranTraining}
+
+
+@pytest.mark.parametrize("method", MEMORY_HUNGRY)
+def test_too_little_memory_is_got_round_with_the_same_edges_and_said(tmp_path, monkeypatch, undisturbed, caplog, method):
+    owner = MEMORY_HUNGRY[method]
+    monkeypatch.setattr(owner, method, out_of_memory(getattr(owner, method), times=1))
+    with caplog.at_level(logging.WARNING):
+        run("minibatches", tmp_path)
+    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["minibatches"][0]
+    assert [record.message for record in caplog.records] == [
+        "Too little memory on the device for all cells: it gets those of one minibatch at a time."
+    ]
+
+
+@pytest.mark.parametrize("method", MEMORY_HUNGRY)
+def test_too_little_memory_for_a_minibatch_ends_with_advice(tmp_path, monkeypatch, method):
+    owner = MEMORY_HUNGRY[method]
+    monkeypatch.setattr(owner, method, out_of_memory(getattr(owner, method), times=99))
+    with pytest.raises(TrainingError, match=r"too little memory .* try smaller training\.cells_per_minibatch"):
+        run("minibatches", tmp_path)
+
+
+def test_minibatches_are_the_same_once_the_cells_are_off_the_device():
+    dataset, config = validate_dataset(*random_data()), CONFIGS["minibatches"]
+    training = replace(config.training, genes_per_minibatch=5)
+
+    def stream():
+        return MinibatchStream(dataset, training, config.corruption, 0, torch.device("cpu"), lambda: 1)
+
+    short = stream()
+    short._move_cells_off()
+    for one, other in zip(stream(), short, strict=True):
+        torch.testing.assert_close(one.__dict__, other.__dict__, rtol=0, atol=0)
+
+
+def test_a_prepared_folder_is_unchanged_when_another_run_asks_for_it(tmp_path):
+    run("evidence", tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    other = replace(load_config("paper"), output=replace(load_config("paper").output, run_folder=str(tmp_path)))
+    with pytest.raises(InputError, match="holds a run with other data"):
+        RunFolder.prepare(other, validate_dataset(*random_data()), 0)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert LossSettings()  # settings stay usable

@@ -1,0 +1,112 @@
+"""The command `fit`: what it writes, what it says, and what it refuses before any work."""
+
+import json
+
+import networkx as nx
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import catran_causalbench as catran
+from catran_causalbench.command_line import app
+from catran_causalbench.command_line.fitting import FILES
+from catran_causalbench.simulation.screen import simulate_anndata
+
+CONFIG = "evidence: {steps: 8, pairs_per_minibatch: 256, gates: 2, gates_kept: 1}\noutput: {edges: 40}\n"
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("screen")
+    simulate_anndata(genes=10, cells=1600, seed=0).write_h5ad(folder / "screen.h5ad")
+    (folder / "quick.yaml").write_text(CONFIG)
+    return folder / "screen.h5ad"
+
+
+def fit(screen, output, *options, code=0):
+    words = ["fit", screen, "--output", output, "--config", screen.parent / "quick.yaml", *options]
+    if "--target-column" not in options:
+        words += ["--target-column", "target_gene"]
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_what_is_written_agrees_with_the_api(screen, tmp_path):
+    result = fit(screen, tmp_path / "network")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["network"]
+    assert {entry.name for entry in (tmp_path / "network").iterdir()} == set(FILES)
+    expected = catran.fit(screen, target_column="target_gene", config=str(screen.parent / "quick.yaml")).edges()
+    assert len(expected) == 40
+    written = pd.read_csv(tmp_path / "network" / "edges.csv")
+    pd.testing.assert_frame_equal(written, expected, check_dtype=False, rtol=1e-6)
+    pd.testing.assert_frame_equal(catran.load(tmp_path / "network" / "network.npz").edges(), expected)
+    assert nx.read_graphml(tmp_path / "network" / "network.graphml").number_of_edges() == 40
+    for picture in ("network.png", "attention.png", "training.png"):
+        assert (tmp_path / "network" / picture).read_bytes().startswith(b"\x89PNG")
+    assert expected["source"][0] in result.stdout
+    assert "40 edges in" in result.stderr
+    assert "it/s" not in result.output
+
+
+def test_json_is_all_that_goes_to_standard_output(screen, tmp_path):
+    result = fit(screen, tmp_path / "network", "--json", "--quiet", "--edges", 3, "--seed", 4)
+    told = json.loads(result.stdout)
+    assert (told["edges"], told["genes"], len(told["best"]), told["files"]) == (3, 10, 3, list(FILES))
+    assert "SIMULATED" in told["origin"]
+    assert result.stderr == ""
+
+
+def test_genes_can_be_chosen(screen, tmp_path):
+    told = json.loads(fit(screen, tmp_path / "network", "--json", "--genes", "SIM1, SIM4,SIM7").stdout)
+    assert told["genes"] == 3
+
+
+def test_an_earlier_result_is_replaced_only_when_told(screen, tmp_path):
+    output = tmp_path / "network"
+    fit(screen, output)
+    before = (output / "edges.csv").read_bytes()
+    assert "--overwrite" in fit(screen, output, "--edges", 5, code=2).stderr
+    assert (output / "edges.csv").read_bytes() == before
+    fit(screen, output, "--edges", 5, "--overwrite")
+    assert len(pd.read_csv(output / "edges.csv")) == 5
+
+
+def test_what_others_put_there_is_never_replaced(screen, tmp_path):
+    (tmp_path / "thesis.tex").write_text("do not lose this")
+    assert "other things" in fit(screen, tmp_path, "--overwrite", code=2).stderr
+    (tmp_path / "file").write_text("nor this")
+    fit(screen, tmp_path / "file", "--overwrite", code=2)
+    fit(screen, tmp_path / "no folder" / "network", code=2)
+    assert (tmp_path / "thesis.tex").exists()
+    assert (tmp_path / "file").read_text() == "nor this"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target-column", "nonsense"], "target_column"),
+        (["--control-label", "nonsense"], "control_label"),
+        (["--layer", "nonsense"], "layer"),
+        (["--genes", "SIM1,nonsense"], "genes"),
+        (["--counts"], "counts"),
+        (["--layer", "counts"], "whole numbers"),
+        (["--preset", "nonsense"], "config"),
+        (["--seed", "-2"], "seed"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence_and_writes_nothing(screen, tmp_path, options, message):
+    result = fit(screen, tmp_path / "network", *options, code=2)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+    assert not result.stdout
+
+
+def test_a_disk_that_fails_leaves_nothing(screen, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    assert "No space left" in fit(screen, tmp_path / "network", code=2).stderr
+    assert not list(tmp_path.iterdir())

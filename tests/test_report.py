@@ -1,0 +1,417 @@
+"""The report of a sweep: its statistics by hand, its page by an HTML parser and a browser."""
+
+import base64
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from catran_causalbench.command_line import app
+from catran_causalbench.errors import InputError
+from catran_causalbench.report import write_report
+from catran_causalbench.report.drawing import looks, spread
+from catran_causalbench.report.headline import compare, headline
+from catran_causalbench.report.measures import MEASURES, Estimate
+from catran_causalbench.report.summary import (
+    by_fraction,
+    challenge_figures,
+    estimate,
+    families,
+    mean_curve,
+    score_of_medians,
+    summarise,
+)
+from catran_causalbench.report.tables import incomplete, markdown, measure_table
+from catran_causalbench.sweep.record import Curve, RunRecord, TruthScores
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def record(method="catran", world=0, fraction=1.0, w1=0.2, captured=0.5, simulated=True, seed=0, **others):
+    """One run; a simulated world by its number, or the real data set ``screen``."""
+    truth = TruthScores(captured, 0.3, 0.4, 0.9, Curve([10, 20], [0.8, 0.6]), Curve([10, 20], [0.1, 0.2]), 0.7)
+    run = RunRecord(
+        method=method,
+        data=f"world-{world}" if simulated else "screen",
+        headline=f"SIMULATED DATA – no cell here was measured; 30 genes, seed {world}" if simulated else "A screen",
+        simulated=simulated,
+        regime="interventional" if fraction == 1 else "partial_interventional",
+        fraction=fraction,
+        seed=seed,
+        num_edges=20,
+        seconds=2.0,
+        peak_megabytes=300.0,
+        mean_wasserstein=w1,
+        false_omission_rate=0.05,
+        excess_wasserstein=w1 / 4,
+        wasserstein=Curve([10, 20], [2 * w1, w1]),
+        references={"corum": {"precision": 0.1, "recall": 0.2, "f1": 0.13}},
+        truth=truth if simulated else None,
+        machine={"processor": "a processor", "cores": 2, "gpu": ""},
+    )
+    return replace(run, **others)
+
+
+def family_of(*records):
+    (family,) = families([(Path(str(number)), run) for number, run in enumerate(records)])
+    return family
+
+
+def write_sweep(folder, records, edges=True):
+    for number, run in enumerate(records):
+        place = folder / run.data / f"{number:03d}"
+        place.mkdir(parents=True)
+        run.write(place)
+        if edges:
+            pairs = [(f"GENE{i}", f"GENE{j}") for i in range(5) for j in range(5) if i != j]
+            pd.DataFrame(pairs).to_csv(place / "output_network.csv")
+    return folder
+
+
+def full_sweep(folder, methods=("catran", "mean_difference", "random", "oracle"), worlds=(0, 1, 2)):
+    """Every method on every world and fraction; each method better than the next."""
+    return write_sweep(
+        folder,
+        [
+            record(method, world, fraction, (0.2 - 0.01 * rank) * fraction**0.1 + 0.01 * world, 0.9 - 0.1 * rank)
+            for rank, method in enumerate(methods)
+            for world in worlds
+            for fraction in (0.25, 0.5, 0.75, 1.0)
+        ],
+    )
+
+
+# Statistics
+
+
+def test_interval_is_students():
+    # mean 3, deviation √2.5, t quantile for 4 degrees of freedom 2.776445
+    found = estimate([1, 2, 3, 4, 5])
+    assert found.mean == 3
+    assert found.count == 5
+    assert found.half_width == pytest.approx(2.776445 * math.sqrt(2.5 / 5), rel=1e-6)
+
+
+def test_interval_leaves_out_nan_and_needs_two_values():
+    assert estimate([1.0, math.nan, 3.0]) == Estimate(2.0, pytest.approx(12.706205, rel=1e-6), 2)
+    assert estimate([7.0]).mean == 7
+    assert math.isnan(estimate([7.0]).half_width)
+    assert math.isnan(estimate([]).mean)
+
+
+def test_challenge_figures_by_hand():
+    # Areas 0.25·(1/2·0.1 + 0.2 + 0.3 + 1/2·0.4) and, in the other world, twice that; improvements 0.3 and 0.6
+    runs = [
+        record("catran", world, fraction, w1 * (1 + world))
+        for world in (0, 1)
+        for fraction, w1 in ((0.25, 0.1), (0.5, 0.2), (0.75, 0.3), (1.0, 0.4))
+    ]
+    row = summarise(family_of(*runs))["catran"]
+    assert row["challenge_score"].mean == pytest.approx((0.1875 + 0.375) / 2)
+    assert row["improvement"].mean == pytest.approx(0.45)
+    assert row["challenge_score"].count == 2
+
+
+def test_challenge_takes_the_median_over_seeds():
+    runs = [
+        record(world=0, fraction=fraction, w1=w1, seed=seed, simulated=False)
+        for fraction, values in ((0.25, (0.1, 0.2, 0.9)), (1.0, (0.3, 0.4, 0.4)))
+        for seed, w1 in enumerate(values)
+    ]
+    assert score_of_medians(family_of(*runs)) == {"catran": pytest.approx(0.75 * (0.2 + 0.4) / 2)}
+    # Within one of several worlds the median is taken too.
+    worlds = [replace(run, simulated=True, headline="SIMULATED; 30 genes, seed 5", data="world-5") for run in runs]
+    worlds += [record(world=6, fraction=fraction) for fraction in (0.25, 1.0)]
+    found = challenge_figures(family_of(*worlds))
+    assert found.loc[("catran", "world-5"), "challenge_score"] == pytest.approx(0.75 * 0.3)
+
+
+def test_a_missing_fraction_leaves_the_challenge_score_out():
+    runs = [record("catran", fraction=fraction) for fraction in (0.25, 0.5, 1.0)]
+    runs += [record("guanlab", fraction=fraction) for fraction in (0.5, 1.0)]
+    summary = summarise(family_of(*runs))
+    assert summary["catran"]["challenge_score"].count == 1
+    assert summary["guanlab"]["challenge_score"].count == 0
+
+
+def test_worlds_of_the_same_settings_are_pooled():
+    other = record(world=9, headline="SIMULATED DATA – no cell here was measured; 99 genes, seed 9", data="large")
+    found = [record(world=1), record(world=2), other, record(simulated=False), record(simulated=False, seed=1)]
+    groups = families([(Path(), run) for run in found])
+    assert [(group.name, group.replicate, len(group.records)) for group in groups] == [
+        ("30 genes", "world", 2),
+        ("99 genes", "seed", 1),
+        ("screen", "seed", 2),
+    ]
+    assert "SIMULATED" in groups[0].title
+    assert "SIMULATED" not in groups[2].title
+
+
+def test_controls_only_are_a_family_of_their_own():
+    found = [record(), record(regime="observational", fraction=0.0)]
+    assert len(families([(Path(), run) for run in found])) == 2
+
+
+def test_figures_are_of_the_largest_fraction():
+    runs = [record(world=world, fraction=fraction, captured=fraction) for world in (0, 1) for fraction in (0.5, 1.0)]
+    family = family_of(*runs)
+    assert summarise(family)["catran"]["captured"] == Estimate(1.0, 0.0, 2)
+    assert by_fraction(family, "captured")["catran"][0.5].mean == 0.5
+    assert summarise(family)["catran"]["corum f1"].mean == pytest.approx(0.13)
+
+
+def test_curves_keep_what_all_replicates_have():
+    runs = [record(world=0), record(world=1, w1=0.4), record(world=2, wasserstein=Curve([20], [0.3]))]
+    runs.append(record(world=0, fraction=0.5, w1=9.0))  # of no account: not the largest fraction
+    curve = mean_curve(family_of(*runs), lambda run: run.wasserstein)["catran"]
+    assert list(curve) == [20]
+    assert curve[20].mean == pytest.approx((0.2 + 0.4 + 0.3) / 3)
+
+
+def test_headline_says_where_catran_leads_and_loses():
+    runs = [
+        record(method, world, w1=w1 + 0.1 * world, captured=captured + 0.01 * world)
+        for method, w1, captured in (("catran", 0.2, 0.6), ("guanlab", 0.3, 0.5), ("oracle", 0.9, 1.0))
+        for world in (0, 1, 2)
+    ]
+    verdicts = {comparison.measure: comparison.verdict for comparison in compare(family_of(*runs))}
+    # Worlds differ far more than methods do, but within each world the difference is the same.
+    assert verdicts["captured"] == "leads"
+    assert verdicts["mean_wasserstein"] == "loses"
+    assert verdicts["precision"] == "level"
+    assert re.search(
+        r"catran leads in captured effect \(0.610 against 0.510 of guanlab\).*loses in mean W",
+        headline(family_of(*runs)),
+    )
+
+
+def test_headline_is_cautious_with_little():
+    assert "nothing to compare" in headline(family_of(record()))
+    assert "(one seed, " in headline(family_of(record(w1=0.3), record("guanlab")))
+
+
+def test_best_value_is_bold_and_the_oracle_is_none():
+    family = family_of(record("catran", captured=0.7), record("guanlab", captured=0.6), record("oracle", captured=1.0))
+    table = measure_table(family)
+    column = [measure.name for measure in table.columns].index("captured")
+    assert {name: cells[column].best for name, cells in table.rows.items()} == {
+        "oracle": False,
+        "catran": True,
+        "guanlab": False,
+    }
+    text = markdown(family)
+    assert "| **catran** | **0.700** |" in text
+    assert all(part in text for part in ("SIMULATED", "world-0", "seeds 0", "a processor", "20 edges"))
+
+
+def test_missing_replicates_are_said():
+    family = family_of(record(world=0), record(world=1), record("guanlab", world=1), record("random", fraction=0.5))
+    assert incomplete(family) == {"guanlab": "1 of 2 worlds", "random": "0 of 2 worlds"}
+    assert "| guanlab (1 of 2 worlds) |" in markdown(family)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "half_width", "text"),
+    [
+        ("captured", 0.12345, 0.01, "0.123 ± 0.010"),
+        ("improvement", -0.02, math.nan, "−0.020"),
+        ("seconds", 1234.4, 2.2, "1,234 ± 2"),
+        ("seconds", 0.002, 0.0004, "<0.01 ± <0.01"),
+        ("captured", math.nan, math.nan, "–"),
+    ],
+)
+def test_number_formats(name, value, half_width, text):
+    assert MEASURES[name].text(Estimate(value, half_width, 2)) == text
+
+
+def test_labels_are_spread():
+    places = spread([0.1, 0.5, 0.5, 0.5, 0.9], 0.1)
+    assert all(later - earlier >= 0.1 - 1e-9 for earlier, later in pairwise(places))
+    assert places[2] == pytest.approx(0.5)
+    assert spread([0.0, 0.0], 0.1)[0] == 0
+
+
+def test_catran_keeps_its_colour():
+    few, many = looks(["catran", "a"]), looks(["catran", "catran-paper", *"abcdefghijkl"])
+    assert few["catran"].colour == many["catran"].colour == many["catran-paper"].colour
+    others = {(look.colour, look.marker, str(look.dashes)) for name, look in many.items() if "catran" not in name}
+    assert len(others) == 12
+
+
+# The page
+
+
+class Page(HTMLParser):
+    """What a page holds: its tags, and whether they are closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    sweep = full_sweep(folder / "sweep")
+    failure = sweep / "world-0" / "sparserc-seed0"
+    failure.mkdir()
+    (failure / "failure.json").write_text(json.dumps({"type": "ValueError", "message": "<b>no</b> convergence"}))
+    write_report([sweep], folder / "report")
+    return folder / "report"
+
+
+def test_page_is_whole_and_needs_nothing_else(report):
+    text = (report / "index.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    for _, attributes in page.tags:
+        for name in ("src", "href", "srcset", "action", "data"):
+            assert not re.match(r"(https?:)?//", attributes.get(name) or "")
+    assert not page.all("link")
+    assert all("src" not in script for script in page.all("script"))
+    assert "@import" not in text
+    assert "url(" not in text
+    assert len(text) < 5e6
+
+
+def test_page_shows_all_figures_with_words(report):
+    images = Page((report / "index.html").read_text()).all("img")
+    names = ("truth", "precision-recall", "truth-by-fraction", "challenge", "wasserstein-by-fraction")
+    names += ("wasserstein-by-edges", "plane", "cost", "network")
+    assert len(images) == len(names)
+    for image, name in zip(images, names, strict=True):
+        assert "SIMULATED" in image["alt"]
+        kind, content = image["src"].split(";base64,")
+        assert b"<svg" in base64.b64decode(content) if "svg" in kind else base64.b64decode(content)[1:4] == b"PNG"
+        for ending in ("png", "pdf"):
+            assert (report / "figures" / f"simulated-30-genes-{name}.{ending}").stat().st_size > 1000
+
+
+def test_page_lists_failures_as_text(report):
+    text = (report / "index.html").read_text()
+    assert "ValueError: &lt;b&gt;no&lt;/b&gt; convergence" in text
+    assert "world-0/sparserc-seed0" in text
+
+
+def test_results_have_a_row_per_run(report):
+    table = pd.read_csv(report / "results.csv")
+    assert len(table) == 4 * 3 * 4
+    assert {"method", "fraction", "captured", "precision", "corum f1", "machine cores"} <= set(table.columns)
+    assert "SIMULATED" in (report / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [record(simulated=False, wasserstein=Curve([20], [0.2]), references={})],
+        [record(method, seed=seed, simulated=False, w1=math.nan) for method in ("random", "x" * 60) for seed in (0, 1)],
+        [record(f"method_with_a_long_name_{number}") for number in range(15)],
+        [record("catran", fraction=0.5), record("guanlab"), record("oracle", wasserstein=Curve([], []))],
+        [record(num_edges=0, w1=math.nan, captured=math.nan, false_omission_rate=math.nan, wasserstein=Curve([], []))],
+    ],
+    ids=["one run", "NaN", "15 methods", "gaps", "no edges"],
+)
+def test_whatever_was_run_can_be_reported(tmp_path, records):
+    made = write_report([write_sweep(tmp_path / "sweep", records, edges=len(records) < 5)], tmp_path / "report")
+    assert Page(Path(made["page"]).read_text()).open == []
+
+
+def test_command_prints_where_the_page_is_and_json(tmp_path):
+    sweep = write_sweep(tmp_path / "sweep", [record(), record(world=1)], edges=False)
+    arguments = ["report", str(sweep), "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert str(tmp_path / "out" / "index.html") in result.output
+    assert CliRunner().invoke(app, arguments).exit_code == 2  # not without --overwrite
+    result = CliRunner().invoke(app, [*arguments, "--overwrite", "--json"])
+    summary = json.loads(result.output)
+    assert summary["families"][0]["methods"]["catran"]["captured"]["mean"] == 0.5
+    assert summary["families"][0]["replicate"] == "world"
+
+
+def test_a_folder_that_is_no_report_is_never_replaced(tmp_path):
+    sweep = write_sweep(tmp_path / "sweep", [record()])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "index.html").write_text("do not lose this")
+    with pytest.raises(InputError, match="with files in it"):
+        write_report([sweep], tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "index.html").read_text() == "do not lose this"
+    with pytest.raises(InputError, match="no finished run"):
+        write_report([tmp_path / "mine"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# The browser
+
+_PROBE = """<script>
+window.addEventListener("load", () => {
+  const wide = document.documentElement.scrollWidth - window.innerWidth;
+  const images = [...document.images].filter(image => !image.naturalWidth).length;
+  document.querySelector("thead button").click();
+  const first = document.querySelector("tbody th").textContent.trim();
+  document.title = `overflow=${wide} width=${window.innerWidth} broken=${images} first=${first}`;
+});
+</script></body>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium in PATH (Debian's package chromium)")
+@pytest.mark.parametrize("width", [1280, 400])
+def test_browser_shows_the_page_without_errors_or_overflow(report, tmp_path, width):
+    page = tmp_path / "page.html"
+    page.write_text((report / "index.html").read_text().replace("</body>", _PROBE))
+    # A window is 500 pixels wide at least, so the page is looked at in a frame of the width.
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe src="page.html" style="width:{width}px;height:800px;border:0"></iframe><script>'
+        'onload = () => setTimeout(() => document.title = document.querySelector("iframe").contentDocument.title, 300)'
+        "</script>"
+    )
+    result = subprocess.run(
+        [
+            *(
+                CHROMIUM,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--allow-file-access-from-files",
+            ),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=5000"),
+            *("--window-size=1400,900", "--dump-dom", frame.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    title = re.search(r"<title>(.*?)</title>", result.stdout)
+    assert title, result.stderr[-2000:]
+    found = dict(part.split("=") for part in title.group(1).split())
+    assert found["width"] == str(width)
+    assert int(found["overflow"]) <= 0
+    assert found["broken"] == "0"
+    assert found["first"] == "random"  # the click sorted by name, falling
+    assert "CONSOLE" not in result.stderr, result.stderr
