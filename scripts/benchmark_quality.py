@@ -51,9 +51,10 @@ RIVALS = ("random", "correlation", "mean_difference", "effect_size", "guanlab")
 METHODS = ("oracle", *RIVALS, "evidence", "paper")
 # Columns of the gates' features and evidence that an ablation sets to zero.
 ABLATIONS = {
+    "no-covariation": ((12,), (2,)),
     "no-masked-prediction": ((5, 6, 9, 10, 11), (1,)),
     "no-activities": ((7, 8, 9, 10), ()),
-    "shift-only": ((5, 6, 7, 8, 9, 10, 11), (1,)),
+    "shift-only": ((5, 6, 7, 8, 9, 10, 11, 12), (1, 2)),
 }
 
 Split = tuple[PerturbationDataset, HeldOutEvaluator]
