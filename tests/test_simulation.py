@@ -43,9 +43,11 @@ def test_same_seed_gives_the_same_world_and_cells(world, cells, effects):
 
 
 def test_the_worlds_of_published_figures_stay_as_they_are():
-    edges = make_world(shape("tiny"), 0).edges()
+    world = make_world(shape("tiny"), 0)
+    edges = world.edges()
     assert edges[:4] == [(11, 19), (23, 10), (13, 2), (0, 9)]
     assert len(edges) == 85
+    assert world.weights[edges[0]] == pytest.approx(-0.989209, abs=1e-5)
 
 
 def test_another_seed_gives_another_network(world):
