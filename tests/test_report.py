@@ -200,6 +200,13 @@ def test_headline_is_cautious_with_little():
     assert "(one seed, " in headline(family_of(record(w1=0.3), record("guanlab")))
 
 
+def test_a_rival_with_missing_replicates_is_not_the_best():
+    records = [record(world=world, captured=0.4) for world in range(3)]
+    records += [record("mean_difference", world=world, captured=0.3) for world in range(3)]
+    records += [record("betterboost", world=1, captured=0.9)]
+    assert {comparison.rival for comparison in compare(family_of(*records))} == {"mean_difference"}
+
+
 def test_best_value_is_bold_and_the_oracle_is_none():
     family = family_of(record("catran", captured=0.7), record("guanlab", captured=0.6), record("oracle", captured=1.0))
     table = measure_table(family)

@@ -45,7 +45,8 @@ class Comparison:
 def compare(family: Family) -> list[Comparison]:
     """Compare the best CaTran (or else the best method) with the best of the others, measure by measure.
 
-    The oracle is no rival. Empty with fewer than two methods.
+    The oracle is no rival, nor is a method that lacks replicates which others have: those may have been the hard ones.
+    Empty with fewer than two methods.
     """
     summary = {name: row for name, row in summarise(family).items() if name != ORACLE}
     method = next((name for name in summary if is_catran(name)), next(iter(summary), ""))
@@ -54,7 +55,9 @@ def compare(family: Family) -> list[Comparison]:
     comparisons = []
     for measure in _TRUE_FIGURES if "captured" in family.runs else _HELD_OUT_FIGURES:
         sign = 1 if MEASURES[measure].better == "higher" else -1
-        means = {name: summary[name][measure].mean for name in rivals if summary[name][measure].count}
+        scores = {name: summary[name][measure] for name in rivals if summary[name][measure].count}
+        most = max((score.count for score in scores.values()), default=0)
+        means = {name: score.mean for name, score in scores.items() if score.count == most}
         if means and summary[method][measure].count:
             rival = max(means, key=lambda name: sign * means[name])
             gain = estimate(sign * (values.loc[method][measure] - values.loc[rival][measure]))
