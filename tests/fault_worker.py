@@ -37,4 +37,5 @@ def run_and_die(name, folder, function, call):
 
 
 if __name__ != "__main__":  # as the fork server imports it: compile
-    infer_network(validate_dataset(*random_data()), replace(QUICK, training=replace(QUICK.training, epochs=1)))
+    for config in CONFIGS.values():
+        infer_network(validate_dataset(*random_data()), config)

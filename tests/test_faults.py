@@ -3,6 +3,7 @@
 import errno
 import logging
 import multiprocessing
+import multiprocessing.forkserver as forkserver
 import os
 import signal
 import subprocess
@@ -35,6 +36,9 @@ def processes():
     """Processes that fork from one with everything loaded, so that starting one takes no time."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fault_worker"])
+    with pytest.MonkeyPatch.context() as patch:  # the server of Python 3.11 does not get this process's sys.path
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        forkserver.ensure_running()
     return context
 
 
@@ -94,7 +98,7 @@ def test_a_run_killed_while_writing_loses_nothing(tmp_path, processes, undisturb
 
 
 INTERRUPTED = """
-import sys, time
+import sys, time, typer
 sys.path.insert(0, {tests!r})
 import fault_worker
 from catran_causalbench import training
@@ -108,27 +112,23 @@ class Slow(training.CatranTraining):
         return super().training_step(minibatch, step)
 
 training.CatranTraining = Slow
-command(fault_worker.run)("minibatches", {folder!r})
+try:
+    command(fault_worker.run)("minibatches", {folder!r})
+except typer.Exit as end:  # as typer itself does
+    sys.exit(end.exit_code)
 """
 
 
 def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(tmp_path, undisturbed):
     code = INTERRUPTED.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
-    # As `command` stands here without typer's runner, its exit code arrives as an exception.
-    code = code.replace("command(fault", "import click\ntry: command(fault") + "except click.exceptions.Exit as end: "
-    code += "sys.exit(end.exit_code)\n"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "in epoch 4\n"
     start = time.perf_counter()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert time.perf_counter() - start < 2
     assert process.returncode == 130
-    assert errors == (
-        "Stopped. To continue from the last finished epoch, start the same run again.\nInterrupted.\n"
-    )
+    assert errors == ("Stopped. To continue from the last finished epoch, start the same run again.\nInterrupted.\n")
     assert not (tmp_path / "edges.csv").exists()
     run("minibatches", tmp_path)
     assert (tmp_path / "edges.csv").read_bytes() == undisturbed["minibatches"][0]
@@ -211,19 +211,19 @@ def test_a_damaged_checkpoint_is_refused_with_advice_or_harmless(tmp_path, undis
     damaged = [whole[:length] for length in (0, 1, 100, len(whole) // 2, len(whole) - 1)]
     for place in rng.integers(len(whole), size=25):
         damaged.append(whole[:place] + bytes([whole[place] ^ (1 << rng.integers(8))]) + whole[place + 1 :])
-    refused = 0
+    refusals = []
     for content in damaged:
         (tmp_path / "last.ckpt").write_bytes(content)
         (tmp_path / "edges.csv").unlink(missing_ok=True)
         try:
             run("minibatches", tmp_path)
-            assert (tmp_path / "edges.csv").read_bytes() == expected
         except InputError as error:
-            assert "no checkpoint of this run" in str(error)
-            assert "delete the file and start again" in str(error)
-            assert "\n" not in str(error)
-            refused += 1
-    assert refused > 20
+            refusals.append(str(error))
+        else:
+            assert (tmp_path / "edges.csv").read_bytes() == expected
+    assert len(refusals) > 20
+    assert all("no checkpoint of this run" in refusal for refusal in refusals)
+    assert all("delete the file and start again" in refusal and "\n" not in refusal for refusal in refusals)
     (tmp_path / "last.ckpt").unlink()
     run("minibatches", tmp_path)
     assert (tmp_path / "edges.csv").read_bytes() == expected
@@ -280,12 +280,11 @@ def test_gates_whose_loss_is_no_number_stop_too(data, monkeypatch):
 
 def test_weights_that_are_no_numbers_stop_training_though_the_loss_was_one(data, monkeypatch):
     def poisoned(self, optimizer):
-        self.network.embedding.weight.grad[:] = float("nan")
+        self.gates.level.grad[:] = float("nan")
 
-    monkeypatch.setattr(CatranTraining, "on_before_optimizer_step", poisoned, raising=False)
-    config = replace(CONFIGS["minibatches"], training=replace(CONFIGS["minibatches"].training, cells_per_minibatch=600))
+    monkeypatch.setattr(GateTraining, "on_before_optimizer_step", poisoned)
     with pytest.raises(TrainingError, match="weights are no numbers in epoch 1, step 1 of 1"):
-        infer_network(validate_dataset(*data), config)
+        infer_network(validate_dataset(*data), CatranConfig(evidence=EvidenceSettings(steps=1)))
 
 
 def out_of_memory(method, times):
@@ -306,7 +305,9 @@ MEMORY_HUNGRY = {"training_step": CatranTraining, "_draw": MinibatchStream, "bac
 
 
 @pytest.mark.parametrize("method", MEMORY_HUNGRY)
-def test_too_little_memory_is_got_round_with_the_same_edges_and_said(tmp_path, monkeypatch, undisturbed, caplog, method):
+def test_too_little_memory_is_got_round_with_the_same_edges_and_said(
+    tmp_path, monkeypatch, undisturbed, caplog, method
+):
     owner = MEMORY_HUNGRY[method]
     monkeypatch.setattr(owner, method, out_of_memory(getattr(owner, method), times=1))
     with caplog.at_level(logging.WARNING):

@@ -198,7 +198,7 @@ def _read_npz(path: Path, _: str) -> _Measured:
             matrix, ids, targets = (file[name] for name in _NPZ_ARRAYS)
     except KeyError as error:
         raise InputError(f"{path.name}: found no array {error.args[0]}; expected {', '.join(_NPZ_ARRAYS)}") from None
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path.name}: found {error}; expected an .npz of plain arrays, text or numbers") from None
     if matrix.dtype.kind not in "fiu" or matrix.shape != (len(targets), len(ids)):
         raise InputError(

@@ -1,0 +1,226 @@
+"""Whatever comes in, valid edges or an InputError come out: thousands of generated inputs."""
+
+import os
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_inference import QUICK
+
+from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, load_config, validate_dataset
+from catran_causalbench.config import AttentionSettings, OutputSettings
+
+CASES = float(os.environ.get("CATRAN_FUZZING", "1"))  # times as many
+
+
+def cases(number):
+    quiet = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
+    return settings(max_examples=int(number * CASES), deadline=None, suppress_health_check=quiet, database=None)
+
+
+TYPES = ["f2", "f4", "f8", "g", "i1", "i8", "u1", "u8", "?", ">f4", "c8", "O", "U3"]
+FORMS = ["array", "list", "matrix", "masked", "fortran", "csr", "csc", "coo", "bsr", "dia", "lil", "csr_array"]
+EXTREME = st.sampled_from([0, 1e-45, 1e-300, 1, 1e4, 1e11, 1e12, 2e12, 1e30, 3e38, 1e300, -1e-9, -0.0, np.inf, np.nan])
+ODD = st.sampled_from(
+    ["TP53", "tp53", " TP53", "A+B", "ÄÖ", "基因", "e\u0301", "é", "1", "1.0", "nan", "", " ", "a\0", "a", "\ud800",
+     "non-targeting", "excluded", "NON-TARGETING", "gene,1", 'a"b', "x\ny", b"TP53", None, 7, float("nan"), ("a",)]
+)  # fmt: skip
+NAMES = st.one_of(st.text(max_size=4), ODD)
+
+
+@st.composite
+def matrices(draw, cells, genes):
+    """A matrix of any type and form: mostly sound counts, spoilt in a few places."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    matrix = rng.poisson(rng.gamma(2, draw(st.sampled_from([0.05, 1, 20])), genes), (cells, genes)).astype(float)
+    if draw(st.booleans()):
+        matrix = np.log1p(matrix)
+    if matrix.size:
+        for _ in range(draw(st.integers(0, 2))):
+            place = (rng.integers(cells), rng.integers(genes))
+            matrix[place[0] if draw(st.booleans()) else slice(None), place[1]] = draw(EXTREME)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        matrix *= draw(st.sampled_from([1, 1, 1, 1e-44, 1e10]))
+        matrix = matrix.astype(draw(st.sampled_from([*TYPES, "f4", "f8", "i8"])))
+    form = draw(st.sampled_from(FORMS))
+    if form == "list":
+        return matrix.tolist()
+    if form == "fortran":
+        return np.asfortranarray(matrix)
+    if form == "matrix":
+        return matrix.view(np.matrix)
+    if form == "masked":
+        return np.ma.masked_array(matrix, matrix == matrix.flat[0] if draw(st.booleans()) and matrix.size else False)
+    if form == "array" or matrix.dtype.char in "eOUg" or not matrix.dtype.isnative:
+        return matrix
+    return scipy.sparse.csr_array(matrix) if form == "csr_array" else scipy.sparse.csr_matrix(matrix).asformat(form)
+
+
+@st.composite
+def data_sets(draw, sound=False):
+    """Matrix, labels and names; nearly all of them sound where asked for."""
+    cells, genes = draw(st.integers(0 if not sound else 2, 40)), draw(st.integers(0 if not sound else 2, 6))
+    names = draw(st.lists(NAMES if not sound else st.text("abcÄ+ 1", min_size=1), min_size=genes, max_size=genes))
+    texts = [name for name in names if isinstance(name, str)]
+    known = [*texts, "non-targeting", "non-targeting", "non-targeting", "excluded", "A+B"]
+    labels = draw(st.lists(st.sampled_from(known), min_size=cells, max_size=cells))
+    if not sound and labels and draw(st.integers(0, 3)) == 0:
+        labels[draw(st.integers(0, len(labels) - 1))] = draw(NAMES)
+    if not sound and draw(st.integers(0, 9)) == 0:
+        labels, names = draw(st.sampled_from([(labels[1:], names), (labels, names[1:]), (None, names), (labels, 3)]))
+    container = draw(st.sampled_from([list, tuple, iter, lambda values: np.array(values, dtype=object)]))
+    return draw(matrices(cells, genes)), labels if labels is None else container(labels), names
+
+
+def validated(data):
+    """The dataset, or None where it is refused in one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "none of the .* perturbed genes", UserWarning)
+            return validate_dataset(*data)
+    except InputError as error:
+        refusal = str(error)
+    assert "; expected " in refusal
+    assert "\n" not in refusal
+    return None
+
+
+seen = {"accepted": 0, "refused": 0}
+
+
+@cases(2000)
+@given(st.booleans().flatmap(data_sets))
+def test_a_data_set_is_valid_or_refused(data):
+    dataset = validated(data)
+    seen["refused" if dataset is None else "accepted"] += 1
+    if dataset is None:
+        return
+    assert dataset.expression.dtype == np.float32
+    assert dataset.expression.shape == (len(dataset.intervention), len(dataset.gene_names))
+    assert np.isfinite(dataset.expression).all()
+    assert (dataset.expression >= 0).all()
+    assert (np.ptp(dataset.expression, axis=0) > 0).all()
+    assert list(dataset.gene_names) == sorted(set(dataset.gene_names))
+    assert set(dataset.intervention) <= {-2, -1, *range(dataset.num_genes)}
+    assert -1 in dataset.intervention
+
+
+def test_both_kinds_of_data_sets_were_generated():
+    if sum(seen.values()):
+        assert min(seen.values()) > 50 * CASES, seen
+
+
+QUICKER = replace(
+    QUICK,
+    training=replace(QUICK.training, epochs=1, cells_per_minibatch=16, genes_per_minibatch=4),
+    evidence=replace(QUICK.evidence, steps=2, pairs_per_minibatch=32, gates=2),
+    output=OutputSettings(edges=20),
+)
+CONFIGS = [QUICKER, replace(QUICKER, attention=AttentionSettings())]
+
+
+@cases(200)
+@given(data_sets(sound=True), st.sampled_from(CONFIGS))
+def test_every_valid_data_set_gives_valid_edges(data, config):
+    dataset = validated(data)
+    if dataset is None:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*edges were asked for", UserWarning)
+        edges = infer_network(dataset, config).edges()
+    pairs = list(zip(edges["source"], edges["target"], strict=True))
+    assert len(pairs) == len(set(pairs)) == min(20, dataset.num_genes * (dataset.num_genes - 1))
+    assert all(source != target for source, target in pairs)
+    assert {gene for pair in pairs for gene in pair} <= set(dataset.gene_names)
+    assert np.isfinite(edges["weight"]).all()
+    assert (np.diff(edges["weight"]) <= 0).all()
+
+
+KEYS = [*CatranConfig.__dataclass_fields__, *CatranConfig().training.__dataclass_fields__, "epoch", "x"]
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from([10**400, -1, 1e400, "1e-3"]),
+)
+MAPPING_KEYS = st.sampled_from(KEYS) | SCALARS
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(MAPPING_KEYS, inner, max_size=3)
+)
+RAW = st.one_of(
+    st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.binary(max_size=40),
+    st.text("{}[]:-&*!|>'\"#%@, \n\tabtraining019.e<=?~_", max_size=60).map(str.encode),
+    st.sampled_from(
+        [b"training: {epochs: !!int ''}", b"a: 2020-99-99", b"!!float x", b"!!bool x", b"[" * 5000, b"&a [*a, *a]",
+         b"training: &t {epochs: *t}", b"output: {run_folder: \"\\ud800\"}", b"output: {run_folder: \"\\0\"}",
+         b"training: {epochs: " + b"9" * 5000 + b"}"]
+    ),
+)  # fmt: skip
+
+
+@cases(400)
+@given(st.one_of(RAW, VALUES.map(lambda values: yaml.safe_dump(values).encode())))
+def test_settings_are_valid_or_refused(tmp_path, content):
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(content)
+    try:
+        config = load_config(str(path))
+    except InputError as error:
+        refusal = str(error)
+    else:
+        refusal = ""
+        assert CatranConfig.from_mapping(yaml.safe_load(config.to_yaml())) == config
+    assert "\n" not in refusal
+    assert len(refusal) < 2000
+
+
+def test_a_few_lines_that_stand_for_gigabytes_are_refused_at_once(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    path = tmp_path / "settings.yaml"
+    path.write_text("\n".join([*lines, "training: *a11"]).replace("a0:", "loss:", 1))
+    with pytest.raises(InputError, match="expected"):
+        load_config(str(path))
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "null\0", "\ud800", "/", "."])
+def test_names_of_settings_that_are_no_files_are_refused(name):
+    with pytest.raises(InputError, match="neither a preset nor a file"):
+        load_config(name)
+
+
+def test_sparse_indices_out_of_range_are_refused():
+    matrix = scipy.sparse.csr_matrix(np.eye(4))
+    matrix.indices[0] = 1000
+    with pytest.raises(InputError, match="expression_matrix: found no matrix of numbers"):
+        validate_dataset(matrix, ["non-targeting"] * 4, list("abcd"))
+
+
+@pytest.mark.parametrize("name", ["a\0", "\ud800", None, b"a", 7])
+def test_names_that_no_file_of_edges_could_hold_are_refused(name):
+    matrix = np.random.default_rng(0).poisson(2, (20, 3))
+    with pytest.raises(InputError, match=r"gene_names: found .* for column 1; expected"):
+        validate_dataset(matrix, ["non-targeting"] * 20, ["a", name, "b"])
+
+
+def test_labels_that_match_no_gene_are_told():
+    matrix = np.random.default_rng(0).poisson(2, (20, 3))
+    with pytest.warns(UserWarning, match="none of the 2 perturbed genes in interventions is in gene_names: 'myc'"):
+        validate_dataset(matrix, ["non-targeting"] * 10 + ["tp53", "myc"] * 5, ["TP53", "MYC", "GATA1"])
+
+
+def test_values_too_large_end_training_in_an_error_not_in_edges(data):
+    config = replace(QUICKER, loss=replace(QUICKER.loss, hidden_weight=1e308))
+    with pytest.raises(TrainingError, match="loss became"):
+        infer_network(validate_dataset(*data), config)
