@@ -196,5 +196,7 @@ def test_a_seed_that_is_none_is_refused(data, seed):
 
 def test_a_loss_that_is_no_number_stops_training_with_advice(data):
     config = replace(QUICK, loss=LossSettings(hidden_weight=1e39))
-    with pytest.raises(TrainingError, match=r"the loss became .* in epoch 1, step 1 of 4; try a smaller training\.learning_rate"):
+    with pytest.raises(
+        TrainingError, match=r"the loss became .* in epoch 1, step 1 of 4; try a smaller training\.learning_rate"
+    ):
         edges(data, config)
