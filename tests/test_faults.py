@@ -36,8 +36,9 @@ def processes():
     """Processes that fork from one with everything loaded, so that starting one takes no time."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fault_worker"])
-    with pytest.MonkeyPatch.context() as patch:  # the server of Python 3.11 does not get this process's sys.path
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # Python 3.11 does not hand it on
+        patch.setenv("OMP_NUM_THREADS", "1")  # a pool of OpenMP threads does not survive a fork
         forkserver.ensure_running()
     return context
 
