@@ -127,8 +127,8 @@ _PLANS = (
     _Plan(
         "cost",
         "Run time and memory",
-        "Farther left is better; both axes are logarithmic. Time of the inference alone, and the most memory that its "
-        "process held.",
+        "Farther left is better; both axes are logarithmic. Time of the inference alone, and the most memory that it "
+        "took beyond what its process held before.",
         figures.cost,
         lambda family: True,
     ),

@@ -109,7 +109,13 @@ MEASURES = {
             "improvement", "improvement", "higher", "Mean Wasserstein at 100 % of the perturbations minus that at 25 %."
         ),
         Measure("seconds", "seconds", "lower", "Time of the inference alone.", decimals=None),
-        Measure("peak_megabytes", "peak memory (MB)", "lower", "Most memory that its process held.", decimals=None),
+        Measure(
+            "peak_megabytes",
+            "memory taken (MB)",
+            "lower",
+            "Most memory taken beyond what was held before.",
+            decimals=None,
+        ),
         Measure("recall", "recall", "higher", "Share of the true network's direct edges that were found."),
         Measure("average_precision", "AUPRC", "higher", "Area under the precision–recall curve, direct edges."),
         Measure(

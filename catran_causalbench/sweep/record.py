@@ -72,7 +72,7 @@ class RunRecord:
     num_edges
         Edges that were returned.
     seconds, peak_megabytes
-        Time of the inference alone, and the most memory that its process held.
+        Time of the inference alone, and the most memory that it took beyond what its process held before.
     mean_wasserstein, false_omission_rate
         The harness's figures on the held-out cells; NaN where no omissions were drawn.
     excess_wasserstein
