@@ -56,7 +56,15 @@ setup(
     ],
     extras_require={
         "magic": ["magic-impute>=3"],
-        "test": ["pytest>=8", "pytest-cov>=5", "pytest-timeout>=2.3", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.13"],
+        "test": [
+            "pytest>=8",
+            "pytest-cov>=5",
+            "pytest-timeout>=2.3",
+            "hypothesis>=6.100",
+            "ruff>=0.9",
+            "mypy>=1.13",
+            "bandit[toml]>=1.8",
+        ],
     },
     entry_points={"console_scripts": ["catran-causalbench = catran_causalbench.command_line:app"]},
     classifiers=[

@@ -5,10 +5,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$REPOSITORY"
 prepare_environment
 
-say "Checking style and types"
+say "Checking style, types and security"
 "$BIN/ruff" check . || fail "ruff found the problems above"
 "$BIN/ruff" format --check --quiet . || fail "run ruff format on the files above"
 "$BIN/mypy" || fail "mypy found the problems above"
+"$BIN/bandit" --quiet --configfile pyproject.toml --recursive catran_causalbench scripts setup.py ||
+    fail "bandit found the problems above"
 
 # Threads that wait for work must not spin: on a busy machine that makes small models tenfold slower.
 export OMP_WAIT_POLICY=passive

@@ -181,6 +181,11 @@ def test_guanlab_finds_the_pairs_whose_means_tell_that_they_correlate():
     assert set(pairs(edges, names)) == {(a, b) for a in names[:6] for b in names[:6] if a != b}
 
 
+def test_guanlab_learns_from_controls_alone(dataset):
+    scores = rival_scores("guanlab")(dataset.controls_only(), 0)
+    assert np.isfinite(scores[~np.eye(dataset.num_genes, dtype=bool)]).all()
+
+
 def test_guanlab_without_contrast_knows_nothing():
     rng = np.random.default_rng(0)
     matrix = (rng.random((300, 1)) + 0.1 * rng.random((300, 4))).astype(np.float32)

@@ -38,6 +38,7 @@ def guanlab_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     if labels.all() or not labels.any():
         return scores
     features = _pair_means(dataset)[pairs]
+    features = features[:, ~np.isnan(features).all(axis=0)]  # scikit-learn stumbles over a column without a number
     trees = HistGradientBoostingClassifier(
         learning_rate=LEARNING_RATE,
         max_iter=TREES,
