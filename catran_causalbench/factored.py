@@ -23,6 +23,7 @@ from torch import nn
 
 from catran_causalbench.head import silu_head
 from catran_causalbench.network import CatranNetwork
+from catran_causalbench.processes import number_of_processes, total_over_processes
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ class _AffineHidden:
         Sums run over cells first and over genes then, backwards too: torch adds up a whole matrix in an order that
         depends on the number of threads.
         """
-        gene_means = scalar.mean(dim=0)
+        gene_means = _mean_of_cells(scalar)
         mean = gene_means.mean()
         scalar = scalar - mean.expand_as(gene_means)
-        return cls(scalar, gene_means - mean, scalar.square().mean(dim=0).mean(), slope, offset + mean * slope)
+        return cls(scalar, gene_means - mean, _mean_of_cells(scalar.square()).mean(), slope, offset + mean * slope)
 
     def linear(self, layer: nn.Linear) -> _AffineHidden:
         return self._with(layer.weight @ self.slope, layer(self.offset))
@@ -61,7 +62,7 @@ class _AffineHidden:
             variance = (
                 self.slope.square() * self.mean_square + 2 * self.slope * covariance + centred.square().mean(dim=0)
             ).clamp_min(0)
-            _track(norm, mean.detach(), variance.detach(), self.scalar.numel())
+            _track(norm, mean.detach(), variance.detach(), self.scalar.numel() * number_of_processes())
         else:
             mean, variance = _buffers(norm)
             centred = self.offset - mean
@@ -105,6 +106,10 @@ class FactoredCatranNetwork(CatranNetwork):
         else:
             slope, offset = torch.ones_like(embedding[0]), embedding
         return _AffineHidden.centred(expression, slope, offset)
+
+
+def _mean_of_cells(values: torch.Tensor) -> torch.Tensor:
+    return total_over_processes(values.mean(dim=0)) / number_of_processes()
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from torch.nn.functional import huber_loss
 
 from catran_causalbench.config import LossSettings
 from catran_causalbench.minibatches import Minibatch
+from catran_causalbench.processes import total_over_processes
 
 _SMALLEST_ERROR = 1e-12
 
@@ -36,11 +37,12 @@ def catran_losses(
         n × n, target × source.
     """
     error = huber_loss(prediction, minibatch.expression, reduction="none")
-    error_sum = _total(error)
-    num_hidden = minibatch.hidden.sum()
-    hidden_sum = _total(error * minibatch.hidden)
+    error_sum = total_over_processes(_total(error))
+    num_hidden = total_over_processes(minibatch.hidden.sum())
+    num_visible = total_over_processes(error.numel() - minibatch.hidden.sum())
+    hidden_sum = total_over_processes(_total(error * minibatch.hidden))
     hidden = hidden_sum / num_hidden.clamp_min(1)
-    visible = (error_sum - hidden_sum) / (error.numel() - num_hidden).clamp_min(1)
+    visible = (error_sum - hidden_sum) / num_visible.clamp_min(1)
     interventional = interventional_loss(error, attention, minibatch.group, settings.importance_gradient)
     total = (
         settings.hidden_weight * hidden
@@ -75,7 +77,7 @@ def interventional_loss(
     num_genes = error.shape[1]
     error = error if importance_gradient else error.detach()
     sums_by_group = _sums_by_index if error.device.type == "cpu" else _sums_by_product
-    sums, counts = sums_by_group(error, group, num_genes + 2)
+    sums, counts = map(total_over_processes, sums_by_group(error, group, num_genes + 2))
     sum_in, count_in = sums[:num_genes], counts[:num_genes, None]
     sum_all, count_all = sums[: num_genes + 1].sum(dim=0), counts[: num_genes + 1].sum()
     count_out = count_all - count_in

@@ -13,6 +13,7 @@ import torch
 from catran_causalbench.config import CorruptionSettings, TrainingSettings
 from catran_causalbench.dataset import PerturbationDataset
 from catran_causalbench.errors import TrainingError
+from catran_causalbench.processes import own_share
 
 _LOG = logging.getLogger(__name__)
 
@@ -111,7 +112,8 @@ class MinibatchStream:
 
     def _draw(self, cells: torch.Tensor, generator: torch.Generator) -> Minibatch:
         num_genes = self._expression.shape[1]
-        rows = cells.to(self._expression.device)
+        own_cells = own_share(cells)
+        rows = own_cells.to(self._expression.device)
         if self.genes == num_genes:
             genes = torch.arange(num_genes, device=self._device)
             expression = self._expression[rows]
@@ -119,8 +121,8 @@ class MinibatchStream:
             genes = torch.randperm(num_genes, generator=generator, device=self._device)[: self.genes].sort().values
             expression = self._expression[rows.unsqueeze(1), genes.to(rows.device)]
         expression = expression.to(self._device)
-        corrupted, hidden = corrupt(expression, self.corruption, generator)
-        return Minibatch(genes, expression, corrupted, hidden, self._group(cells, genes))
+        corrupted, hidden = corrupt(expression, self.corruption, generator, len(cells))
+        return Minibatch(genes, expression, corrupted, hidden, self._group(own_cells, genes))
 
     def _group(self, cells: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
         """Positions of the perturbed genes; the two codes below zero index the table from its end."""
@@ -133,12 +135,23 @@ class MinibatchStream:
 
 
 def corrupt(
-    expression: torch.Tensor, settings: CorruptionSettings, generator: torch.Generator
+    expression: torch.Tensor, settings: CorruptionSettings, generator: torch.Generator, cells: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Hide exactly ⌊hidden_fraction · n⌋ randomly chosen genes in every cell.
 
     Shuffling moves each hidden value one place along a random cycle through the hidden entries, so none stays where
     it was and no entry's own value is shown as its corrupted one.
+
+    Parameters
+    ----------
+    expression
+        B × n; where processes share a minibatch, this one's cells of it.
+    settings
+        What is hidden, and how.
+    generator
+        Of the random draws, the same in all processes.
+    cells
+        Of the whole minibatch; B by default.
 
     Returns
     -------
@@ -150,8 +163,9 @@ def corrupt(
     # Sorting random numbers that carry a gene's index in their low bits gives random orders of the genes.
     bits = num_genes.bit_length()
     device = expression.device
-    keys = torch.randint(2 ** (31 - bits), expression.shape, generator=generator, device=device, dtype=torch.int32)
-    keys = (keys << bits) | torch.arange(num_genes, device=device, dtype=torch.int32)
+    drawn = (cells or len(expression), num_genes)
+    keys = torch.randint(2 ** (31 - bits), drawn, generator=generator, device=device, dtype=torch.int32)
+    keys = (own_share(keys) << bits) | torch.arange(num_genes, device=device, dtype=torch.int32)
     chosen = (_sorted_rows(keys)[:, :num_hidden] & (2**bits - 1)).long()
     hidden = torch.zeros_like(expression, dtype=torch.bool).scatter_(1, chosen, True)
     values = expression.gather(1, chosen)

@@ -15,6 +15,7 @@ from catran_causalbench import __version__
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
+from catran_causalbench.processes import writes_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,13 +92,15 @@ class RunFolder:
         return [logger(self.path, name="logs", version=start) for logger in (CSVLogger, TensorBoardLogger)]
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file of the folder whole, or leave the one that is there.
+        """Write a file of the folder whole, or leave the one that is there; of several processes only one writes.
 
         Raises
         ------
         OSError
             Where there is no room, or the folder cannot be written to.
         """
+        if not writes_files():
+            return
         temporary = self.path / f".{name}.part"
         try:
             with temporary.open("wb") as file:

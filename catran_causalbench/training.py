@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -16,13 +17,14 @@ from lion_pytorch import Lion
 from catran_causalbench.checkpoints import CheckpointFile, KeepLastCheckpoint
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.errors import TrainingError
+from catran_causalbench.errors import InputError, TrainingError
 from catran_causalbench.factored import FactoredCatranNetwork
 from catran_causalbench.gate_training import GateTraining
 from catran_causalbench.gated_attention import GatedAttention
 from catran_causalbench.losses import catran_losses
 from catran_causalbench.minibatches import Minibatch, MinibatchStream
 from catran_causalbench.network import CatranNetwork
+from catran_causalbench.processes import launched_together
 from catran_causalbench.run_folder import RunFolder
 
 _LOG = logging.getLogger(__name__)
@@ -44,14 +46,14 @@ class CatranTraining(lightning.LightningModule):
                 torch.Generator().manual_seed(seed),
             )
         self.config = config
-        self._dataset = dataset
+        self.dataset = dataset
         self._seed = seed
         self._terms: list[torch.Tensor] = []
 
     def train_dataloader(self) -> MinibatchStream:
         """Minibatches of the current epoch, made on the device of the network."""
         self._stream = MinibatchStream(
-            self._dataset,
+            self.dataset,
             self.config.training,
             self.config.corruption,
             self._seed,
@@ -91,7 +93,11 @@ class CatranTraining(lightning.LightningModule):
         """Log the epoch's mean of every loss term."""
         means = torch.stack(self._terms).mean(dim=0).tolist()
         self._terms.clear()
-        self.log_dict({f"loss/{term}": mean for term, mean in zip(LOGGED_TERMS, means, strict=True)}, prog_bar=True)
+        self.log_dict(
+            {f"loss/{term}": mean for term, mean in zip(LOGGED_TERMS, means, strict=True)},
+            prog_bar=True,
+            sync_dist=True,
+        )
 
 
 class StopWithoutNumbers(lightning.Callback):
@@ -141,6 +147,8 @@ def train(
         Settings.
     seed
         Decides the initial weights and every random draw; torch's and numpy's global states are left alone.
+        Processes that ``torchrun`` started share every minibatch of the paper's objective and end with one network;
+        the gates are small, and every process trains the same ones.
     folder
         Where logs and checkpoints go, and from where an interrupted run continues; nothing is written without it.
 
@@ -164,9 +172,23 @@ def train(
             _fit(gates, 1, "cpu", folder, StopWithoutNumbers("evidence.learning_rate"))
         return gates.attention_after_training()
     catran = CatranTraining(dataset, config, seed)
+    processes = _processes(catran) if launched_together() else {}
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    _fit(catran, config.training.epochs, device, folder, StopWithoutNumbers("training.learning_rate"))
+    _fit(catran, config.training.epochs, device, folder, StopWithoutNumbers("training.learning_rate"), **processes)
     return catran.network.cpu().eval()
+
+
+def _processes(catran: CatranTraining) -> dict[str, Any]:
+    """Say to Lightning which processes ``torchrun`` started, once they can share the minibatches."""
+    processes = int(os.environ["WORLD_SIZE"])
+    if catran.config.network.form != "factored":
+        raise InputError.of("network.form", f"'literal' in {processes} processes", "'factored', or one process")
+    cells = min(catran.config.training.cells_per_minibatch, catran.dataset.num_cells)
+    if cells % processes:
+        found = f"minibatches of {cells} cells"
+        raise InputError.of("training.cells_per_minibatch", found, f"a multiple of the {processes} processes")
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    return {"strategy": "ddp", "devices": local, "num_nodes": processes // local, "use_distributed_sampler": False}
 
 
 def _fit(
@@ -175,11 +197,12 @@ def _fit(
     accelerator: str,
     folder: RunFolder | None,
     stop_without_numbers: StopWithoutNumbers,
+    **processes: Any,
 ) -> None:
     with quiet_lightning(), folder.needed() if folder else nullcontext(), _interruptible(folder):
         trainer = lightning.Trainer(
             accelerator=accelerator,
-            devices=1,
+            **{"devices": 1, **processes},
             max_epochs=epochs,
             logger=folder.loggers() if folder else False,
             callbacks=[stop_without_numbers, *([KeepLastCheckpoint(folder)] if folder else [])],

@@ -13,6 +13,7 @@ import typer
 
 from catran_causalbench.command_line.console import AsJson, Overwrite, Quiet, Seed, command, print_json
 from catran_causalbench.errors import InputError
+from catran_causalbench.processes import writes_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,8 @@ def fit(
     """Learn the network behind a screen: a table, a graph for Cytoscape, pictures, and all of it saved.
 
     The folder gets edges.csv, network.graphml, network.png, attention.png, training.png, and network.npz, which
-    catran_causalbench.load reads.
+    catran_causalbench.load reads. With the preset paper, several GPUs or machines share the work under torchrun:
+    torchrun --nproc-per-node 8 -m catran_causalbench fit …
 
     Example: catran-causalbench fit screen.h5ad --target-column target_gene --control-label NT --output network
     """
@@ -70,6 +72,8 @@ def fit(
             config=settings,
             seed=seed,
         )
+    if not writes_files():
+        return
     with _whole_folder(output) as folder:
         _write(network, folder)
     if as_json:

@@ -1,0 +1,55 @@
+"""Sums over the processes that share every minibatch, as ``torchrun`` starts them; with one process nothing changes.
+
+Each process sees its share of a minibatch's cells and computes the loss of the whole minibatch, from moments and errors
+summed over all processes. The gradient of such a sum is the sum of all processes' gradients for it, so the mean of the
+processes' gradients, which Lightning's data-parallel strategy takes, is the gradient of one process that sees all
+cells.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import distributed
+
+
+def launched_together() -> bool:
+    """Whether ``torchrun`` started this process as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def writes_files() -> bool:
+    """Whether this process is the one that writes what all of them found."""
+    return not launched_together() or os.environ["RANK"] == "0"
+
+
+def number_of_processes() -> int:
+    """How many processes train together."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def own_share(rows: torch.Tensor) -> torch.Tensor:
+    """Pick this process's share of a minibatch's rows: equal parts in the order of the processes' ranks."""
+    processes = number_of_processes()
+    return rows if processes == 1 else rows.chunk(processes)[distributed.get_rank()]
+
+
+def total_over_processes(values: torch.Tensor) -> torch.Tensor:
+    """Sum what each process has; gradients pass."""
+    return values if number_of_processes() == 1 else _Total.apply(values)
+
+
+class _Total(torch.autograd.Function):
+    """Add up over processes, the values on the way forward and their gradients on the way back."""
+
+    @staticmethod
+    def forward(context: Any, values: torch.Tensor) -> torch.Tensor:
+        total = values.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return _Total.forward(context, gradients[0])

@@ -1,0 +1,105 @@
+"""Processes that share the minibatches learn what one process learns."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import random_data
+from test_inference import QUICK
+
+from catran_causalbench import InputError, infer_network, validate_dataset
+from catran_causalbench.config import CorruptionSettings, NetworkSettings, OutputSettings, TrainingSettings
+from catran_causalbench.training import CatranTraining, train
+
+TRAINING = TrainingSettings(epochs=2, cells_per_minibatch=100, genes_per_minibatch=10)
+
+
+def settings(folder):
+    return replace(QUICK, training=TRAINING, output=OutputSettings(edges=50, run_folder=str(folder)))
+
+
+def gradients(**corruption):
+    """Losses and gradients of the first minibatch, and the running statistics that it leaves."""
+    config = replace(QUICK, training=TRAINING, corruption=CorruptionSettings(**corruption))
+    training = CatranTraining(validate_dataset(*random_data()), config, seed=0)
+    training.trainer = type("Trainer", (), {"current_epoch": 0})()
+    minibatch = next(iter(training.train_dataloader()))
+    outputs = training.training_step(minibatch, 0)
+    outputs["loss"].backward()
+    found = {name: parameter.grad for name, parameter in training.network.named_parameters()}
+    if torch.distributed.is_initialized():
+        for gradient in found.values():
+            torch.distributed.all_reduce(gradient)
+            gradient /= torch.distributed.get_world_size()
+    buffers = {name: buffer.double() for name, buffer in training.network.named_buffers()}
+    return {"losses": outputs["terms"], **found, **buffers}
+
+
+def run_of_a_process(folder):
+    """Do what each of several processes does; the first writes what it found."""
+    table = infer_network(validate_dataset(*random_data()), settings(folder / "run")).edges()
+    rank = torch.distributed.get_rank()  # of the group that Lightning made
+    table.to_csv(folder / f"edges-{rank}.csv", index=False)
+    torch.save(gradients(), folder / f"gradients-{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """What two processes leave."""
+    folder = tmp_path_factory.mktemp("together")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([*launch, folder], env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_gradients_moments_and_losses_are_those_of_one_process(together):
+    expected = gradients()
+    for rank in range(2):
+        found = torch.load(together / f"gradients-{rank}.pt", weights_only=True)
+        assert found.keys() == expected.keys()
+        for name, values in expected.items():
+            torch.testing.assert_close(
+                found[name], values, rtol=1e-4, atol=1e-6, msg=lambda text, of=name: f"{of}: {text}"
+            )
+
+
+def test_edges_are_those_of_one_process(together, tmp_path):
+    alone = infer_network(validate_dataset(*random_data()), settings(tmp_path)).edges()
+    first, second = (pd.read_csv(together / f"edges-{rank}.csv") for rank in range(2))
+    pd.testing.assert_frame_equal(first, second)
+    np.testing.assert_allclose(first["weight"], alone["weight"], rtol=1e-4)
+    ends = ["source", "target"]
+    assert len(first[ends].merge(alone[ends])) >= 49
+
+
+def test_one_process_writes_the_run_folder(together):
+    found = {path.relative_to(together / "run").parts[0] for path in (together / "run").rglob("*")}
+    assert found == {"config.yaml", "edges.csv", "last.ckpt", "logs", "run_identity.txt"}
+    assert [path.name for path in (together / "run" / "logs").iterdir()] == ["start_0"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": NetworkSettings(form="literal")}, "network.form: found 'literal' in 3 processes; expected 'fac"),
+        ({}, "training.cells_per_minibatch: found minibatches of 100 cells; expected a multiple of the 3 processes"),
+    ],
+)
+def test_what_processes_cannot_share_is_refused(monkeypatch, change, message):
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=message):
+        train(validate_dataset(*random_data()), replace(QUICK, training=TRAINING, **change))
+
+
+if __name__ == "__main__":
+    run_of_a_process(Path(sys.argv[1]))
