@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the environment if need be, then runs the linters and all tests. Options are handed to pytest.
+# Makes the environment if need be, then runs the linters, all tests with their coverage, and a sample of mutants.
+# Options are handed to pytest, for a part of the tests; coverage and mutants are left out then.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$REPOSITORY"
@@ -16,4 +17,11 @@ say "Checking style, types and security"
 export OMP_WAIT_POLICY=passive
 
 say "Running the tests"
-"$BIN/pytest" "$@" || fail "some tests did not pass, see above"
+if [ $# -gt 0 ]; then
+    "$BIN/pytest" "$@" || fail "some tests did not pass, see above"
+    exit
+fi
+"$BIN/pytest" --cov --cov-report=term:skip-covered || fail "some tests did not pass, or too little is covered, see above"
+
+say "Changing the code here and there, to see whether the tests notice"
+"$BIN/python" scripts/sample_mutants.py || fail "the tests did not notice the changes above"
