@@ -9,13 +9,14 @@ from __future__ import annotations
 import reprlib
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from catran_causalbench.errors import InputError
+from catran_causalbench.new_matrix import new_matrix
 
 CONTROL_LABEL = "non-targeting"
 EXCLUDED_LABEL = "excluded"
@@ -34,7 +35,8 @@ class PerturbationDataset:
     Attributes
     ----------
     expression
-        float32, cells × genes, on the scale in which it was given (CausalBench: log-normalised).
+        float32, cells × genes, on the scale in which it was given (CausalBench: log-normalised). It lies in a temporary
+        file where the memory is short.
     gene_names
         Names of the columns, sorted.
     intervention
@@ -115,10 +117,11 @@ def validate_dataset(
     gene_order = np.array(sorted(range(len(names)), key=names.__getitem__))
     sorted_names = tuple(names[column] for column in gene_order)
     intervention = _intervention_codes(labels, sorted_names)
-    expression = _checked_float32(matrix, gene_order)
+    _check_values(matrix)
+    cell_order = np.lexsort((_cell_fingerprints(matrix, gene_order), intervention))
+    expression = _in_order(matrix, cell_order, gene_order)
     _reject_constant_genes(expression, sorted_names)
-    cell_order = np.lexsort((_cell_fingerprints(expression), intervention))
-    return PerturbationDataset(expression[cell_order], sorted_names, intervention[cell_order])
+    return PerturbationDataset(expression, sorted_names, intervention[cell_order])
 
 
 def _numeric_matrix(matrix: Any) -> Any:
@@ -208,12 +211,8 @@ def _intervention_codes(labels: list[str], sorted_names: tuple[str, ...]) -> np.
     return intervention
 
 
-def _checked_float32(matrix: Any, gene_order: np.ndarray) -> np.ndarray:
-    """Copy to dense float32 in gene order, block by block so that nothing else of that size is held."""
-    expression = np.empty(matrix.shape, dtype=np.float32)
-    for start in range(0, matrix.shape[0], _CELLS_PER_BLOCK):
-        block = matrix[start : start + _CELLS_PER_BLOCK]
-        block = np.asarray(block.toarray() if hasattr(block, "toarray") else block)
+def _check_values(matrix: Any) -> None:
+    for cells, block in _dense_blocks(matrix):
         for found, wrong, expected in (
             ("NaN", np.isnan(block), "a number in every entry"),
             ("infinity", np.isinf(block), "finite numbers"),
@@ -222,10 +221,31 @@ def _checked_float32(matrix: Any, gene_order: np.ndarray) -> np.ndarray:
         ):
             if wrong.any():
                 cell, column = np.argwhere(wrong)[0]
-                where = f"{found} in row {start + cell}, column {column}"
+                where = f"{found} in row {cells.start + cell}, column {column}"
                 raise InputError.of("expression_matrix", where, expected)
-        expression[start : start + len(block)] = block[:, gene_order]
-    expression += 0.0  # turns -0.0 into 0.0, so that equal cells have equal bytes
+
+
+def _dense_blocks(matrix: Any) -> Iterator[tuple[slice, np.ndarray]]:
+    """Give some cells at a time, so that nothing else of the matrix's size is held."""
+    for start in range(0, matrix.shape[0], _CELLS_PER_BLOCK):
+        cells = slice(start, min(start + _CELLS_PER_BLOCK, matrix.shape[0]))
+        block = matrix[cells]
+        yield cells, np.asarray(block.toarray() if hasattr(block, "toarray") else block)
+
+
+def _float32_blocks(matrix: Any, gene_order: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    for cells, block in _dense_blocks(matrix):
+        ordered = block[:, gene_order].astype(np.float32, copy=False)
+        ordered += 0.0  # turns -0.0 into 0.0, so that equal cells have equal bytes
+        yield cells, ordered
+
+
+def _in_order(matrix: Any, cell_order: np.ndarray, gene_order: np.ndarray) -> np.ndarray:
+    expression = new_matrix(*matrix.shape)
+    place = np.empty_like(cell_order)
+    place[cell_order] = np.arange(len(cell_order))
+    for cells, block in _float32_blocks(matrix, gene_order):
+        expression[place[cells]] = block
     return expression
 
 
@@ -238,12 +258,11 @@ def _reject_constant_genes(expression: np.ndarray, names: tuple[str, ...]) -> No
         raise InputError.of("expression_matrix", found, "genes that vary; drop those that do not")
 
 
-def _cell_fingerprints(expression: np.ndarray) -> np.ndarray:
+def _cell_fingerprints(matrix: Any, gene_order: np.ndarray) -> np.ndarray:
     """64-bit hash of each cell's values: a sort key that depends on nothing but the content."""
-    multipliers = np.random.default_rng(0).integers(2**63, size=expression.shape[1], dtype=np.uint64)
+    multipliers = np.random.default_rng(0).integers(2**63, size=matrix.shape[1], dtype=np.uint64)
     multipliers = multipliers * np.uint64(2) + np.uint64(1)  # odd, so that no bit of a value is lost
-    fingerprints = np.empty(expression.shape[0], dtype=np.uint64)
-    for start in range(0, len(expression), _CELLS_PER_BLOCK):
-        bits = expression[start : start + _CELLS_PER_BLOCK].view(np.uint32).astype(np.uint64)
-        fingerprints[start : start + len(bits)] = (bits * multipliers).sum(axis=1)
+    fingerprints = np.empty(matrix.shape[0], dtype=np.uint64)
+    for cells, block in _float32_blocks(matrix, gene_order):
+        fingerprints[cells] = (np.ascontiguousarray(block).view(np.uint32).astype(np.uint64) * multipliers).sum(axis=1)
     return fingerprints

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 from catran_causalbench.dataset import CONTROL, PerturbationDataset
@@ -24,6 +25,7 @@ _RIDGE = 0.05
 # There are at most so many programs per gene, and never more than _MAX_PROGRAMS.
 _PROGRAMS_PER_GENE = 0.05
 _MAX_PROGRAMS = 20
+_CELLS_PER_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,6 @@ def sum_cells(dataset: PerturbationDataset, num_folds: int, seed: int) -> CellSu
     rng = np.random.default_rng(seed)
     count = np.zeros((num_folds, genes + 1))
     total, square = np.zeros((2, num_folds, genes + 1, genes))
-    covariance, freedom = np.zeros((genes, genes)), 0
     for code in [*dataset.perturbed_genes, CONTROL]:
         cells = dataset.expression[rng.permutation(np.flatnonzero(dataset.intervention == code))]
         label = genes if code == CONTROL else code
@@ -121,10 +122,19 @@ def sum_cells(dataset: PerturbationDataset, num_folds: int, seed: int) -> CellSu
             count[fold, label] = len(part)
             total[fold, label] = part.sum(axis=0, dtype=np.float64)
             square[fold, label] = np.einsum("cg,cg->g", part, part, dtype=np.float64)
-        centred = cells - cells.mean(axis=0, dtype=np.float64).astype(np.float32)
-        covariance += centred.T @ centred
-        freedom += len(cells) - 1
-    return CellSums(count, total, square, covariance / max(freedom, 1))
+    mean = total.sum(axis=0) / np.maximum(count.sum(axis=0), 1)[:, None]
+    return CellSums(count, total, square, _pooled_covariance(dataset, mean.astype(np.float32)))
+
+
+def _pooled_covariance(dataset: PerturbationDataset, mean: np.ndarray) -> np.ndarray:
+    """Covariance around the means of the labels, (G + 1) × G."""
+    included = np.flatnonzero(dataset.intervention >= CONTROL)
+    label = np.where(dataset.intervention == CONTROL, dataset.num_genes, dataset.intervention)
+    total = np.zeros((dataset.num_genes, dataset.num_genes))
+    for cells in np.split(included, range(_CELLS_PER_BLOCK, len(included), _CELLS_PER_BLOCK)):
+        centred = dataset.expression[cells] - mean[label[cells]]
+        total += centred.T @ centred
+    return total / max(len(included) - len(np.unique(label[included])), 1)
 
 
 def _measured_shifts(count: np.ndarray, total: np.ndarray, square: np.ndarray) -> MeasuredShifts:
@@ -164,13 +174,16 @@ def covariation(covariance: np.ndarray) -> np.ndarray:
     proportion (S. C. Ahn and A. R. Horenstein, "Eigenvalue ratio test for the number of factors", Econometrica 81,
     2013). Panels of fewer than 20 genes are too small to tell programs from the network; nothing is taken out there.
     """
-    with _one_thread():
-        values, components = np.linalg.eigh(_unit_diagonal(covariance))
-    most = min(_MAX_PROGRAMS, int(_PROGRAMS_PER_GENE * len(values)))
-    falling = values[::-1][: most + 1]
-    programs = int(np.argmax(falling[:-1] / falling[1:].clip(1e-9))) + 1 if most else 0
-    rest = slice(len(values) - programs)
-    correlation = _unit_diagonal((components[:, rest] * values[rest]) @ components[:, rest].T)
+    correlation = _unit_diagonal(covariance)
+    genes = len(correlation)
+    most = min(_MAX_PROGRAMS, int(_PROGRAMS_PER_GENE * genes))
+    if most:
+        with _one_thread():
+            values, components = scipy.linalg.eigh(correlation, subset_by_index=(genes - 1 - most, genes - 1))
+        values, components = values[::-1], components[:, ::-1]
+        programs = int(np.argmax(values[:-1] / values[1:].clip(1e-9))) + 1
+        leading = components[:, :programs]
+        correlation = _unit_diagonal(correlation - (leading * values[:programs]) @ leading.T)
     np.fill_diagonal(correlation, 0)
     return correlation
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL, PerturbationDataset, validate_dataset
 from catran_causalbench.errors import InputError
+from catran_causalbench.new_matrix import new_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,14 +108,17 @@ def read_screen(
     names = gene_names_like(adata.var, {label for label in labels if isinstance(label, str)})
     columns = _choose_columns(names, labels, genes, min_cells)
     expression, totals = _read_columns(_matrix(adata, layer), columns)
-    expression, kept = _log_normalised(expression, totals, counts, allow_counts)
+    _check_scale(expression, counts, allow_counts)
+    if counts:
+        kept = np.flatnonzero(totals > 0)
+        labels = [labels[cell] for cell in kept]
+        expression = _log_normalised(expression, totals, kept)
     chosen = names[columns]
     if isinstance(genes, str):
         varying = expression.min(axis=0) != expression.max(axis=0)
         if not varying.all():
             warnings.warn(f"{(~varying).sum()} genes have one value in all cells and are left out", stacklevel=3)
-            expression, chosen = expression[:, varying], chosen[varying]
-    labels = [labels[cell] for cell in kept]
+            expression, chosen = _columns_of(expression, varying), chosen[varying]
     cells = _count_cells(labels, set(chosen))
     if cells["combined"]:
         message = f"{cells['combined']} cells with several targets ({SEPARATOR!r} in the label) are excluded"
@@ -194,7 +198,7 @@ def _matrix(adata: AnnData, layer: str | None) -> Any:
 def _read_columns(matrix: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Read columns as float32, and every row's total, in blocks along the axis by which the matrix is stored."""
     rows, width = matrix.shape
-    expression = np.empty((rows, len(columns)), np.float32)
+    expression = new_matrix(rows, len(columns))
     totals = np.zeros(rows)
     if getattr(matrix, "format", None) == "csc":
         position = np.full(width, -1)
@@ -219,23 +223,34 @@ def _blocks(length: int, breadth: int) -> Iterator[slice]:
     return (slice(start, min(start + step, length)) for start in range(0, length, step))
 
 
-def _log_normalised(
-    expression: np.ndarray, totals: np.ndarray, counts: bool, allow_counts: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return log-normalised expression and the rows it keeps; refuse what is not what the user said it is."""
+def _check_scale(expression: np.ndarray, counts: bool, allow_counts: bool) -> None:
+    """Refuse what is not what the user said it is."""
+    blocks = [expression[block] for block in _blocks(*expression.shape)]
     with np.errstate(invalid="ignore"):
-        whole = not (expression % 1).any()  # NaN and infinity are no whole numbers
-    if not counts:
-        if whole and not allow_counts:
-            expected = "log-normalised values, or counts=True to have raw counts log-normalised"
-            raise InputError.of("counts", "whole numbers only in the matrix", expected)
-        return expression, np.arange(len(expression))
-    if not whole or (expression < 0).any():
+        whole = not any((block % 1).any() for block in blocks)  # NaN and infinity are no whole numbers
+    if not counts and whole and not allow_counts:
+        expected = "log-normalised values, or counts=True to have raw counts log-normalised"
+        raise InputError.of("counts", "whole numbers only in the matrix", expected)
+    if counts and (not whole or any((block < 0).any() for block in blocks)):
         raise InputError.of("counts", "fractions or negative values", "raw counts, or counts=False")
+
+
+def _log_normalised(expression: np.ndarray, totals: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Log-normalise the rows to be kept, in their own room: every row moves up to, or stays at, its new place."""
     from catran_causalbench.simulation import log_normalise
 
-    kept = np.flatnonzero(totals > 0)
-    return log_normalise(expression[kept], totals[kept]), kept
+    median = float(np.median(totals[kept]))
+    for block in _blocks(len(kept), expression.shape[1]):
+        expression[block] = log_normalise(expression[kept[block]], totals[kept[block]], median)
+    return expression[: len(kept)]
+
+
+def _columns_of(expression: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Keep some columns, in the room of all."""
+    number = np.count_nonzero(kept)
+    for block in _blocks(*expression.shape):
+        expression[block, :number] = expression[block][:, kept]
+    return expression[:, :number]
 
 
 def _count_cells(labels: list[_Target], genes: set[str]) -> dict[str, int]:

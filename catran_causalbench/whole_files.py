@@ -1,9 +1,12 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,40 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> P
         write(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError.of("path", f"{path}, which cannot be written ({error.strerror})", "a writable place") from None
+        raise _unwritable(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> Path:
+    """Write plain values as JSON, whole or not at all; see :func:`write_whole`."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a folder to write into, which takes its name, and the place of what has it, when all is written.
+
+    Raises
+    ------
+    InputError
+        The parent folder does not exist or has no room.
+    """
+    path = Path(path).absolute()
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+            made = Path(scratch) / "made"
+            made.mkdir()
+            yield made
+            if path.exists():
+                path.rename(Path(scratch) / "replaced")
+            made.rename(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    found = f"{str(path)!r}, which cannot be written ({error.strerror or error})"
+    return InputError.of("path", found, "a writable place with room")

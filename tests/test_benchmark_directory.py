@@ -173,7 +173,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(np, "savez", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         write_benchmark_directory(tmp_path / "data", tiny_dataset(), References(), ORIGIN)
     assert not any(tmp_path.iterdir())
 

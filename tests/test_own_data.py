@@ -138,7 +138,7 @@ def test_simulated_data_stay_marked(npz, tmp_path):
     ("changes", "arguments", "message"),
     [
         ({}, {"control_label": "NTC"}, "^control_label: found 0 cells of 'NTC'.*'non-targeting' \\(40\\)"),
-        ({}, {"min_cells": 35}, "^min_cells: found 0 measured genes .* number being 30"),
+        ({}, {"min_cells": 35}, r"^min_cells: found 0 measured genes .*the most: 30"),
         ({}, {"min_cells": 2}, "^min_cells: found 2; expected at least 4"),
         ({}, {"min_cells": 20, "counts": True}, "^counts: found fractions"),
         ({"expression_matrix": COUNTS}, {"min_cells": 20}, "^counts: found whole numbers only"),

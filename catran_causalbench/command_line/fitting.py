@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +12,7 @@ import typer
 from catran_causalbench.command_line.console import AsJson, Overwrite, Quiet, Seed, command, print_json
 from catran_causalbench.errors import InputError
 from catran_causalbench.processes import writes_files
+from catran_causalbench.whole_files import whole_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +73,7 @@ def fit(
         )
     if not writes_files():
         return
-    with _whole_folder(output) as folder:
+    with whole_folder(output) as folder:
         _write(network, folder)
     if as_json:
         print_json(_summary(network, output))
@@ -95,22 +94,6 @@ def _check_output(output: Path, overwrite: bool) -> None:
             raise InputError.of("output", f"an earlier result in {str(output)!r}", "a new folder, or --overwrite")
     elif not output.absolute().parent.is_dir():
         raise InputError.of("output", f"no folder {str(output.absolute().parent)!r}", "an existing one to write into")
-
-
-@contextlib.contextmanager
-def _whole_folder(output: Path) -> Iterator[Path]:
-    """Give a folder to write into that takes its name when all is written."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.absolute().parent) as scratch:
-            folder = Path(scratch) / "new"
-            folder.mkdir()
-            yield folder
-            if output.exists():
-                output.rename(Path(scratch) / "old")
-            folder.rename(output)
-    except OSError as error:
-        found = f"{str(output)!r}, which cannot be written ({error.strerror})"
-        raise InputError.of("output", found, "a writable place with room") from None
 
 
 def _write(network: FittedNetwork, folder: Path) -> None:

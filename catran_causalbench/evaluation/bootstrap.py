@@ -60,9 +60,9 @@ def bootstrap_interval(
         The level or the number of resamples is out of range.
     """
     if not 0 < level < 1:
-        raise InputError(f"level: found {level}; expected a share between 0 and 1")
+        raise InputError.of("level", f"{level}", "a share between 0 and 1")
     if resamples < 2:
-        raise InputError(f"resamples: found {resamples}; expected at least 2")
+        raise InputError.of("resamples", f"{resamples}", "at least 2")
     estimate = metric(evaluator)
     rng = np.random.default_rng(seed)
     values = np.array([metric(evaluator.resampled(rng)) for _ in range(resamples)])

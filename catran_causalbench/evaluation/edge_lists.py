@@ -33,11 +33,11 @@ def edge_columns(edges: Sequence[tuple[str, str]], gene_names: Sequence[str]) ->
     indices = np.empty((len(edges), 2), np.int64)
     for position, edge in enumerate(edges):
         if not isinstance(edge, tuple) or len(edge) != 2:
-            raise InputError(f"edges: found {edge!r} at position {position}; expected a tuple (source, target)")
+            raise InputError.of("edges", f"{edge!r} at position {position}", "a tuple (source, target)")
         for end, name in enumerate(edge):
             if name not in columns:
-                raise InputError(
-                    f"edges: found gene {name!r} at position {position}; expected one of the {len(columns)} genes"
+                raise InputError.of(
+                    "edges", f"gene {name!r} at position {position}", f"one of the {len(columns)} genes"
                 )
             indices[position, end] = columns[name]
     return indices[:, 0], indices[:, 1]
@@ -52,17 +52,16 @@ def check_ranking(source: np.ndarray, target: np.ndarray) -> None:
         Naming the first such edge by its columns.
     """
     if len(source) != len(target):
-        raise InputError(f"edges: found {len(source)} sources and {len(target)} targets; expected as many of each")
+        raise InputError.of("edges", f"{len(source)} sources and {len(target)} targets", "as many of each")
     loops = np.flatnonzero(source == target)
     if len(loops):
-        raise InputError(
-            f"edges: found a self-edge of column {source[loops[0]]} at position {loops[0]}; expected different genes"
+        raise InputError.of(
+            "edges", f"a self-edge of column {source[loops[0]]} at position {loops[0]}", "different genes"
         )
     pairs = np.stack([source, target], axis=1)
     first = np.unique(pairs, axis=0, return_index=True)[1]
     if len(first) < len(pairs):
         repeated = np.setdiff1d(np.arange(len(pairs)), first)[0]
-        raise InputError(
-            f"edges: found {source[repeated]} → {target[repeated]} again at position {repeated}; "
-            "expected distinct edges"
+        raise InputError.of(
+            "edges", f"{source[repeated]} → {target[repeated]} again at position {repeated}", "distinct edges"
         )

@@ -58,7 +58,7 @@ def mean_wasserstein(evaluator: HeldOutEvaluator, edges: Sequence[tuple[str, str
         There are fewer edges, or one is invalid as for `wasserstein_curve`.
     """
     if not 1 <= num_edges <= len(edges):
-        raise InputError(f"num_edges: found {num_edges}; expected 1 to {len(edges)}, the edges there are")
+        raise InputError.of("num_edges", f"{num_edges}", f"1 to {len(edges)}, the edges there are")
     return float(wasserstein_curve(evaluator, edges[:num_edges])[-1])
 
 
@@ -118,8 +118,8 @@ def false_omission_rate(
     negatives = len(source)
     tested = negatives if num_pairs is None else num_pairs
     if not 1 <= tested <= negatives:
-        raise InputError(
-            f"num_pairs: found {tested}; expected at least 1 and at most {negatives}, the testable pairs without a path"
+        raise InputError.of(
+            "num_pairs", f"{tested}", f"at least 1 and at most {negatives}, the testable pairs without a path"
         )
     if tested < negatives:
         chosen = np.random.default_rng(seed).choice(negatives, tested, replace=False)

@@ -87,9 +87,7 @@ def _draw_omitted(reached: np.ndarray, count: int) -> np.ndarray:
     genes = len(reached)
     available = genes * (genes - 1) - np.count_nonzero(reached & ~np.eye(genes, dtype=bool))
     if available < count:
-        raise InputError(
-            f"omission_estimation_size: found {count}; expected at most {available}, the pairs without a path"
-        )
+        raise InputError.of("omission_estimation_size", f"{count}", f"at most {available}, the pairs without a path")
     draw = random.Random(0)  # the stream of CausalBench's random.seed(0), without touching the caller's
     drawn: set[tuple[int, int]] = set()
     while len(drawn) < count:

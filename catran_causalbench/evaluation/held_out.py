@@ -80,7 +80,7 @@ class HeldOutEvaluator:
         intervention = np.array([codes.get(label, EXCLUDED) for label in interventions])
         self._control_cells = np.flatnonzero(intervention == CONTROL)
         if len(self._control_cells) == 0:
-            raise InputError(f"interventions: found no control cells; expected some labelled {CONTROL_LABEL!r}")
+            raise InputError.of("interventions", "no control cells", f"some labelled {CONTROL_LABEL!r}")
         by_source = np.argsort(intervention, kind="stable")
         self._perturbed_cells = by_source[intervention[by_source] >= 0]
         self.num_cells = np.bincount(intervention[self._perturbed_cells], minlength=len(self.gene_names))
@@ -123,17 +123,18 @@ class HeldOutEvaluator:
         """Return the columns as int64, or raise `InputError` where they cannot be compared."""
         source, target = np.asarray(source, np.int64), np.asarray(target, np.int64)
         if source.ndim != 1 or source.shape != target.shape:
-            raise InputError(f"edges: found shapes {source.shape} and {target.shape}; expected two of one length")
+            raise InputError.of("edges", f"shapes {source.shape} and {target.shape}", "two of one length")
         genes = len(self.gene_names)
         for name, columns in (("source", source), ("target", target)):
             wrong = columns[(columns < 0) | (columns >= genes)]
             if len(wrong):
-                raise InputError(f"{name}: found column {wrong[0]}; expected 0 to {genes - 1}")
+                raise InputError.of(name, f"column {wrong[0]}", f"0 to {genes - 1}")
         untested = source[self.num_cells[source] == 0]
         if len(untested):
-            raise InputError(
-                f"source: found {self.gene_names[untested[0]]!r}, which is perturbed in no held-out cell; "
-                "expected sources with held-out cells"
+            raise InputError.of(
+                "source",
+                f"{self.gene_names[untested[0]]!r}, which is perturbed in no held-out cell",
+                "sources with held-out cells",
             )
         return source, target
 
@@ -243,16 +244,16 @@ def _tie_term(values: np.ndarray) -> int:
 
 def _check_input(expression: np.ndarray, labels: int, names: tuple[str, ...]) -> None:
     if expression.ndim != 2 or expression.dtype.kind not in "fiub":
-        raise InputError(
-            f"expression_matrix: found shape {expression.shape} of type {expression.dtype}; "
-            "expected cells × genes, real numbers"
+        raise InputError.of(
+            "expression_matrix", f"shape {expression.shape} of type {expression.dtype}", "cells × genes, real numbers"
         )
     if not np.isfinite(expression).all():
-        raise InputError("expression_matrix: found NaN or infinity; expected finite numbers")
+        raise InputError.of("expression_matrix", "NaN or infinity", "finite numbers")
     if labels != expression.shape[0]:
-        raise InputError(f"interventions: found {labels} labels; expected {expression.shape[0]}, one per cell")
+        raise InputError.of("interventions", f"{labels} labels", f"{expression.shape[0]}, one per cell")
     if len(names) != expression.shape[1] or len(set(names)) != len(names):
-        raise InputError(
-            f"gene_names: found {len(names)} names, {len(set(names))} distinct; "
-            f"expected {expression.shape[1]} distinct ones, one per column"
+        raise InputError.of(
+            "gene_names",
+            f"{len(names)} names, {len(set(names))} distinct",
+            f"{expression.shape[1]} distinct ones, one per column",
         )

@@ -73,11 +73,11 @@ def average_precision(scores: np.ndarray, network: np.ndarray) -> float:
         The shapes differ or a score is NaN.
     """
     if scores.shape != network.shape:
-        raise InputError(f"scores: found shape {scores.shape}; expected that of the network, {network.shape}")
+        raise InputError.of("scores", f"shape {scores.shape}", f"that of the network, {network.shape}")
     pairs = ~np.eye(len(network), dtype=bool)
     score, true = scores[pairs], network[pairs]
     if np.isnan(score).any():
-        raise InputError("scores: found NaN; expected a number for every pair of different genes")
+        raise InputError.of("scores", "NaN", "a number for every pair of different genes")
     order = np.argsort(-score, kind="stable")
     score, found = score[order], np.cumsum(true[order])
     if found[-1] == 0:

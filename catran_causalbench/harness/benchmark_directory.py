@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
 from catran_causalbench.harness.file_formats import gzip_bytes, table_bytes, workbook_bytes, write_h5ad, zip_bytes
+from catran_causalbench.whole_files import whole_folder
 
 MADE_BY = "catran_causalbench"
 FORMAT_VERSION = 1
@@ -134,10 +134,7 @@ def write_benchmark_directory(
     beside = beside or {}
     files = {**_harness_files(dataset, references), **_notes(dataset, references, origin, beside), **beside}
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Made in a scratch folder beside its place and then moved there: a directory half written never bears the name.
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        made = Path(scratch) / "made"
-        made.mkdir()
+    with whole_folder(folder) as made:
         for name, content in files.items():
             (made / name).write_bytes(content)
         first, *others = [f"dataset_{line}{kind}.npz" for line in ("k562", "rpe1") for kind in ("", "_filtered")]
@@ -153,9 +150,6 @@ def write_benchmark_directory(
         for name in others:
             _link(made / first, made / name)
         _link(made / "k562.h5ad", made / "rpe1.h5ad")
-        if folder.exists():
-            folder.rename(Path(scratch) / "replaced")
-        made.rename(folder)
     return folder
 
 
@@ -173,9 +167,7 @@ def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, ValueError):
         description = None
     if not isinstance(description, dict) or description.get("made_by") != MADE_BY:
-        raise InputError(
-            f"folder: found {str(folder)!r} without a {DESCRIPTION} of {MADE_BY}; expected one that it made"
-        )
+        raise InputError.of("folder", f"{str(folder)!r} without a {DESCRIPTION} of {MADE_BY}", "one that it made")
     return description
 
 
@@ -189,12 +181,10 @@ def check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
     """
     path = Path(folder).absolute()
     if path.exists() and not path.is_dir():
-        raise InputError(f"folder: found the file {str(folder)!r}; expected a new or empty directory")
+        raise InputError.of("folder", f"the file {str(folder)!r}", "a new or empty directory")
     if path.exists() and any(path.iterdir()):
         if not overwrite:
-            raise InputError(
-                f"folder: found {str(folder)!r} with files in it; expected a new or empty one, or overwrite"
-            )
+            raise InputError.of("folder", f"{str(folder)!r} with files in it", "a new or empty one, or overwrite")
         read_description(path)
     return path
 
@@ -202,29 +192,24 @@ def check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
 def _check_dataset(dataset: Dataset) -> None:
     shape, ids = dataset.expression.shape, list(dataset.gene_ids)
     if shape != (len(dataset.labels), len(ids)) or len(dataset.gene_names) != len(ids):
-        raise InputError(
-            f"expression: found shape {shape}; expected cells × genes for {len(dataset.labels)} labels, "
-            f"{len(ids)} gene_ids and {len(dataset.gene_names)} gene_names"
-        )
+        each = f"{len(dataset.labels)} labels, {len(ids)} gene_ids and {len(dataset.gene_names)} gene_names"
+        raise InputError.of("expression", f"shape {shape}", f"cells × genes for {each}")
     if not np.isfinite(dataset.expression).all():
-        raise InputError("expression: found NaN or infinite values; expected finite numbers")
+        raise InputError.of("expression", "NaN or infinite values", "finite numbers")
     if len(ids) < 2 or len(set(ids)) < len(ids):
-        raise InputError(
-            f"gene_ids: found {len(ids)}, {len(set(ids))} of them distinct; expected at least 2, each once"
-        )
+        raise InputError.of("gene_ids", f"{len(ids)}, {len(set(ids))} of them distinct", "at least 2, each once")
     for name in [*ids, *dataset.gene_names]:
         if re.search(r'[\s;"]', name):
-            raise InputError(
-                f"gene_names: found {name!r}; expected no space, quote or semicolon: they break the harness's tables"
+            raise InputError.of(
+                "gene_names", f"{name!r}", "no space, quote or semicolon: they break the harness's tables"
             )
-    found, numbers = np.unique(dataset.labels, return_counts=True)
-    cells_of = dict(zip(found.tolist(), numbers.tolist(), strict=True))
+    labels, numbers = np.unique(dataset.labels, return_counts=True)
+    cells_of = dict(zip(labels.tolist(), numbers.tolist(), strict=True))
     for label in [CONTROL_LABEL, *ids, *cells_of]:
         if label not in {CONTROL_LABEL, EXCLUDED_LABEL, *ids} or cells_of.get(label, 0) < FEWEST_CELLS:
-            raise InputError(
-                f"labels: found {cells_of.get(label, 0)} cells of {label!r}; expected {FEWEST_CELLS} or more of each "
-                f"gene of the matrix and of {CONTROL_LABEL!r}, and beside them {EXCLUDED_LABEL!r} only"
-            )
+            found = f"{cells_of.get(label, 0)} cells of {label!r}"
+            needed = f"{FEWEST_CELLS} or more of each gene of the matrix and of {CONTROL_LABEL!r}"
+            raise InputError.of("labels", found, f"{needed}, and beside them {EXCLUDED_LABEL!r} only")
 
 
 def _harness_files(dataset: Dataset, references: References) -> dict[str, bytes]:

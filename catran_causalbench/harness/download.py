@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from catran_causalbench.errors import DownloadError, InputError
 from catran_causalbench.harness.data_files import fault_inside
 from catran_causalbench.harness.remote_files import FILES, RemoteFile
+from catran_causalbench.whole_files import write_json
 
 RECEIPT = "downloads.json"
 _BLOCK = 2**20
@@ -245,9 +246,7 @@ def _note_receipt(file: RemoteFile, folder: Path) -> None:
     receipts = _receipts(folder)
     path = folder / file.name
     receipts[file.name] = {"url": file.url, "num_bytes": path.stat().st_size, "sha256": _digest(path, "sha256")}
-    temporary = folder / f".{RECEIPT}.part"
-    temporary.write_text(json.dumps(receipts, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / RECEIPT)
+    write_json(folder / RECEIPT, receipts)
 
 
 def _receipts(folder: Path) -> dict[str, Any]:

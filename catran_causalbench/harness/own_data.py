@@ -123,19 +123,15 @@ def read_own_data(
     path = Path(source_file)
     readers = {".h5ad": _read_h5ad, ".npz": _read_npz}
     if path.suffix not in readers:
-        raise InputError(f"source_file: found {path.name!r}; expected a file that ends in .h5ad or .npz")
+        raise InputError.of("source_file", f"{path.name!r}", "a file that ends in .h5ad or .npz")
     if not path.is_file():
-        raise InputError(f"source_file: found no file {str(source_file)!r}; expected an existing .h5ad or .npz")
+        raise InputError.of("source_file", f"no file {str(source_file)!r}", "an existing .h5ad or .npz")
     if min_cells < FEWEST_CELLS - 1:
-        raise InputError(
-            f"min_cells: found {min_cells}; expected at least {FEWEST_CELLS - 1}, or none could be held out"
-        )
+        raise InputError.of("min_cells", f"{min_cells}", f"at least {FEWEST_CELLS - 1}, or none could be held out")
     measured = readers[path.suffix](path, target_column)
     totals = np.asarray(measured.matrix.sum(axis=1)).ravel()
     if not np.isfinite(totals).all():
-        raise InputError(
-            f"{path.name}: found NaN or infinite values in {(~np.isfinite(totals)).sum()} cells; expected none"
-        )
+        raise InputError.of(path.name, f"NaN or infinite values in {(~np.isfinite(totals)).sum()} cells", "none")
     rows = np.flatnonzero(totals > 0) if counts else np.arange(len(totals))
     labels = _apply_rule(measured, [measured.targets[row] for row in rows], control_label, min_cells)
     excluded = labels == EXCLUDED_LABEL
@@ -148,13 +144,9 @@ def read_own_data(
         expression = expression.toarray()
     whole = (np.floor(expression) == expression).all()
     if counts and not (whole and expression.min() >= 0):
-        raise InputError(
-            "counts: found fractions or negative values in the matrix; expected raw counts, or counts=False"
-        )
+        raise InputError.of("counts", "fractions or negative values in the matrix", "raw counts, or counts=False")
     if whole and not counts:
-        raise InputError(
-            "counts: found whole numbers only in the matrix; expected log-normalised values, or counts=True"
-        )
+        raise InputError.of("counts", "whole numbers only in the matrix", "log-normalised values, or counts=True")
     if counts:
         expression = log_normalise(expression, totals[rows])
     ids, names = ([values[index] for index in columns] for values in (measured.ids, measured.names))
@@ -179,16 +171,16 @@ def _apply_rule(measured: _Measured, targets: list[str], control_label: str, min
     genes = {label: number for label, number in cells_of.items() if label not in {CONTROL_LABEL, EXCLUDED_LABEL}}
     if cells_of[CONTROL_LABEL] <= min_cells:
         shown = ", ".join(f"{label!r} ({number})" for label, number in Counter(targets).most_common(5))
-        raise InputError(
-            f"control_label: found {cells_of[CONTROL_LABEL]} cells of {control_label!r}; expected more than "
-            f"{min_cells}; the most frequent labels are {shown}"
+        raise InputError.of(
+            "control_label",
+            f"{cells_of[CONTROL_LABEL]} cells of {control_label!r}",
+            f"more than {min_cells}; the most frequent labels are {shown}",
         )
     passing = {gene for gene, number in genes.items() if number > min_cells}
     if len(passing) < 2:
-        raise InputError(
-            f"min_cells: found {len(passing)} measured genes with more than {min_cells} perturbed cells, the largest "
-            f"number being {max(genes.values(), default=0)}; expected at least 2"
-        )
+        most = max(genes.values(), default=0)
+        found = f"{len(passing)} measured genes with more than {min_cells} perturbed cells (the most: {most})"
+        raise InputError.of("min_cells", found, "at least 2")
     return np.array([label if label in {*passing, CONTROL_LABEL} else EXCLUDED_LABEL for label in labels])
 
 
@@ -197,13 +189,14 @@ def _read_npz(path: Path, _: str) -> _Measured:
         with np.load(path, allow_pickle=False) as file:
             matrix, ids, targets = (file[name] for name in _NPZ_ARRAYS)
     except KeyError as error:
-        raise InputError(f"{path.name}: found no array {error.args[0]}; expected {', '.join(_NPZ_ARRAYS)}") from None
+        raise InputError.of(path.name, f"no array {error.args[0]}", f"{', '.join(_NPZ_ARRAYS)}") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path.name}: found {error}; expected an .npz of plain arrays, text or numbers") from None
+        raise InputError.of(path.name, f"{error}", "an .npz of plain arrays, text or numbers") from None
     if matrix.dtype.kind not in "fiu" or matrix.shape != (len(targets), len(ids)):
-        raise InputError(
-            f"{path.name}: found an expression_matrix of type {matrix.dtype} and shape {matrix.shape}; "
-            f"expected numbers, {len(targets)} interventions × {len(ids)} var_names"
+        raise InputError.of(
+            path.name,
+            f"an expression_matrix of type {matrix.dtype} and shape {matrix.shape}",
+            f"numbers, {len(targets)} interventions × {len(ids)} var_names",
         )
     names = ids.astype(str).tolist()
     return _Measured(matrix, names, names, {name: name for name in names}, targets.astype(str).tolist())
@@ -215,10 +208,10 @@ def _read_h5ad(path: Path, target_column: str) -> _Measured:
     try:
         data = anndata.read_h5ad(path)
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path.name}: found a file that anndata cannot read ({error}); expected an .h5ad") from None
+        raise InputError.of(path.name, f"a file that anndata cannot read ({error})", "an .h5ad") from None
     if target_column not in data.obs:
-        raise InputError(
-            f"target_column: found no {target_column!r} in obs; expected one of {', '.join(map(str, data.obs.columns))}"
+        raise InputError.of(
+            "target_column", f"no {target_column!r} in obs", f"one of {', '.join(map(str, data.obs.columns))}"
         )
     ids = data.var_names.astype(str).tolist()
     aliases = [data.var[column].astype(str).tolist() for column in _OTHER_NAMES if column in data.var]
@@ -236,12 +229,10 @@ def _read_pairs(path: Path, dataset: Dataset) -> Pairs:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [(column_of.get(row["source"]), column_of.get(row["target"])) for row in csv.DictReader(file)]
     except OSError:
-        raise InputError(f"known_interactions: found no file {str(path)!r}; expected an existing .csv") from None
+        raise InputError.of("known_interactions", f"no file {str(path)!r}", "an existing .csv") from None
     except (KeyError, UnicodeDecodeError):
-        raise InputError(
-            f"known_interactions: found {path.name!r} without columns source, target; expected both"
-        ) from None
+        raise InputError.of("known_interactions", f"{path.name!r} without columns source, target", "both") from None
     pairs = {(min(i, j), max(i, j)) for i, j in rows if i is not None and j is not None and i != j}
     if not pairs:
-        raise InputError(f"known_interactions: found no pair of the matrix's genes in {len(rows)} rows; expected some")
+        raise InputError.of("known_interactions", f"no pair of the matrix's genes in {len(rows)} rows", "some")
     return sorted(pairs)

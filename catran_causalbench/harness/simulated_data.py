@@ -73,9 +73,7 @@ def write_simulated_directory(
     """
     folder = check_folder(folder, overwrite)
     if settings.unperturbed:
-        raise InputError(
-            f"unperturbed: found {settings.unperturbed}; expected 0, as the harness needs cells of each gene"
-        )
+        raise InputError.of("unperturbed", f"{settings.unperturbed}", "0, as the harness needs cells of each gene")
     world = make_world(settings, seed, topology)
     cells = simulate_cells(world)
     effects = true_effects(world)

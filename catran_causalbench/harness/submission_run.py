@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import importlib.util  # noqa: F401 (the harness uses it without importing it)
 import inspect
-import json
-import os
 import sys
 import time
 import traceback
@@ -20,6 +18,8 @@ from causalscbench.apps.utils import run_utils
 from causalscbench.data_access.utils.splitting import DatasetSplitter
 from causalscbench.models.abstract_model import AbstractInferenceModel
 from causalscbench.models.training_regimes import TrainingRegime
+
+from catran_causalbench.whole_files import write_json
 
 LOADED_AS = "custom_acqfunc"
 SEED = 0
@@ -45,19 +45,19 @@ def run(file: str, dataset: str, regime: TrainingRegime, fraction: float, report
         matrix, labels, genes = splitter.get_partial_interventional(fraction, SEED)
         _, held_out, _ = splitter.get_test_data()
         facts |= {"stage": "load", "genes": list(map(str, genes)), "held_out": sorted(set(map(str, held_out)))}
-        _write(report, facts)
+        write_json(report, facts)
         chosen = run_utils.get_if_valid_custom_function_file(file)
         facts |= {"stage": "construct", "candidates": _candidates()}
-        _write(report, facts)
+        write_json(report, facts)
         model = chosen()
         facts["stage"] = "run"
-        _write(report, facts)
+        write_json(report, facts)
         start = time.perf_counter()
         answer = model(matrix, list(labels), genes, regime, SEED)
         facts |= {"stage": "done", "seconds": time.perf_counter() - start, **describe(answer)}
     except BaseException:  # whatever it is, SystemExit included, it would have ended the harness
         facts["error"] = traceback.format_exc()
-    _write(report, facts)
+    write_json(report, facts)
 
 
 def describe(answer: Any) -> dict[str, Any]:
@@ -80,12 +80,6 @@ def _candidates() -> dict[str, str]:
     """Classes that the harness would take, each with the module that defines it; of several it takes the last."""
     classes = inspect.getmembers(sys.modules[LOADED_AS], inspect.isclass)
     return {name: found.__module__ for name, found in classes if AbstractInferenceModel in found.__bases__}
-
-
-def _write(report: Path, facts: dict[str, Any]) -> None:
-    temporary = report.with_suffix(".part")
-    temporary.write_text(json.dumps(facts), encoding="utf-8")
-    os.replace(temporary, report)
 
 
 if __name__ == "__main__":

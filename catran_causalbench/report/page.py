@@ -8,7 +8,6 @@ import json
 import platform
 import re
 import shlex
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
@@ -27,6 +26,7 @@ from catran_causalbench.report.summary import Family, families, runs_table, scor
 from catran_causalbench.sweep.folder import IDENTITY
 from catran_causalbench.sweep.plan import Rules
 from catran_causalbench.sweep.record import DETAILS, FAILURE, RunRecord, read_sweep
+from catran_causalbench.whole_files import whole_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,9 +70,8 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
     known = looks(record.method for _, record in found)
     failed = [failure for folder in folders for failure in _read_failures(folder)]
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
-        made = Path(scratch) / "made"
-        (made / "figures").mkdir(parents=True)
+    with whole_folder(output) as made:
+        (made / "figures").mkdir()
         sections = [_section(family, known, made / "figures") for family in groups]
         command = shlex.join(["catran-causalbench", "report", *map(str, folders), "--output", str(output)])
         page = _render(
@@ -88,9 +87,6 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
         runs_table(record for _, record in found).to_csv(made / "results.csv", index=False)
         text = "\n\n".join(f"### {family.title}\n\n{tables.markdown(family)}" for family in groups)
         (made / "table.md").write_text(text + "\n", encoding="utf-8")
-        if output.exists():
-            output.rename(Path(scratch) / "replaced")
-        made.rename(output)
     return {
         "page": str(output / PAGE),
         "failed": len(failed),

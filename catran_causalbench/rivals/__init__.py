@@ -51,7 +51,7 @@ def rival_scores(name: str) -> Callable[[PerturbationDataset, int], np.ndarray]:
         Where there is no such rival.
     """
     if name not in _HOMES:
-        raise InputError(f"rival: found {name!r}; expected one of {', '.join(_HOMES)}")
+        raise InputError.of("rival", f"{name!r}", f"one of {', '.join(_HOMES)}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), f"{name}_scores")
 
 

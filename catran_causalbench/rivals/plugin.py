@@ -41,7 +41,7 @@ class RivalInferenceModel(AbstractInferenceModel):
         """
         name = os.environ.get(RIVAL_VARIABLE)
         if name not in rival_names():
-            raise InputError(f"{RIVAL_VARIABLE}: found {name!r}; expected one of {', '.join(rival_names())}")
+            raise InputError.of(RIVAL_VARIABLE, f"{name!r}", f"one of {', '.join(rival_names())}")
         num_edges = load_config().output.edges
         dataset = validate_dataset(expression_matrix, interventions, gene_names)
         if training_regime is TrainingRegime.Observational:

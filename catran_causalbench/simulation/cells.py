@@ -42,8 +42,8 @@ class Cells:
     labels: NDArray[np.str_]
 
 
-def log_normalise(counts: NDArray[np.integer], totals: NDArray[np.integer]) -> Floats:
-    """Scale each cell to the median total and take log1p, as CausalBench does through scanpy.
+def log_normalise(counts: NDArray[np.integer], totals: NDArray[np.integer], target_sum: float | None = None) -> Floats:
+    """Scale each cell to the same total and take log1p, as CausalBench does through scanpy.
 
     Parameters
     ----------
@@ -51,13 +51,15 @@ def log_normalise(counts: NDArray[np.integer], totals: NDArray[np.integer]) -> F
         Shape (C, G): UMIs of the genes of interest.
     totals
         Length C: all UMIs of each cell, at least 1.
+    target_sum
+        The total; by default the median of those given.
 
     Returns
     -------
     Floats
         Shape (C, G), float32.
     """
-    factors = (np.median(totals) / totals).astype(np.float32)
+    factors = ((np.median(totals) if target_sum is None else target_sum) / totals).astype(np.float32)
     expression = counts.astype(np.float32)
     expression *= factors[:, None]
     return np.log1p(expression, out=expression)

@@ -102,16 +102,17 @@ class WorldSettings:
             kind, kind_name = (Integral, "a whole number") if builtin is int else (Real, "a number")
             low, high = _LIMITS[field.name]
             if not isinstance(value, kind) or isinstance(value, bool) or not low <= float(value) <= high:
-                raise InputError(f"{field.name}: found {value!r}; expected {kind_name} from {low:g} to {high:g}")
+                raise InputError.of(field.name, f"{value!r}", f"{kind_name} from {low:g} to {high:g}")
             # NumPy's numbers become Python's, which JSON can hold.
             object.__setattr__(self, field.name, builtin(float(value)))
         if self.unperturbed >= self.genes:
-            raise InputError(f"unperturbed: found {self.unperturbed}; expected fewer than the {self.genes} genes")
+            raise InputError.of("unperturbed", f"{self.unperturbed}", f"fewer than the {self.genes} genes")
         needed = (self.genes - self.unperturbed) * self.min_cells
         if self.perturbed_cells < needed:
-            raise InputError(
-                f"cells: found {self.cells}, which leave {self.perturbed_cells} for the perturbations; "
-                f"expected at least {needed} there: {self.min_cells} (min_cells) for each perturbed gene"
+            raise InputError.of(
+                "cells",
+                f"{self.cells}, which leave {self.perturbed_cells} for the perturbations",
+                f"at least {needed} there: {self.min_cells} (min_cells) for each perturbed gene",
             )
 
     @property
@@ -199,7 +200,7 @@ def make_world(settings: WorldSettings, seed: int, topology: Topology | None = N
         The seed is not a non-negative whole number, or the topology is about more or fewer genes than the settings.
     """
     if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-        raise InputError(f"seed: found {seed!r}; expected a whole number of at least 0")
+        raise InputError.of("seed", f"{seed!r}", "a whole number of at least 0")
     if topology and len(topology.gene_names) != settings.genes:
         raise InputError.of("topology", f"{len(topology.gene_names)} genes", f"{settings.genes}, as in the settings")
     seed = int(seed)

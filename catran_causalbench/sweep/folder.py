@@ -14,6 +14,7 @@ from typing import Any
 
 from catran_causalbench.errors import InputError
 from catran_causalbench.sweep.record import DETAILS, FAILURE
+from catran_causalbench.whole_files import write_json
 
 IDENTITY = "sweep.json"
 _UNFINISHED = ".unfinished-"
@@ -95,6 +96,4 @@ def check_identity(output: Path, identity: Mapping[str, Any]) -> None:
         if key in known and known[key] != value:
             found = f"{value!r}, where the runs in {str(output)!r} have {known[key]!r}"
             raise InputError.of(key, found, "the same for all runs of a folder, so that they compare")
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps({**known, **identity}, indent=1), encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(path, {**known, **identity})

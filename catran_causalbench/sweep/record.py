@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from catran_causalbench.errors import InputError
+from catran_causalbench.whole_files import write_json
 
 DETAILS = "details.json"
 FAILURE = "failure.json"
@@ -107,9 +107,7 @@ class RunRecord:
 
     def write(self, folder: Path) -> None:
         """Write ``details.json`` whole or not at all: its presence is what marks a run as done."""
-        temporary = folder / f".{DETAILS}.part"
-        temporary.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(temporary, folder / DETAILS)
+        write_json(folder / DETAILS, asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:

@@ -1,0 +1,118 @@
+"""Matrices beyond the memory: the same edges as in memory, in less memory than the matrix takes."""
+
+import errno
+import os
+import subprocess
+import sys
+import tempfile
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import catran_causalbench as catran
+from catran_causalbench.config import CatranConfig
+from catran_causalbench.errors import InputError
+from catran_causalbench.new_matrix import new_matrix
+from catran_causalbench.simulation import screen as simulated_screens
+
+GATES = {"evidence": {"steps": 8, "pairs_per_minibatch": 256, "gates": 2, "gates_kept": 1}}
+PAPER = {
+    "attention": {"learned_from": "minibatches"},
+    "training": {"epochs": 2, "cells_per_minibatch": 128, "genes_per_minibatch": 6},
+}
+
+
+@pytest.fixture
+def no_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr("catran_causalbench.new_matrix._SHARE_OF_MEMORY", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def raw_counts():
+    """A screen of raw counts with cells that have none, and a gene that is seen nowhere."""
+    adata = simulated_screens.simulate_anndata(genes=12, cells=2000, seed=1)
+    counts = np.round(np.expm1(adata.X))
+    counts[::7], counts[:, 5] = 0, 0
+    adata.X = sparse.csr_matrix(counts)
+    return adata
+
+
+def fit(adata, settings):
+    with pytest.warns(UserWarning, match="one value in all cells"):
+        return catran.fit(
+            adata, target_column="target_gene", genes="all", counts=True, config=CatranConfig.from_mapping(settings)
+        )
+
+
+@pytest.mark.parametrize("settings", [GATES, PAPER], ids=["evidence", "paper"])
+def test_in_a_file_or_in_memory_the_edges_are_the_same(settings, request, tmp_path):
+    in_memory = fit(raw_counts(), settings)
+    request.getfixturevalue("no_memory")
+    path = tmp_path / "screen.h5ad"
+    raw_counts().write_h5ad(path)
+    in_a_file = fit(anndata.read_h5ad(path, backed="r"), settings)
+    pd.testing.assert_frame_equal(in_a_file.edges(60), in_memory.edges(60))
+    assert list(tmp_path.iterdir()) == [path], "no file is left behind"
+
+
+def test_where_the_memory_is_short_the_matrix_is_a_file_without_a_name(no_memory, tmp_path):
+    matrix = new_matrix(50, 40)
+    matrix[:] = np.arange(40)
+    assert isinstance(matrix.base, np.memmap)
+    assert matrix.sum() == 50 * sum(range(40))
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_it_is_not_it_stays_in_memory():
+    assert new_matrix(50, 40).base is None
+
+
+def test_without_room_anywhere_the_error_says_how_much_is_needed(no_memory, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(
+        InputError, match=r"too many for the memory and for .*expected 4\.0 GB in the folder that TMPDIR"
+    ):
+        new_matrix(100_000, 10_000)
+
+
+# Reads 240 MB of dense values with room for 200 MB beyond what the libraries take.
+CHILD = """
+import resource, sys
+import anndata
+import catran_causalbench.new_matrix
+from catran_causalbench.evidence import sum_cells
+from catran_causalbench.from_anndata import read_screen
+
+catran_causalbench.new_matrix._SHARE_OF_MEMORY = float(sys.argv[2])
+data = {line.split(":")[0]: line.split(":")[1] for line in open("/proc/self/status")}["VmData"]
+limit = int(data.split()[0]) * 1024 + 200_000_000
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+screen = read_screen(anndata.read_h5ad(sys.argv[1], backed="r"), target_column="target", genes="all")
+print(sum_cells(screen.dataset, 2, 0).count.sum())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory by Linux's resource limits")
+def test_less_memory_than_the_matrix_takes_is_enough(tmp_path):
+    cells, genes = 200_000, 300
+    values = sparse.random(cells, genes, 0.05, format="csr", dtype=np.float32, random_state=0)
+    names = [f"gene{number}" for number in range(genes)]
+    targets = np.resize(["non-targeting", *names], cells)
+    obs = pd.DataFrame({"target": targets}, index=np.arange(cells).astype(str))
+    anndata.AnnData(values, obs, pd.DataFrame(index=names)).write_h5ad(tmp_path / "screen.h5ad")
+
+    def run(share_of_memory):
+        command = [sys.executable, "-W", "ignore", "-c", CHILD, str(tmp_path / "screen.h5ad"), str(share_of_memory)]
+        environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    in_a_file, in_memory = run(0), run(1)
+    assert in_a_file.returncode == 0, in_a_file.stderr[-2000:]
+    assert float(in_a_file.stdout) == cells
+    assert "MemoryError" in in_memory.stderr, "the limit is felt"
