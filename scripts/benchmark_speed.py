@@ -253,8 +253,9 @@ def lightning_overhead(genes: int, cells: int) -> dict[str, float]:
     """Measure what Lightning adds to a bare loop, and what logs and checkpoints add to Lightning."""
     dataset = random_dataset(genes, cells)
     config = PAPER
-    config = replace(config, training=replace(config.training, epochs=2))
-    steps = 2 * (cells // 2048)
+    epochs = 10
+    config = replace(config, training=replace(config.training, epochs=epochs))
+    steps = epochs * (cells // 2048)
     bare = whole_step(dataset, "factored", cells // 2048 - 1) * steps
     train(dataset, replace(config, training=replace(config.training, epochs=1)))
     start = time.perf_counter()

@@ -3,7 +3,7 @@
 
 Every mutant (a comparison, an operator or a number altered, a condition negated) runs the tests of its module in a
 process of its own, which forks from one with all libraries loaded. A mutant that no test notices has survived; those
-that cannot be noticed stand in EQUIVALENT with the reason. Nothing is written to the source files.
+that cannot be noticed stand in equivalent_mutants.yaml with the reason. Nothing is written to the source files.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
 
+import yaml
+
 os.environ["OMP_NUM_THREADS"] = "1"  # a pool of OpenMP threads does not survive a fork
 
 PACKAGE = Path(__file__).resolve().parent.parent / "catran_causalbench"
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.yaml")
 EVALUATOR = ("tests/test_evaluation.py", "tests/test_evaluation_truth.py")
 TESTS = {
     "losses": ("tests/test_losses.py",),
@@ -48,9 +51,6 @@ TESTS = {
 # Needed by the modules and their tests, and slow to load.
 LIBRARIES = ("causalscbench.evaluation.statistical_evaluation", "pandas", "pytest", "scipy.stats", "torch")
 SECONDS = 120  # a mutant that takes so long is noticed by whoever waits for it
-
-# Mutants that change nothing that a test could see, by module and what was changed, with the reason.
-EQUIVALENT: dict[tuple[str, str], str] = {}
 
 OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,
@@ -88,35 +88,42 @@ class Mutant:
         Name within the package.
     place
         Which of the nodes that can be changed.
-    line
-        In the source file.
+    number, line
+        Number and text of the line in the source file.
     change
-        The statement's line before and after.
+        The expression before and after.
     """
 
     module: str
     place: int
-    line: int
+    number: int
+    line: str
     change: str
 
 
 def mutants_of(module: str) -> Iterator[Mutant]:
     """List all mutants of a module, in the order of its source."""
-    tree = ast.parse(source_file(module).read_text(encoding="utf-8"))
-    for place, node in enumerate(changeable(tree)):
+    source = source_file(module).read_text(encoding="utf-8")
+    lines = source.splitlines()
+    for place, node in enumerate(changeable(ast.parse(source))):
         before = ast.unparse(node)
         changed = copy.deepcopy(node)
         change(changed)
-        yield Mutant(module, place, node.lineno, f"{before}  →  {ast.unparse(changed)}")
+        line = lines[node.lineno - 1].split("  #")[0].strip()
+        yield Mutant(module, place, node.lineno, line, f"{before} → {ast.unparse(changed)}")
 
 
 def changeable(tree: ast.Module) -> list[ast.expr]:
-    """Find the expressions that can be changed; types and docstrings say nothing to the interpreter."""
+    """Find the expressions that can be changed: none in types, decorators and ``strict=``, which guard the reader."""
     silent = set()
     for node in ast.walk(tree):
-        for field in ("annotation", "returns"):
-            if isinstance(getattr(node, field, None), ast.AST):
-                silent.update(map(id, ast.walk(getattr(node, field))))
+        guards = [getattr(node, field, None) for field in ("annotation", "returns")]
+        guards += getattr(node, "decorator_list", [])
+        if isinstance(node, ast.keyword) and node.arg == "strict":
+            guards.append(node)
+        for guard in guards:
+            if isinstance(guard, ast.AST):
+                silent.update(map(id, ast.walk(guard)))
     return [
         node
         for node in ast.walk(tree)
@@ -225,10 +232,16 @@ def main() -> int:
     mutants = [mutant for module in arguments.modules for mutant in mutants_of(module)]
     if arguments.sample:
         mutants = random.Random(arguments.seed).sample(mutants, min(arguments.sample, len(mutants)))
+    reasons = {
+        (module, line, changed): reason
+        for module, lines in yaml.safe_load(EQUIVALENT.read_text(encoding="utf-8")).items()
+        for line, changes in lines.items()
+        for changed, reason in changes.items()
+    }
     survivors = survivors_of(mutants, together=len(os.sched_getaffinity(0)))
-    unexplained = [mutant for mutant in survivors if (mutant.module, mutant.change) not in EQUIVALENT]
+    unexplained = [mutant for mutant in survivors if (mutant.module, mutant.line, mutant.change) not in reasons]
     for mutant in unexplained:
-        print(f"survived: {mutant.module}, line {mutant.line}: {mutant.change}")
+        print(f"survived: {mutant.module}, line {mutant.number}: {mutant.line}\n    {mutant.change}")
     print(
         f"{len(mutants)} mutants: {len(mutants) - len(survivors)} killed, "
         f"{len(survivors) - len(unexplained)} survived as explained, {len(unexplained)} survived"

@@ -14,7 +14,7 @@ def brute_force(weights, count):
 
 
 @pytest.mark.parametrize("pairs_per_block", [1, 50, 10**6])
-@pytest.mark.parametrize("count", [1, 17, 380, 1000])
+@pytest.mark.parametrize("count", [1, 17, 300, 380, 1000])
 @pytest.mark.parametrize("levels", [3, 10**9])
 def test_equals_a_brute_force_sort(monkeypatch, pairs_per_block, count, levels):
     monkeypatch.setattr(edges_module, "_PAIRS_PER_BLOCK", pairs_per_block)
@@ -22,6 +22,12 @@ def test_equals_a_brute_force_sort(monkeypatch, pairs_per_block, count, levels):
     found = rank_edges(lambda targets: weights[targets], 20, count)
     assert list(zip(found.source, found.target, strict=True)) == brute_force(weights, count)
     np.testing.assert_array_equal(found.weight, weights[found.target, found.source])
+
+
+def test_the_weakest_edges_kept_are_those_that_a_sort_keeps():
+    weights = np.random.default_rng(1500).permutation(60 * 60).reshape(60, 60).astype(np.float32)
+    found = rank_edges(lambda targets: weights[targets], 60, 1500)
+    assert list(zip(found.source, found.target, strict=True)) == brute_force(weights, 1500)
 
 
 def test_all_equal_weights_still_give_distinct_edges():

@@ -155,6 +155,56 @@ def test_self_edges_repeated_edges_and_cycles_count_as_in_the_harness():
         )
 
 
+def test_defaults_are_the_harness_s():
+    expression, labels = held_out_cells(counts, 3)
+    evaluator, harness = HeldOutEvaluator(expression, labels, GENES), harness_evaluator(expression, labels, GENES)
+    network = random_network(0, 8)
+    assert_same_metrics(evaluate_network(evaluator, network), harness.evaluate_network(network))
+
+
+def test_one_pair_is_enough_for_a_false_omission_rate():
+    expression, labels = held_out_cells(counts, 3)
+    evaluator, harness = HeldOutEvaluator(expression, labels, GENES), harness_evaluator(expression, labels, GENES)
+    network = random_network(0, 8)
+    assert_same_metrics(evaluate_network(evaluator, network, 1, 1), harness.evaluate_network(network, 1, True, 1))
+    assert false_omission_rate(evaluator, network, 1).num_tested == 1
+
+
+def test_omitted_pairs_are_drawn_once_each_by_the_seed(monkeypatch):
+    evaluator = HeldOutEvaluator(*held_out_cells(counts, 3), GENES)
+    network = random_network(0, 8)
+    drawn, compare = [], evaluator.compare
+
+    def noted(source, target):
+        drawn.append(list(zip(source.tolist(), target.tolist(), strict=True)))
+        return compare(source, target)
+
+    monkeypatch.setattr(evaluator, "compare", noted)
+    negatives = false_omission_rate(evaluator, network).num_negatives
+    for arguments in ((), (-1, 0), (-1, 1)):
+        false_omission_rate(evaluator, network, negatives - 1, *arguments)
+        assert len(set(drawn[-1])) == negatives - 1
+    assert drawn[1] == drawn[2] != drawn[3]
+
+
+def test_one_held_out_cell_makes_a_source_testable():
+    expression, labels = held_out_cells(counts, 3, cells_of=(1, 2))
+    evaluator = HeldOutEvaluator(expression, labels, GENES)
+    assert false_omission_rate(evaluator, [("G0", "G1")]).num_negatives == 12 * 11 - 1
+
+
+def test_a_p_value_at_the_threshold_is_not_significant():
+    comparison = held_out.Comparison(np.zeros(3), np.array([0.0499, 0.05, 0.0501]))
+    assert comparison.significant.tolist() == [True, False, False]
+
+
+def test_whole_numbers_are_compared_as_fractions_are():
+    expression, labels = held_out_cells(counts, 3)
+    whole = np.round(np.expm1(expression)).astype(np.uint16)
+    one, other = (HeldOutEvaluator(matrix, labels, GENES) for matrix in (whole, whole.astype(float)))
+    np.testing.assert_array_equal(one.compare(*all_pairs()).wasserstein, other.compare(*all_pairs()).wasserstein)
+
+
 def test_evaluation_leaves_global_random_numbers_alone():
     evaluator = HeldOutEvaluator(*held_out_cells(counts, 3), GENES)
     random.seed(5)

@@ -88,6 +88,15 @@ def test_average_precision_is_a_loop_over_thresholds(truth):
     assert np.isnan(average_precision(np.zeros((3, 3)), np.zeros((3, 3), bool)))
 
 
+@pytest.mark.parametrize("rank", range(1, 7))
+def test_average_precision_of_one_edge_is_one_over_its_rank(rank):
+    pairs = ~np.eye(3, dtype=bool)
+    scores, network = np.zeros((3, 3)), np.zeros((3, 3), bool)
+    scores[pairs] = range(6, 0, -1)
+    network[pairs] = np.arange(1, 7) == rank
+    assert average_precision(scores, network) == pytest.approx(1 / rank)
+
+
 def test_average_precision_of_a_list_ties_the_rest(truth):
     metrics = pytest.importorskip("sklearn.metrics")
     network, _, source, target = truth

@@ -72,6 +72,35 @@ def test_prediction_terms_and_their_weights():
     assert losses.total.item() == pytest.approx(expected.item())
 
 
+@pytest.mark.parametrize("lonely", [0, CONTROL])
+def test_a_perturbation_or_its_counterpart_may_have_one_cell(lonely):
+    prediction, attention, minibatch = example()
+    minibatch.group[:] = CONTROL if lonely == 0 else 0
+    minibatch.group[7] = lonely
+    losses = catran_losses(prediction, attention, minibatch, LossSettings())
+    assert losses.interventional.item() == pytest.approx(
+        naive_interventional_loss(prediction, attention, minibatch), rel=1e-9
+    )
+
+
+def test_a_mean_over_one_pair_of_genes():
+    error = torch.tensor([[1.0, 2.0], [1.0, 6.0]], dtype=torch.float64)
+    attention = torch.tensor([[0.0, 0.0], [0.9, 0.0]], dtype=torch.float64)  # of gene 1 on gene 0
+    importance = 1 / (1 + math.exp(-(6 / 2 - 1)))
+    found = interventional_loss(error, attention, torch.tensor([0, 2]))  # perturbed in the first cell
+    assert found.item() == pytest.approx(huber(0.9 - importance))
+
+
+@pytest.mark.parametrize("only_one_hidden", [True, False])
+def test_a_mean_over_one_entry(only_one_hidden):
+    prediction, attention, minibatch = example()
+    minibatch.hidden.fill_(not only_one_hidden)
+    minibatch.hidden[3, 2] = only_one_hidden
+    losses = catran_losses(prediction, attention, minibatch, LossSettings())
+    error = huber((prediction[3, 2] - minibatch.expression[3, 2]).item())
+    assert (losses.hidden if only_one_hidden else losses.visible).item() == pytest.approx(error)
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_nothing_hidden_or_everything_hidden(share):
     prediction, attention, minibatch = example()
@@ -83,10 +112,10 @@ def test_nothing_hidden_or_everything_hidden(share):
 
 def test_importances_carry_gradient_only_when_asked():
     prediction, attention, minibatch = example()
-    for carries in (True, False):
+    for arguments, carries in (((), True), ((True,), True), ((False,), False)):
         error = (prediction - minibatch.expression).square().requires_grad_()
         weights = attention.clone().requires_grad_()
-        interventional_loss(error, weights, minibatch.group, carries).backward()
+        interventional_loss(error, weights, minibatch.group, *arguments).backward()
         assert (error.grad is not None and error.grad.abs().sum() > 0) == carries
         assert weights.grad.abs().sum() > 0
 

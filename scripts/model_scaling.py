@@ -1,0 +1,126 @@
+#!/usr/bin/env python
+"""How training by several processes would scale: measured work, counted traffic, a modelled network.
+
+Runs the step of one process of several for real on this machine, its share of the cells and everything that is not
+shared, counts what it would send, and adds the time that a ring all-reduce takes on a network of given speed. A model,
+not a measurement of several machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from benchmark_speed import median_seconds, random_dataset
+from rich.console import Console
+from rich.table import Table
+
+from catran_causalbench import load_config, processes
+from catran_causalbench.losses import catran_losses
+from catran_causalbench.sweep.machine import machine
+from catran_causalbench.training import CatranTraining
+
+GENES, CELLS = 622, 40_000
+PROCESSES = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A link between machines."""
+
+    name: str
+    bytes_per_second: float
+    latency_seconds: float
+
+
+NETWORKS = (Network("10 Gbit/s, 50 µs", 1.25e9, 50e-6), Network("100 Gbit/s, 5 µs", 12.5e9, 5e-6))
+
+
+class Traffic:
+    """Stands in for torch's collectives: counts them instead of sending."""
+
+    def __init__(self) -> None:
+        self.messages = self.num_bytes = 0
+
+    def all_reduce(self, values: torch.Tensor) -> None:
+        """Note one message."""
+        self.messages += 1
+        self.num_bytes += values.numel() * values.element_size()
+
+
+def main() -> None:
+    """Print and save the model's table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("scaling.json"))
+    arguments = parser.parse_args()
+    dataset = random_dataset(GENES, CELLS)
+    rows = []
+    for cells in (2048, 8192):
+        for count in PROCESSES:
+            seconds, traffic = step_of_one(dataset, cells, count)
+            row = {"cells": cells, "processes": count, "step_seconds": seconds, "megabytes": traffic.num_bytes / 1e6}
+            rows.append(row | {"messages": traffic.messages})
+            alone = next(row["step_seconds"] for row in rows if row["cells"] == cells)
+            for network in NETWORKS:
+                sent = 2 * (count - 1) / count * traffic.num_bytes / network.bytes_per_second
+                whole = seconds + (sent + traffic.messages * network.latency_seconds if count > 1 else 0)
+                rows[-1][network.name] = alone / whole / count
+    show(rows)
+    arguments.output.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2))
+    print(f"Wrote {arguments.output}.")
+
+
+def step_of_one(dataset, cells: int, count: int) -> tuple[float, Traffic]:
+    """Time the step of the first of several processes, and count what one step sends."""
+    traffic = Traffic()
+    processes.distributed = SimpleNamespace(
+        is_available=lambda: True,
+        is_initialized=lambda: True,
+        get_world_size=lambda: count,
+        get_rank=lambda: 0,
+        all_reduce=traffic.all_reduce,
+    )
+    config = load_config("paper")
+    config = replace(config, training=replace(config.training, cells_per_minibatch=cells))
+    module = CatranTraining(dataset, config, 0)
+    optimiser = module.configure_optimizers()
+    minibatches = module.train_dataloader()
+
+    def step() -> None:
+        minibatch = next(iter(minibatches))
+        prediction, attention = module.network(minibatch.corrupted, minibatch.genes)
+        optimiser.zero_grad()
+        catran_losses(prediction, attention, minibatch, config.loss).total.backward()
+        optimiser.step()
+
+    seconds = median_seconds(step, 15)
+    traffic.messages = traffic.num_bytes = 0
+    step()
+    if count > 1:  # Lightning's data-parallel strategy averages the gradients in one more
+        traffic.all_reduce(torch.cat([parameter.grad.flatten() for parameter in module.parameters()]))
+    return seconds, traffic
+
+
+def show(rows: list[dict]) -> None:
+    """Print the table."""
+    table = Table(title=f"{GENES} genes, 500 of them in a minibatch; MODELLED efficiency")
+    for column in ("cells in a minibatch", "processes", "step ms", "MB sent", "messages", *(n.name for n in NETWORKS)):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            f"{row['cells']:,}",
+            str(row["processes"]),
+            f"{row['step_seconds'] * 1e3:.0f}",
+            f"{row['megabytes']:.1f}",
+            str(row["messages"]),
+            *(f"{row[network.name]:.0%}" for network in NETWORKS),
+        )
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
