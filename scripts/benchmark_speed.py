@@ -11,7 +11,6 @@ import ctypes
 import gc
 import json
 import platform
-import resource
 import tempfile
 import time
 from dataclasses import replace
@@ -25,7 +24,6 @@ from rich.table import Table
 
 from catran_causalbench import PerturbationDataset, load_config
 from catran_causalbench.dataset import CONTROL
-from catran_causalbench.edges import rank_edges
 from catran_causalbench.factored import FactoredCatranNetwork
 from catran_causalbench.losses import catran_losses
 from catran_causalbench.network import CatranNetwork
@@ -39,7 +37,6 @@ LITERAL_TENSORS = (
     16  # cells × genes × channels tensors alive at the literal network's peak, for skipping what won't fit
 )
 SHAPES = {"RPE1": (383, 92_000), "K562": (622, 129_000)}
-LARGE = (8_000, 200_000)
 PAPER = load_config("paper")
 
 
@@ -53,8 +50,6 @@ def main() -> None:
     if not arguments.quick:
         results["fits"] = [fit(name, *shape) for name, shape in SHAPES.items()]
         results["lightning"] = lightning_overhead(*SHAPES["RPE1"])
-    if arguments.large:
-        results["large"] = large_fit(*LARGE)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "speed.json").write_text(json.dumps(results, indent=2))
     show(results)
@@ -67,7 +62,6 @@ def parsed_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("speed"), help="folder for speed.json and speed.png")
     parser.add_argument("--quick", action="store_true", help="a few sizes only, no whole fits")
-    parser.add_argument("--large", action="store_true", help="also one epoch of 8,000 genes × 200,000 cells (20 GB)")
     parser.add_argument("--literal-gigabytes", type=float, default=12, help="skip the literal network above this")
     return parser.parse_args()
 
@@ -270,24 +264,6 @@ def lightning_overhead(genes: int, cells: int) -> dict[str, float]:
     return {"bare_seconds": bare, "lightning_over_bare": plain / bare, "logged_over_lightning": logged / plain}
 
 
-def large_fit(genes: int, cells: int) -> dict[str, float]:
-    """One epoch of a genome-wide data set, and its best edges."""
-    dataset = random_dataset(genes, cells)
-    config = PAPER
-    start = time.perf_counter()
-    network = train(dataset, replace(config, training=replace(config.training, epochs=1)))
-    trained = time.perf_counter()
-    with torch.no_grad():
-        rank_edges(lambda targets: network.attention_rows(torch.from_numpy(targets)).numpy(), genes, 1000)
-    return {
-        "genes": genes,
-        "cells": cells,
-        "seconds_per_epoch": trained - start,
-        "seconds_for_edges": time.perf_counter() - trained,
-        "peak_gigabytes_of_process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-    }
-
-
 def show(results: dict[str, Any]) -> None:
     """Print the tables."""
     console = Console(width=130)
@@ -321,12 +297,6 @@ def show(results: dict[str, Any]) -> None:
         console.print(
             f"Lightning over the bare loop: {overhead['lightning_over_bare']:.2f} ×; "
             f"logs and checkpoints over Lightning: {overhead['logged_over_lightning']:.2f} ×"
-        )
-    if large := results.get("large"):
-        console.print(
-            f"{large['genes']} genes × {large['cells']} cells: one epoch {large['seconds_per_epoch']:.0f} s, "
-            f"best edges {large['seconds_for_edges']:.1f} s, "
-            f"process at most {large['peak_gigabytes_of_process']:.1f} GB"
         )
 
 
