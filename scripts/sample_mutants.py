@@ -222,7 +222,7 @@ def source_file(module: str) -> Path:
 def main() -> int:
     """Give 1 where a mutant survived that should not have."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sample", type=int, default=40, help="how many mutants; 0 for all")
+    parser.add_argument("--sample", type=int, default=30, help="how many mutants; 0 for all")
     parser.add_argument("--seed", type=int, default=0, help="decides which mutants are drawn")
     parser.add_argument("--modules", nargs="+", choices=TESTS, default=list(TESTS), help="modules to change")
     arguments = parser.parse_args()
