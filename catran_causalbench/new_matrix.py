@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -12,6 +13,8 @@ from catran_causalbench.errors import InputError
 
 # A matrix that takes more of the memory available goes to a file: training needs room of its own.
 _SHARE_OF_MEMORY = 0.5
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUP = Path("/proc/self/cgroup")
 
 
 def new_matrix(cells: int, genes: int) -> np.ndarray:
@@ -26,13 +29,31 @@ def new_matrix(cells: int, genes: int) -> np.ndarray:
         Where neither the memory nor that folder has the room.
     """
     size = cells * genes * np.dtype(np.float32).itemsize
-    if size <= _SHARE_OF_MEMORY * psutil.virtual_memory().available:
+    if size <= _SHARE_OF_MEMORY * _memory_available():
         return np.empty((cells, genes), np.float32)
     with tempfile.TemporaryFile(prefix="catran-") as file:
         try:
-            os.posix_fallocate(file.fileno(), 0, size)  # else a full disk would end the process at some write
+            if hasattr(os, "posix_fallocate"):  # not on macOS, where a full disk would end the process at some write
+                os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             found = f"{cells} cells × {genes} genes, too many for the memory and for {tempfile.gettempdir()}"
             expected = f"{size / 1e9:.1f} GB in the folder that TMPDIR names, or fewer genes"
             raise InputError.of("expression_matrix", f"{found} ({error.strerror})", expected) from None
-        return np.memmap(file, np.float32, "r+", shape=(cells, genes)).view(np.ndarray)
+        return np.memmap(file, np.float32, "w+", shape=(cells, genes)).view(np.ndarray)
+
+
+def _memory_available() -> int:
+    """Bytes that the machine has left, or the job or container where it may take less (Linux, control groups v2)."""
+    rooms = [psutil.virtual_memory().available]
+    try:
+        group = _CONTROL_GROUPS / _OWN_GROUP.read_text().strip().rpartition("::/")[2]
+    except OSError:
+        return rooms[0]
+    while group.is_relative_to(_CONTROL_GROUPS):
+        try:
+            limit, taken = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+            rooms.append(limit - taken)
+        except (OSError, ValueError):  # no such file, or "max": this group sets no limit
+            pass
+        group = group.parent
+    return min(rooms)

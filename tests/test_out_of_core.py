@@ -28,6 +28,8 @@ PAPER = {
 @pytest.fixture
 def no_memory(monkeypatch, tmp_path):
     monkeypatch.setattr("catran_causalbench.new_matrix._SHARE_OF_MEMORY", 0)
+    monkeypatch.setattr("catran_causalbench.dataset._CELLS_PER_BLOCK", 77)
+    monkeypatch.setattr("catran_causalbench.from_anndata._VALUES_PER_BLOCK", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -68,6 +70,21 @@ def test_where_the_memory_is_short_the_matrix_is_a_file_without_a_name(no_memory
 
 def test_where_it_is_not_it_stays_in_memory():
     assert new_matrix(50, 40).base is None
+
+
+@pytest.mark.parametrize(("limit", "in_a_file"), [("20000", True), ("max", False), (None, False)])
+def test_the_memory_limit_of_a_job_counts(limit, in_a_file, monkeypatch, tmp_path):
+    job, step = tmp_path / "job", tmp_path / "job" / "step"
+    step.mkdir(parents=True)
+    (step / "memory.max").write_text("max\n")
+    if limit:
+        (job / "memory.max").write_text(f"{limit}\n")
+        (job / "memory.current").write_text("5000\n")
+    own = tmp_path / "cgroup"
+    own.write_text("0::/job/step\n")
+    monkeypatch.setattr("catran_causalbench.new_matrix._CONTROL_GROUPS", tmp_path)
+    monkeypatch.setattr("catran_causalbench.new_matrix._OWN_GROUP", own)
+    assert isinstance(new_matrix(50, 40).base, np.memmap) == in_a_file  # 8,000 bytes
 
 
 def test_without_room_anywhere_the_error_says_how_much_is_needed(no_memory, monkeypatch):
