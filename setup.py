@@ -64,6 +64,7 @@ setup(
             "ruff>=0.9",
             "mypy>=1.13",
             "bandit[toml]>=1.8",
+            "triton>=3.3; platform_system == 'Linux'",  # its interpreter runs the GPU's kernels on a CPU
         ],
     },
     entry_points={"console_scripts": ["catran-causalbench = catran_causalbench.command_line:app"]},

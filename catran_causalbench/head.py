@@ -4,12 +4,14 @@ For one gene l this is a smooth function of a single number x, evaluated in thou
 therefore evaluated at a few dozen Chebyshev nodes per gene and interpolated to the cells: 2,048 × 41 SiLUs a gene
 become about 40 × 41, and the rest is multiply–adds. SiLU's nearest poles lie at ±iπ, which bounds the interpolation
 error (Trefethen, Approximation Theory and Approximation Practice, ch. 8) and gives the degree at which it
-falls below rounding. On a GPU, where SiLUs are cheap, and wherever interpolation would not pay, the sum is taken
-directly, in blocks of cells, and recomputed in the backward pass.
+falls below rounding. On a GPU, where SiLUs are cheap, the sum itself is taken, by one compiled kernel each way. Where
+nothing compiles it, and where interpolation would not pay, torch takes it in blocks of cells.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +19,8 @@ from typing import Any
 import torch
 
 from catran_causalbench.interpolation import ChebyshevInterpolation, chebyshev_nodes
+
+_LOG = logging.getLogger(__name__)
 
 _VALUES_PER_BLOCK = 2**21
 _MAX_NODES = 160
@@ -42,7 +46,7 @@ def silu_head(x: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor, readou
         B × n, differentiable in all four.
     """
     if x.device.type != "cpu":
-        return DirectHead.apply(x, slope, offset, readout)
+        return compiled_head(x.device).apply(x, slope, offset, readout)
     low, high = torch.aminmax(x.detach(), dim=0)
     nodes = _nodes_needed(slope.detach(), (high - low) / 2, x.dtype)
     if nodes > min(_MAX_NODES, len(x) // 2):
@@ -99,6 +103,35 @@ class DirectHead(torch.autograd.Function):
             offset_gradient += derivative.sum(dim=0)
             slope_gradient += torch.einsum("bl,blk->k", x[cells], derivative)
         return x_gradient, slope_gradient, offset_gradient, readout_gradient
+
+
+@functools.cache
+def compiled_head(device: torch.device) -> type[torch.autograd.Function]:
+    """Return the head to take on a GPU: the fused one where it compiles there and agrees with the direct one.
+
+    Both are tried once on a few numbers. Otherwise a warning says why the direct one is taken.
+    """
+    try:
+        from catran_causalbench.fused_head import FusedHead
+
+        numbers = torch.linspace(-4, 4, 40 * 37, device=device).view(40, 37)
+        inputs = (numbers, numbers[0, :3], numbers[:37, :3], numbers[1, 3:6])
+        found, expected = _with_gradients(FusedHead, *inputs), _with_gradients(DirectHead, *inputs)
+        torch.testing.assert_close(found, expected, rtol=0.01, atol=0.01)  # room for a user's choice of TF32
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as reason:  # whatever a compiler or a driver may raise
+        what = str(reason).strip().partition("\n")[0] or type(reason).__name__
+        _LOG.warning("The network's head is not compiled for %s, which makes training slower: %s", device, what)
+        return DirectHead
+    return FusedHead
+
+
+@torch.enable_grad()
+def _with_gradients(head: type[torch.autograd.Function], *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    inputs = tuple(values.detach().requires_grad_() for values in inputs)
+    result = head.apply(*inputs)
+    return result, *torch.autograd.grad(result.square().sum(), inputs)
 
 
 def _blocks(x: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:

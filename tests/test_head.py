@@ -23,7 +23,7 @@ def inputs(cells=400, genes=7, channels=5, scale=1.0, dtype=torch.float64):
 
 def value_and_gradients(function, values):
     result = function(*values)
-    weights = torch.linspace(-1, 2, result.numel(), dtype=result.dtype).view_as(result)
+    weights = torch.linspace(-1, 2, result.numel(), dtype=result.dtype, device=result.device).view_as(result)
     return [result.detach(), *torch.autograd.grad((result * weights).sum(), values)]
 
 
