@@ -214,7 +214,7 @@ def real_rows(path: Path, methods: list[str]) -> list[dict[str, Any]]:
 
 def report(folder: Path) -> None:
     """Print a table for each kind of result."""
-    console = Console(width=170)
+    console = Console(width=190)
     rows = [row for path in sorted(folder.glob("world-*.json")) for row in json.loads(path.read_text())]
     if rows:
         print_worlds(console, pd.DataFrame(rows))

@@ -36,7 +36,7 @@ prepare_environment() {
     stamp="$REPOSITORY/.venv/installed-$(cat "$REPOSITORY/setup.py" "$REPOSITORY/constraints.txt" | cksum | cut -d' ' -f1)"
     if [ ! -e "$stamp" ]; then
         python="$(usable_python)" || fail "found no Python 3.10 to 3.12 (looked for python3.11, python3.12, python3.10, python3)"
-        say "Making $REPOSITORY/.venv with $python and installing (3 to 10 minutes, about 3 GB, only this once)"
+        say "Making $REPOSITORY/.venv with $python and installing (3 to 10 minutes, up to 7 GB, only this once)"
         "$python" -m venv --clear "$REPOSITORY/.venv" || fail "could not make the virtual environment; on Debian: apt install python3-venv"
         # causalbench pulls in packages that still build from source and need an older setuptools than pip would take.
         PIP_CONSTRAINT="$REPOSITORY/constraints.txt" logged_pip install -c "$REPOSITORY/constraints.txt" "$REPOSITORY[test]"
