@@ -7,8 +7,9 @@ perturbed sources are also shown as if they were unperturbed, so that both kinds
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -39,12 +40,16 @@ class _Lesson:
 
 @dataclass(frozen=True)
 class PairMinibatch:
-    """N ordered pairs: features (N × 13), evidence (N × 3), held-out shift and its standard error (N)."""
+    """N ordered pairs: features (N × 13), evidence (N × 3), held-out shift and its standard error (N).
+
+    The blur (N × 13) is added to the features in units of their spread.
+    """
 
     features: torch.Tensor
     evidence: torch.Tensor
     response: torch.Tensor
     error: torch.Tensor
+    blur: torch.Tensor | float = 0.0
 
 
 class PairStream:
@@ -61,9 +66,15 @@ class PairStream:
         return bool(self._lessons)
 
     @property
-    def pairs_shown(self) -> int:
-        """Number of pairs, over all lessons, whose measured shift the gates get to see."""
-        return sum(len(lesson.sources) * (len(lesson.error) - 1) for lesson in self._lessons if lesson.shown)
+    def blur(self) -> float:
+        """How far the features are blurred, in units of their spread.
+
+        Few pairs could be learned by heart: the folds share their masked prediction, and with it what tells pairs
+        apart. Noise on what a network sees acts like a penalty on its slopes (C. M. Bishop, "Training with noise is
+        equivalent to Tikhonov regularization", Neural Computation 7, 1995), here one that large panels hardly feel.
+        """
+        pairs = sum(len(lesson.sources) * (len(lesson.error) - 1) for lesson in self._lessons if lesson.shown)
+        return math.sqrt(self._settings.blur_pairs / max(pairs, 1))
 
     def __len__(self) -> int:
         return self._settings.steps
@@ -71,10 +82,13 @@ class PairStream:
     def __iter__(self) -> Iterator[PairMinibatch]:
         generator = torch.Generator().manual_seed(self._seed)
         for _ in range(len(self)):
-            yield self.draw(self._settings.pairs_per_minibatch, generator)
+            pairs = self.draw(self._settings.pairs_per_minibatch, generator)
+            noise = self.blur * torch.randn(pairs.features.shape, generator=generator)
+            noise[:, SHOWN] = 0  # no doubt about that
+            yield replace(pairs, blur=noise)
 
     def draw(self, num_pairs: int, generator: torch.Generator) -> PairMinibatch:
-        """Draw pairs uniformly over all lessons."""
+        """Draw pairs uniformly over all lessons, not blurred."""
         sizes = torch.tensor([float(len(lesson.sources)) for lesson in self._lessons])
         chosen = torch.multinomial(sizes, num_pairs, replacement=True, generator=generator)
         parts = []
@@ -145,18 +159,10 @@ class GateTraining(lightning.LightningModule):
         return GatedAttention(self.evidence, self.gates)
 
     def _losses(self, minibatch: PairMinibatch) -> torch.Tensor:
-        """Loss of every gate network: surprise at the held-out shifts, and the prior against uneven gates.
-
-        Few pairs could be learned by heart: the folds share their masked prediction, and with it what tells pairs
-        apart. The prior weighs as much as ``prior_pairs`` pairs do, so it holds small panels close to equal gates,
-        while large ones hardly feel it. Unperturbed sources need uneven gates and are shown once only: it leaves
-        them alone.
-        """
-        effect, departure = self.gates(minibatch.features, minibatch.evidence)
+        """Surprise of every gate network at the held-out shifts."""
+        effect = self.gates(minibatch.features, minibatch.evidence, minibatch.blur)
         surprise = (effect - minibatch.response) / minibatch.error
-        losses = huber_loss(surprise, torch.zeros_like(surprise), reduction="none", delta=_HUBER_DELTA)
-        prior = self.settings.prior_pairs / max(self.stream.pairs_shown, 1) * departure * minibatch.features[:, SHOWN]
-        return (losses + prior).mean(dim=1)
+        return huber_loss(surprise, torch.zeros_like(surprise), reduction="none", delta=_HUBER_DELTA).mean(dim=1)
 
 
 def _lessons(

@@ -169,25 +169,27 @@ class Gates(nn.Module):
         self.register_buffer("spread", torch.ones(NUM_FEATURES))
         self.register_buffer("start", torch.tensor(_START))
 
-    def forward(self, features: torch.Tensor, evidence: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, features: torch.Tensor, evidence: torch.Tensor, blur: torch.Tensor | float = 0.0) -> torch.Tensor:
         """Weigh the evidence on N pairs.
+
+        Parameters
+        ----------
+        features, evidence
+            See :meth:`PairEvidence.look_up`.
+        blur
+            N × 13, added to the features in units of their spread.
 
         Returns
         -------
-        effect
+        torch.Tensor
             members × N, the size of the effect to be expected, in the target's standard deviations.
-        departure
-            members × N, squared distance of a pair's gates (in logs) from the level they have for all pairs alike, of
-            perturbed or of unperturbed sources.
         """
-        hidden = ((features - self.centre) / self.spread).expand(len(self.weight_1), -1, -1)
+        hidden = ((features - self.centre) / self.spread + blur).expand(len(self.weight_1), -1, -1)
         hidden = nn.functional.silu(torch.baddbmm(self.bias_1, hidden, self.weight_1))
         hidden = nn.functional.silu(torch.baddbmm(self.bias_2, hidden, self.weight_2))
-        departure = hidden @ self.weight_3
-        openness = self.level[:, features[:, SHOWN].long()] + departure
+        openness = self.level[:, features[:, SHOWN].long()] + hidden @ self.weight_3
         gates = self.start * torch.exp(_GATE_RANGE * torch.tanh(openness / _GATE_RANGE))
-        effect = (gates[..., :-1] * evidence).sum(dim=-1) + gates[..., -1]
-        return effect, departure.square().sum(dim=-1)
+        return (gates[..., :-1] * evidence).sum(dim=-1) + gates[..., -1]
 
     def standardise(self, features: torch.Tensor) -> None:
         """Take the scale of the features (N × 13) from a sample."""
@@ -220,5 +222,5 @@ class GatedAttention(nn.Module):
         source = torch.arange(self._num_genes).repeat(len(targets))
         target = targets.repeat_interleave(self._num_genes)
         features, evidence, _ = self.evidence.look_up(source, target, self.evidence.perturbed[source])
-        effect = self.gates(features, evidence)[0].mean(dim=0) * self.evidence.deviation[target]
+        effect = self.gates(features, evidence).mean(dim=0) * self.evidence.deviation[target]
         return effect.view(len(targets), self._num_genes)
