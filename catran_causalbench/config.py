@@ -154,9 +154,9 @@ class EvidenceSettings(_Section):
         Gate networks trained from different starts, and how many of them, those that predict best, are averaged.
     width
         Hidden units of a gate network.
-    blur_pairs
-        While they train, what the gates see is blurred by √(blur_pairs / number of pairs) times its spread, so that
-        small panels are not learned by heart.
+    prior_pairs
+        Strength of the prior that all pairs have the same gates, as the number of pairs that would outweigh it, and of
+        the blur on what the gates see while they train: √(prior_pairs / number of pairs) times its spread.
     steps, pairs_per_minibatch, learning_rate, weight_decay
         Of their training by AdamW.
     """
@@ -165,7 +165,7 @@ class EvidenceSettings(_Section):
     gates: int = _number(3, 1, 100)
     gates_kept: int = _number(2, 1, 100)
     width: int = _number(24, 1, 4096)
-    blur_pairs: float = _number(12800.0, 0)
+    prior_pairs: float = _number(1600.0, 0)
     steps: int = _number(300, 1)
     pairs_per_minibatch: int = _number(8192, 1)
     learning_rate: float = _number(0.015, 0, 1, above_low=True)

@@ -66,15 +66,17 @@ class PairStream:
         return bool(self._lessons)
 
     @property
-    def blur(self) -> float:
-        """How far the features are blurred, in units of their spread.
+    def prior(self) -> float:
+        """Weight of the prior against uneven gates, as a share of that of the pairs whose shift the gates get to see.
 
         Few pairs could be learned by heart: the folds share their masked prediction, and with it what tells pairs
-        apart. Noise on what a network sees acts like a penalty on its slopes (C. M. Bishop, "Training with noise is
-        equivalent to Tikhonov regularization", Neural Computation 7, 1995), here one that large panels hardly feel.
+        apart. The prior weighs as much as ``prior_pairs`` pairs do, so it holds small panels close to equal gates,
+        while large ones hardly feel it. It has two forms: a penalty on gates that differ between pairs, and noise on
+        what they see, √prior of its spread, which acts like a penalty on their slopes (C. M. Bishop, "Training with
+        noise is equivalent to Tikhonov regularization", Neural Computation 7, 1995).
         """
         pairs = sum(len(lesson.sources) * (len(lesson.error) - 1) for lesson in self._lessons if lesson.shown)
-        return math.sqrt(self._settings.blur_pairs / max(pairs, 1))
+        return self._settings.prior_pairs / max(pairs, 1)
 
     def __len__(self) -> int:
         return self._settings.steps
@@ -83,9 +85,9 @@ class PairStream:
         generator = torch.Generator().manual_seed(self._seed)
         for _ in range(len(self)):
             pairs = self.draw(self._settings.pairs_per_minibatch, generator)
-            noise = self.blur * torch.randn(pairs.features.shape, generator=generator)
-            noise[:, SHOWN] = 0  # no doubt about that
-            yield replace(pairs, blur=noise)
+            blur = math.sqrt(self.prior) * torch.randn(pairs.features.shape, generator=generator)
+            blur[:, SHOWN] = 0  # no doubt about that
+            yield replace(pairs, blur=blur)
 
     def draw(self, num_pairs: int, generator: torch.Generator) -> PairMinibatch:
         """Draw pairs uniformly over all lessons, not blurred."""
@@ -159,10 +161,15 @@ class GateTraining(lightning.LightningModule):
         return GatedAttention(self.evidence, self.gates)
 
     def _losses(self, minibatch: PairMinibatch) -> torch.Tensor:
-        """Surprise of every gate network at the held-out shifts."""
-        effect = self.gates(minibatch.features, minibatch.evidence, minibatch.blur)
+        """Loss of every gate network: surprise at the held-out shifts, and the prior against uneven gates.
+
+        Unperturbed sources need uneven gates and are shown once only: the penalty leaves them alone.
+        """
+        effect, departure = self.gates(minibatch.features, minibatch.evidence, minibatch.blur)
         surprise = (effect - minibatch.response) / minibatch.error
-        return huber_loss(surprise, torch.zeros_like(surprise), reduction="none", delta=_HUBER_DELTA).mean(dim=1)
+        losses = huber_loss(surprise, torch.zeros_like(surprise), reduction="none", delta=_HUBER_DELTA)
+        penalty = self.stream.prior * departure * minibatch.features[:, SHOWN]
+        return (losses + penalty).mean(dim=1)
 
 
 def _lessons(

@@ -169,7 +169,9 @@ class Gates(nn.Module):
         self.register_buffer("spread", torch.ones(NUM_FEATURES))
         self.register_buffer("start", torch.tensor(_START))
 
-    def forward(self, features: torch.Tensor, evidence: torch.Tensor, blur: torch.Tensor | float = 0.0) -> torch.Tensor:
+    def forward(
+        self, features: torch.Tensor, evidence: torch.Tensor, blur: torch.Tensor | float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Weigh the evidence on N pairs.
 
         Parameters
@@ -181,15 +183,20 @@ class Gates(nn.Module):
 
         Returns
         -------
-        torch.Tensor
+        effect
             members × N, the size of the effect to be expected, in the target's standard deviations.
+        departure
+            members × N, squared distance of a pair's gates (in logs) from the level they have for all pairs alike, of
+            perturbed or of unperturbed sources.
         """
         hidden = ((features - self.centre) / self.spread + blur).expand(len(self.weight_1), -1, -1)
         hidden = nn.functional.silu(torch.baddbmm(self.bias_1, hidden, self.weight_1))
         hidden = nn.functional.silu(torch.baddbmm(self.bias_2, hidden, self.weight_2))
-        openness = self.level[:, features[:, SHOWN].long()] + hidden @ self.weight_3
+        departure = hidden @ self.weight_3
+        openness = self.level[:, features[:, SHOWN].long()] + departure
         gates = self.start * torch.exp(_GATE_RANGE * torch.tanh(openness / _GATE_RANGE))
-        return (gates[..., :-1] * evidence).sum(dim=-1) + gates[..., -1]
+        effect = (gates[..., :-1] * evidence).sum(dim=-1) + gates[..., -1]
+        return effect, departure.square().sum(dim=-1)
 
     def standardise(self, features: torch.Tensor) -> None:
         """Take the scale of the features (N × 13) from a sample."""
@@ -222,5 +229,5 @@ class GatedAttention(nn.Module):
         source = torch.arange(self._num_genes).repeat(len(targets))
         target = targets.repeat_interleave(self._num_genes)
         features, evidence, _ = self.evidence.look_up(source, target, self.evidence.perturbed[source])
-        effect = self.gates(features, evidence).mean(dim=0) * self.evidence.deviation[target]
+        effect = self.gates(features, evidence)[0].mean(dim=0) * self.evidence.deviation[target]
         return effect.view(len(targets), self._num_genes)

@@ -122,11 +122,11 @@ def test_the_number_of_parameters_is_far_below_the_papers():
 
 def test_the_fewer_pairs_the_more_they_are_blurred():
     dataset = validate_dataset(*random_data())  # 12 genes, 6 of them perturbed
-    stream = GateTraining(dataset, EvidenceSettings(blur_pairs=50), seed=0).stream
-    assert stream.blur == pytest.approx((50 / (3 * 6 * 11)) ** 0.5)
+    stream = GateTraining(dataset, EvidenceSettings(prior_pairs=50), seed=0).stream
+    assert stream.prior == pytest.approx(50 / (3 * 6 * 11))
     minibatch = next(iter(stream))
     known = np.arange(minibatch.blur.shape[1]) == SHOWN
-    assert minibatch.blur[:, ~known].std().item() == pytest.approx(stream.blur, rel=0.02)
+    assert minibatch.blur[:, ~known].std().item() == pytest.approx(stream.prior**0.5, rel=0.02)
     assert not minibatch.blur[:, known].any()
 
 
