@@ -193,7 +193,9 @@ class Gates(nn.Module):
         hidden = nn.functional.silu(torch.baddbmm(self.bias_1, hidden, self.weight_1))
         hidden = nn.functional.silu(torch.baddbmm(self.bias_2, hidden, self.weight_2))
         departure = hidden @ self.weight_3
-        openness = self.level[:, features[:, SHOWN].long()] + departure
+        # As a product, since torch adds up the gradient of an indexed tensor in no fixed order.
+        shown = features[:, SHOWN]
+        openness = torch.stack([1 - shown, shown], dim=1) @ self.level + departure
         gates = self.start * torch.exp(_GATE_RANGE * torch.tanh(openness / _GATE_RANGE))
         effect = (gates[..., :-1] * evidence).sum(dim=-1) + gates[..., -1]
         return effect, departure.square().sum(dim=-1)
