@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,11 @@ def spoil_empty(path):
     path.write_bytes(b"")
 
 
+def spoil_archive(path):
+    with zipfile.ZipFile(path, "w"):
+        pass
+
+
 def spoil_cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -94,7 +100,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("spoil", [spoil_missing, spoil_empty, spoil_cut, spoil_page])
+@pytest.mark.parametrize("spoil", [spoil_missing, spoil_empty, spoil_archive, spoil_cut, spoil_page])
 def test_spoilt_files_are_found(world, tmp_path, spoil):
     for source in world.iterdir():
         (tmp_path / source.name).write_bytes(source.read_bytes())

@@ -107,6 +107,7 @@ def test_a_plan_lists_distinct_runs(world):
         ({"methods": "random"}, "methods: found 'random'"),
         ({"methods": []}, r"methods: found \[\]"),
         ({"methods": ["absent.yaml"]}, "config: found"),
+        ({"methods": ["mine/fast-preview.yaml"]}, "named like a preset; expected another name"),
         ({"regimes": ["partial"]}, "regimes: found 'partial'"),
         ({"fractions": [0.5, 1.5]}, "fractions: found 1.5"),
         ({"fractions": ["half"]}, "fractions: found 'half'"),

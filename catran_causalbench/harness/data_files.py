@@ -14,7 +14,7 @@ from catran_causalbench.checklist import Check
 
 _GET_IT = "catran-causalbench download gets it; simulate and datadir make whole directories without it"
 _BLOCK = 2**20
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile)
+_UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile)
 
 
 class _Content(Protocol):

@@ -75,7 +75,7 @@ def _outcomes(client: Client, runs: list[Run], rules: Rules, output: Path) -> It
     def top_up() -> None:
         free = max(1, sum(client.nthreads().values())) - len(running)
         for run in islice(waiting, max(0, free)):
-            future = client.submit(execute, run, rules, output, key=f"run-{run.folder}", pure=False)
+            future = client.submit(execute, run, rules, output, key=f"run-{output.absolute() / run.folder}", pure=False)
             running[future] = run
             ended.add(future)
 

@@ -40,6 +40,8 @@ def check_method(method: str) -> str:
         There is no such method, or its settings cannot be used.
     """
     if is_settings_file(method):
+        if label(method) in method_names():  # its results would be taken for those of the preset
+            raise InputError.of("methods", f"{method!r}, which is named like a preset", "another name for the file")
         load_config(method)
         return str(Path(method).absolute())
     if method not in method_names():
