@@ -1,9 +1,14 @@
 """Small data sets that every test module shares."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+if not torch.cuda.is_available():  # read when triton is imported, which any test module may cause: hence here
+    os.environ["TRITON_INTERPRET"] = "1"
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

@@ -13,8 +13,6 @@ from catran_causalbench import head
 from catran_causalbench.head import DirectHead, compiled_head
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-if DEVICE.type == "cpu":
-    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
 pytest.importorskip("triton", reason="no triton here, which torch's CUDA builds and the extra test bring along")
 
 
