@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 SEPARATOR = "+"
 # Columns of `var` that may know a gene by the name that the target column uses, where `var_names` does not.
-_OTHER_NAMES = ("gene_name", "gene_symbols", "gene_symbol", "feature_name", "gene_id", "gene_ids")
+OTHER_NAMES = ("gene_name", "gene_symbols", "gene_symbol", "feature_name", "gene_id", "gene_ids")
 _VALUES_PER_BLOCK = 2**24
 
 
-class _Kind(Enum):
+class Kind(Enum):
     """What a cell is whose label names no single gene."""
 
     CONTROL = "control"
@@ -33,7 +33,7 @@ class _Kind(Enum):
     UNLABELLED = "unlabelled"
 
 
-_Target: TypeAlias = str | _Kind
+Target: TypeAlias = str | Kind
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def read_screen(
         Naming the argument, what was found and what was expected.
     """
     targets = _targets(adata, target_column)
-    labels = _single_targets(targets, control_label)
-    if _Kind.CONTROL not in labels:
+    labels = single_targets(targets, control_label)
+    if Kind.CONTROL not in labels:
         shown = ", ".join(f"{label!r} ({number})" for label, number in Counter(targets).most_common(5))
         found = f"no cell labelled {control_label!r} in {target_column!r}, where {shown} are most frequent"
         raise InputError.of("control_label", found, "the label of the control cells")
@@ -123,14 +123,14 @@ def read_screen(
     if cells["combined"]:
         message = f"{cells['combined']} cells with several targets ({SEPARATOR!r} in the label) are excluded"
         warnings.warn(f"{message}: no single source explains them", stacklevel=3)
-    known = {**{name: name for name in chosen}, _Kind.CONTROL: CONTROL_LABEL}
+    known = {**{name: name for name in chosen}, Kind.CONTROL: CONTROL_LABEL}
     interventions = [known.get(label, EXCLUDED_LABEL) for label in labels]
     return Screen(validate_dataset(expression, interventions, [str(name) for name in chosen]), cells)
 
 
 def gene_names_like(var: pd.DataFrame, wanted: set[str]) -> np.ndarray:
     """Names of all genes, from ``var_names`` or the column of ``var`` in which most of the wanted ones are found."""
-    candidates = [var.index.astype(str), *(var[column].astype(str) for column in _OTHER_NAMES if column in var)]
+    candidates = [var.index.astype(str), *(var[column].astype(str) for column in OTHER_NAMES if column in var)]
     return np.array(max(candidates, key=lambda names: len(wanted.intersection(names))), dtype=object)
 
 
@@ -143,24 +143,24 @@ def _targets(adata: AnnData, target_column: str) -> list[str | None]:
     return [None if missing else str(label) for label, missing in zip(column, column.isna(), strict=True)]
 
 
-def _single_targets(targets: list[str | None], control_label: str) -> list[_Target]:
-    """Reduce every label to one gene, or say what kind of cell it is."""
+def single_targets(targets: Sequence[str | None], control_label: str) -> list[Target]:
+    """Reduce every cell's label to one gene, or say what kind of cell it is."""
     single = {target: _single_target(target, control_label) for target in set(targets)}
     return [single[target] for target in targets]
 
 
-def _single_target(target: str | None, control_label: str) -> _Target:
+def _single_target(target: str | None, control_label: str) -> Target:
     if target is None or not target.strip():
-        return _Kind.UNLABELLED
+        return Kind.UNLABELLED
     if target == control_label:
-        return _Kind.CONTROL
+        return Kind.CONTROL
     genes = {part.strip() for part in target.split(SEPARATOR)} - {control_label, ""}
     if len(genes) > 1:
-        return _Kind.COMBINED
-    return genes.pop() if genes else _Kind.CONTROL
+        return Kind.COMBINED
+    return genes.pop() if genes else Kind.CONTROL
 
 
-def _choose_columns(names: np.ndarray, labels: list[_Target], genes: str | Sequence[str], min_cells: int) -> np.ndarray:
+def _choose_columns(names: np.ndarray, labels: list[Target], genes: str | Sequence[str], min_cells: int) -> np.ndarray:
     if genes == "all":
         columns = np.arange(len(names))
     elif genes == "perturbed":
@@ -253,8 +253,8 @@ def _columns_of(expression: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return expression[:, :number]
 
 
-def _count_cells(labels: list[_Target], genes: set[str]) -> dict[str, int]:
+def _count_cells(labels: list[Target], genes: set[str]) -> dict[str, int]:
     number = Counter(labels)
     perturbed = sum(count for label, count in number.items() if label in genes)
-    cells = {"perturbed": perturbed, **{kind.value: number[kind] for kind in _Kind}}
+    cells = {"perturbed": perturbed, **{kind.value: number[kind] for kind in Kind}}
     return cells | {"other": len(labels) - sum(cells.values())}

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catran_causalbench import __version__
+from catran_causalbench.code_version import code_version
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
@@ -35,7 +35,7 @@ class RunFolder:
     path
         The folder.
     run_identity
-        Digest of version, data, settings and seed: what must agree for a run to be continued.
+        Digest of code, data, settings and seed: what must agree for a run to be continued.
     """
 
     path: Path
@@ -139,7 +139,7 @@ class RunFolder:
 def _run_identity(config: CatranConfig, dataset: PerturbationDataset, seed: int) -> str:
     digest = hashlib.sha256()
     settings = {name: section for name, section in asdict(config).items() if name != "output"}
-    digest.update(repr((__version__, settings, seed, dataset.gene_names)).encode())
+    digest.update(repr((code_version(), settings, seed, dataset.gene_names)).encode())
     digest.update(dataset.intervention.tobytes())
     digest.update(dataset.expression.data)
     return digest.hexdigest()

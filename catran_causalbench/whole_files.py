@@ -32,6 +32,8 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> P
     temporary = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
         write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut could leave the new name with nothing behind it
         os.replace(temporary, path)
     except OSError as error:
         raise _unwritable(path, error) from None
@@ -44,6 +46,21 @@ def write_json(path: str | os.PathLike[str], value: Any) -> Path:
     """Write plain values as JSON, whole or not at all; see :func:`write_whole`."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def check_room(path: str | os.PathLike[str]) -> None:
+    """Make sure that a file or folder can be made at a path, before hours go into what it is to hold.
+
+    Raises
+    ------
+    InputError
+        Its folder does not exist or cannot be written to.
+    """
+    path = Path(path).absolute()
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 @contextmanager

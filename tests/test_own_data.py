@@ -85,6 +85,17 @@ def test_another_control_label(npz):
     assert (dataset.labels == "non-targeting").sum() == 40
 
 
+def test_combined_labels_mean_what_they_mean_to_fit(h5ad):
+    spelled = {"G1": "G1+non-targeting", "G2": "G2+G2", "G3": "G1+G2", "non-targeting": "non-targeting+non-targeting"}
+    dataset = read_own_data(h5ad(targets=[spelled.get(target, target) for target in TARGETS]), min_cells=20)
+    assert {label: (dataset.labels == label).sum() for label in ("G1", "G2", "excluded", "non-targeting")} == {
+        "G1": 21,
+        "G2": 30,
+        "excluded": 45,
+        "non-targeting": 40,
+    }
+
+
 def test_a_cell_without_target_is_excluded(h5ad):
     targets = [None if target == "GX" else target for target in TARGETS]
     assert (read_own_data(h5ad(targets=targets), min_cells=20).labels == "excluded").sum() == 45

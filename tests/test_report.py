@@ -200,6 +200,11 @@ def test_headline_is_cautious_with_little():
     assert "(one seed, " in headline(family_of(record(w1=0.3), record("guanlab")))
 
 
+def test_one_replicate_decides_nothing():
+    comparisons = compare(family_of(record(w1=0.3, captured=0.9), record("guanlab", captured=0.1)))
+    assert {comparison.verdict for comparison in comparisons} == {"level"}
+
+
 def test_a_rival_with_missing_replicates_is_not_the_best():
     records = [record(world=world, captured=0.4) for world in range(3)]
     records += [record("mean_difference", world=world, captured=0.3) for world in range(3)]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from distributed import KilledWorker, LocalCluster
 from typer.testing import CliRunner
 
 from catran_causalbench import rivals
+from catran_causalbench.code_version import code_version
 from catran_causalbench.command_line import app
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation import false_omission_rate
@@ -28,7 +30,7 @@ from catran_causalbench.simulation import WorldSettings
 from catran_causalbench.sweep.driver import _outcome, pending, run_sweep
 from catran_causalbench.sweep.folder import claimed
 from catran_causalbench.sweep.machine import PeakMemory
-from catran_causalbench.sweep.methods import check_method, label
+from catran_causalbench.sweep.methods import check_method, label, settings_digest
 from catran_causalbench.sweep.plan import Rules, Run, SweepPlan
 from catran_causalbench.sweep.record import FAILURE, RunRecord, read_sweep
 from catran_causalbench.sweep.run import execute
@@ -328,9 +330,57 @@ def test_a_run_whose_workers_died_counts_as_failed(world, tmp_path):
 
 def test_shorter_training_of_rivals_does_not_mix(world, tmp_path, threads, monkeypatch):
     sweep(plan(world, ["random"]), tmp_path, scheduler=threads)
+    monkeypatch.setenv("CATRAN_RIVAL_TRAINING", "1.0")
+    assert not sweep(plan(world, ["random"], rules=replace(RULES, rival_training=1)), tmp_path, scheduler=threads)
     monkeypatch.setenv("CATRAN_RIVAL_TRAINING", "0.1")
-    with pytest.raises(InputError, match=r"CATRAN_RIVAL_TRAINING: found '0\.1'"):
+    with pytest.raises(InputError, match=r"rival_training: found 0\.1, where the runs in .* have 1;"):
+        sweep(plan(world, ["random"], rules=Rules(30, 1, 40)), tmp_path, scheduler=threads)
+    monkeypatch.setenv("CATRAN_RIVAL_TRAINING", "half")
+    with pytest.raises(InputError, match="CATRAN_RIVAL_TRAINING: found 'half'"):
+        Rules()
+
+
+def test_workers_train_rivals_as_long_as_the_sweep_says(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("CATRAN_RIVAL_TRAINING", "0.5")
+    execute(plan(world).runs()[0], replace(RULES, rival_training=0.25), tmp_path)
+    assert os.environ["CATRAN_RIVAL_TRAINING"] == "0.25"
+
+
+def test_runs_of_other_code_or_settings_do_not_mix(world, tmp_path, threads, monkeypatch):
+    sweep(plan(world, ["random"]), tmp_path, scheduler=threads)
+    monkeypatch.setattr("catran_causalbench.sweep.plan.code_version", lambda: "0.1.0+other")
+    with pytest.raises(InputError, match=r"code: found '0\.1\.0\+other', where the runs in"):
         sweep(plan(world, ["random"]), tmp_path, scheduler=threads)
+    digests = {settings_digest(method) for method in ("catran", "catran-paper", "catran-demo", "random")}
+    assert "" in digests
+    assert len(digests) == 4
+    assert settings_digest("catran") == settings_digest("catran-evidence")
+
+
+def test_the_version_of_the_code_changes_with_the_code(tmp_path, monkeypatch):
+    versions = set()
+    monkeypatch.setattr("catran_causalbench.code_version.__file__", str(tmp_path / "code_version.py"))
+    for content in ("a = 1", "a = 1", "a = 2"):
+        (tmp_path / "module.py").write_text(content)
+        versions.add(code_version.__wrapped__())
+    assert len(versions) == 2
+
+
+def test_a_long_lived_worker_sees_that_a_directory_was_replaced(tmp_path):
+    run = plan(write_simulated_directory(tmp_path / "world", SETTINGS, 0)).runs()[0]
+    before = execute(run, RULES, tmp_path / "first").mean_wasserstein
+    write_simulated_directory(tmp_path / "world", SETTINGS, 1, overwrite=True)
+    assert execute(run, RULES, tmp_path / "second").mean_wasserstein != before
+
+
+@pytest.mark.parametrize("content", ["", "{}", "{"])
+def test_a_run_whose_record_was_lost_is_done_again(world, tmp_path, content):
+    run = plan(world).runs()[0]
+    execute(run, RULES, tmp_path)
+    (tmp_path / run.folder / "details.json").write_text(content)
+    assert pending(plan(world), tmp_path) == plan(world).runs()
+    assert not execute(run, RULES, tmp_path).error
+    assert run not in pending(plan(world), tmp_path)
 
 
 def test_one_sweep_at_a_time(world, tmp_path):

@@ -209,6 +209,6 @@ def test_worlds_of_different_difficulty_have_different_headlines(tmp_path):
         name: simulate(tmp_path / name, "--shape", "tiny", "--difficulty", name)[0]["headline"]
         for name in ("easy", "standard", "hard")
     }
-    assert headlines["standard"] == "SIMULATED DATA – no cell here was measured; 30 genes, seed 0"
-    assert headlines["hard"] == "SIMULATED DATA – no cell here was measured; 30 genes, hard, seed 0"
+    assert headlines["standard"] == "SIMULATED DATA – no cell here was measured; 30 genes, 4,500 cells, seed 0"
+    assert headlines["hard"] == "SIMULATED DATA – no cell here was measured; 30 genes, 4,500 cells, hard, seed 0"
     assert len(set(headlines.values())) == 3

@@ -12,7 +12,7 @@ import typer
 from catran_causalbench.command_line.console import AsJson, Overwrite, Quiet, Seed, command, print_json
 from catran_causalbench.errors import InputError
 from catran_causalbench.processes import writes_files
-from catran_causalbench.whole_files import whole_folder
+from catran_causalbench.whole_files import check_room, whole_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,6 +94,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
             raise InputError.of("output", f"an earlier result in {str(output)!r}", "a new folder, or --overwrite")
     elif not output.absolute().parent.is_dir():
         raise InputError.of("output", f"no folder {str(output.absolute().parent)!r}", "an existing one to write into")
+    check_room(output)
 
 
 def _write(network: FittedNetwork, folder: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
+from catran_causalbench.from_anndata import OTHER_NAMES, Kind, single_targets
 from catran_causalbench.harness.benchmark_directory import (
     FEWEST_CELLS,
     Dataset,
@@ -27,8 +28,6 @@ from catran_causalbench.harness.benchmark_directory import (
 from catran_causalbench.simulation import log_normalise
 
 _NPZ_ARRAYS = ("expression_matrix", "var_names", "interventions")
-# Columns of `var` that may know a gene by another name than `var_names` does.
-_OTHER_NAMES = ("gene_name", "gene_id", "gene_ids")
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,9 @@ def read_own_data(
     source_file
         An .h5ad, or an .npz with `expression_matrix` (cells × genes), `var_names` and `interventions`.
     target_column
-        Column of an .h5ad's `obs` with each cell's target: a name in `var_names`, or in a column `gene_name`,
-        `gene_id` or `gene_ids` of `var`. An .npz has no use for it.
+        Column of an .h5ad's `obs` with each cell's target: a name in `var_names`, or in a column of `var` such as
+        `gene_name` or `gene_id`. Combined labels (`A+B`, `A+control`) are read as
+        :func:`~catran_causalbench.from_anndata.read_screen` reads them. An .npz has no use for it.
     control_label
         The target's value in control cells.
     min_cells
@@ -165,8 +165,8 @@ def _origin(path: Path, settings: dict[str, Any]) -> Origin:
 
 def _apply_rule(measured: _Measured, targets: list[str], control_label: str, min_cells: int) -> NDArray[np.str_]:
     """Label each cell with the column it perturbs, control or excluded."""
-    known = {**measured.id_of_name, control_label: CONTROL_LABEL}
-    labels = [known.get(target, EXCLUDED_LABEL) for target in targets]
+    known: dict[Any, str] = {**measured.id_of_name, Kind.CONTROL: CONTROL_LABEL}
+    labels = [known.get(target, EXCLUDED_LABEL) for target in single_targets(targets, control_label)]
     cells_of = Counter(labels)
     genes = {label: number for label, number in cells_of.items() if label not in {CONTROL_LABEL, EXCLUDED_LABEL}}
     if cells_of[CONTROL_LABEL] <= min_cells:
@@ -214,7 +214,7 @@ def _read_h5ad(path: Path, target_column: str) -> _Measured:
             "target_column", f"no {target_column!r} in obs", f"one of {', '.join(map(str, data.obs.columns))}"
         )
     ids = data.var_names.astype(str).tolist()
-    aliases = [data.var[column].astype(str).tolist() for column in _OTHER_NAMES if column in data.var]
+    aliases = [data.var[column].astype(str).tolist() for column in OTHER_NAMES if column in data.var]
     names = data.var["gene_name"].astype(str).tolist() if "gene_name" in data.var else ids
     # The columns' own ids come last, so that no alias takes the place of one.
     id_of_name = {name: gene for known in [*aliases, ids] for name, gene in zip(known, ids, strict=True)}

@@ -78,8 +78,10 @@ def write_simulated_directory(
     cells = simulate_cells(world)
     effects = true_effects(world)
     # Worlds whose headlines differ in the seed alone are pooled in reports.
-    kinds = [f"{settings.genes} genes", difficulty_of(settings), f"edges from {topology.origin}" if topology else ""]
-    world_kind = ", ".join(filter(None, kinds))
+    size = f"{settings.genes} genes, {settings.cells:,} cells"
+    world_kind = ", ".join(
+        filter(None, [size, difficulty_of(settings), f"edges from {topology.origin}" if topology else ""])
+    )
     origin = Origin(
         headline=f"SIMULATED DATA – no cell here was measured; {world_kind}, seed {world.seed}",
         simulated=True,

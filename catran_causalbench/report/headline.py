@@ -36,8 +36,8 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """``leads``, ``loses``, or ``level`` where the interval of the gain holds zero."""
-        if not abs(self.gain.mean) > np.nan_to_num(self.gain.half_width):
+        """``leads``, ``loses``, or ``level`` where the interval of the gain holds zero or is unknown."""
+        if not abs(self.gain.mean) > self.gain.half_width:  # which is NaN for a single replicate
             return "level"
         return "leads" if self.gain.mean > 0 else "loses"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.sweep.record import DETAILS, FAILURE
+from catran_causalbench.sweep.record import FAILURE, RunRecord
 from catran_causalbench.whole_files import write_json
 
 IDENTITY = "sweep.json"
@@ -21,8 +21,12 @@ _UNFINISHED = ".unfinished-"
 
 
 def is_done(folder: Path) -> bool:
-    """Whether a run's folder holds a finished run."""
-    return (folder / DETAILS).exists()
+    """Whether a run's folder holds a finished run, whose record can be read."""
+    try:
+        RunRecord.read(folder)
+    except InputError:
+        return False
+    return True
 
 
 @contextmanager

@@ -56,8 +56,10 @@ def label(method: str) -> str:
 
 
 def settings_digest(method: str) -> str:
-    """Fingerprint of a settings file; empty for all other methods."""
-    return hashlib.sha256(Path(method).read_bytes()).hexdigest() if is_settings_file(method) else ""
+    """Fingerprint of CaTran's settings; empty for all other methods."""
+    if method == ORACLE or method in rival_names():
+        return ""
+    return hashlib.sha256(load_config(_config_name(method)).to_yaml().encode()).hexdigest()
 
 
 def plugin_file(method: str) -> Path:

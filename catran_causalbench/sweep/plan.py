@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from catran_causalbench.code_version import code_version
 from catran_causalbench.errors import InputError
 from catran_causalbench.harness.data_selection import (
     DATASET_NAMES,
@@ -23,6 +24,14 @@ from catran_causalbench.sweep.methods import ORACLE, check_method, is_settings_f
 
 RIVAL_TRAINING = "CATRAN_RIVAL_TRAINING"  # see catran_causalbench.rivals.causal_models, which is slow to import
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # the challenge's
+
+
+def _rival_training() -> float:
+    given = os.environ.get(RIVAL_TRAINING, "1")
+    try:
+        return float(given)
+    except ValueError:
+        raise InputError.of(RIVAL_TRAINING, repr(given), "a share above 0 and at most 1") from None
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,9 @@ class Rules:
         :func:`~catran_causalbench.evaluation.evaluate_network`).
     dataset_name, do_filter
         Which data set of each directory is meant.
+    rival_training
+        Share of their training that DCDI and its kin get (see :mod:`~catran_causalbench.rivals.causal_models`); by
+        default what the environment says where the sweep is started.
     """
 
     edges: int = 1000
@@ -75,11 +87,13 @@ class Rules:
     omission_estimation_size: int = 500
     dataset_name: str = DATASET_NAMES[0]
     do_filter: bool = False
+    rival_training: float = field(default_factory=_rival_training)
 
     def __post_init__(self) -> None:
         _check_whole("edges", self.edges, 1)
         _check_whole("max_path_length", self.max_path_length, -1)
         _check_whole("omission_estimation_size", self.omission_estimation_size, 0)
+        _check_share("rival_training", self.rival_training)
         _ = self.selection  # which checks itself
 
     @property
@@ -131,8 +145,7 @@ class SweepPlan:
             if regime not in REGIMES:
                 raise InputError.of("regimes", repr(regime), f"one of {', '.join(REGIMES)}")
         for fraction in self.fractions:
-            if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction <= 1:
-                raise InputError.of("fractions", repr(fraction), "a share above 0 and at most 1")
+            _check_share("fractions", fraction)
         for seed in self.seeds:
             _check_whole("seeds", seed, 0)
         self._resolve("methods", [check_method(method) for method in self.methods], label)
@@ -203,12 +216,12 @@ class SweepPlan:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What must not change between the starts of a sweep: rules, contents of files, length of rivals' training."""
+        """What must not change between the starts of a sweep: rules, code, settings of CaTran, contents of files."""
         selection = self.rules.selection
         files = {f"cells of {folder.name}": selection.digest(folder) for folder in self.data}
         settings = {f"settings of {label(method)}": settings_digest(method) for method in self.methods}
-        training = {RIVAL_TRAINING: os.environ.get(RIVAL_TRAINING, "1")}
-        return {**asdict(self.rules), **training, **files, **{key: value for key, value in settings.items() if value}}
+        used = {key: value for key, value in settings.items() if value}
+        return {**asdict(self.rules), "code": code_version(), **files, **used}
 
     def _resolve(self, name: str, values: list[Any], named: Any) -> None:
         """Keep distinct values, and refuse different ones that would share a folder."""
@@ -232,3 +245,8 @@ class SweepPlan:
 def _check_whole(name: str, value: Any, low: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise InputError.of(name, repr(value), f"a whole number, {low} or more")
+
+
+def _check_share(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise InputError.of(name, repr(value), "a share above 0 and at most 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import time
 import traceback
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from catran_causalbench.harness.data_selection import INTERVENTIONAL, OBSERVATIO
 from catran_causalbench.sweep.folder import is_done, write_failure, written_whole
 from catran_causalbench.sweep.machine import PeakMemory, machine
 from catran_causalbench.sweep.methods import ORACLE, infer_edges, label, load_method, oracle_edges, plugin_file
-from catran_causalbench.sweep.plan import Rules, Run
+from catran_causalbench.sweep.plan import RIVAL_TRAINING, Rules, Run
 from catran_causalbench.sweep.record import RunRecord
 from catran_causalbench.sweep.scores import Edges, Scores, score_edges
 
@@ -55,13 +56,19 @@ def execute(run: Run, rules: Rules, output: Path) -> Outcome:
     return Outcome(run, record.seconds, record.mean_wasserstein)
 
 
-@lru_cache(maxsize=1)  # runs on the same data come one after the other
 def _data(folder: Path, selection: DataSelection) -> BenchmarkData:
+    state = selection.path(folder).stat()
+    return _cached_data(folder, selection, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=1)  # runs on the same data come one after the other; a worker may outlive what a directory holds
+def _cached_data(folder: Path, selection: DataSelection, _: tuple[int, int, int]) -> BenchmarkData:
     return BenchmarkData.read(folder, selection)
 
 
 def _run(run: Run, rules: Rules, folder: Path) -> RunRecord:
     data = _data(run.data, rules.selection)
+    os.environ[RIVAL_TRAINING] = repr(rules.rival_training)  # of the sweep, whatever the worker was started with
     edges, seconds, peak_megabytes = _inferred(run, rules.edges, data)
     scores = score_edges(data, edges, rules.max_path_length, rules.omission_estimation_size)
     record = RunRecord(

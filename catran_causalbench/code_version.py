@@ -1,0 +1,19 @@
+"""Which code made a result: the version's number does not tell two commits apart."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from catran_causalbench import __version__
+
+
+@cache
+def code_version() -> str:
+    """Version of the package and, after a ``+``, a fingerprint of its modules."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for module in sorted(package.rglob("*.py")):
+        digest.update(repr((module.relative_to(package).as_posix(), module.read_bytes())).encode())
+    return f"{__version__}+{digest.hexdigest()[:12]}"
