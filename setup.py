@@ -30,6 +30,7 @@ setup(
     install_requires=[
         "anndata>=0.10",
         "causalbench>=1.1.2",
+        "cryptography>=41",  # the key of a sweep's own Dask cluster
         "dask[distributed]>=2024.2",
         "h5py>=3.8",
         "jinja2>=3.1",
@@ -43,7 +44,7 @@ setup(
         "packaging>=22",
         "pandas>=2.0",
         "psutil>=5.9",
-        "pytorch-lightning>=2.6,<3",  # the first to load checkpoints without pickle (weights_only)
+        "pytorch-lightning>=2.6,!=2.6.2,!=2.6.3,<3",  # 2.6 loads checkpoints without pickle; those two were malicious
         "pyyaml>=6",
         "rich>=13",
         "scanpy>=1.9",
@@ -51,7 +52,7 @@ setup(
         "scipy>=1.11",
         "tensorboard>=2.14",
         "threadpoolctl>=3.1",
-        "torch>=2.2",
+        "torch>=2.6",  # before, a checkpoint could run code in spite of weights_only
         "typer>=0.12",
     ],
     extras_require={

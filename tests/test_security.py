@@ -10,6 +10,7 @@ from conftest import REPOSITORY
 from fault_worker import run
 
 from catran_causalbench import InputError, load_config
+from catran_causalbench.sweep.cluster import connected
 
 MODULES = sorted((REPOSITORY / "catran_causalbench").rglob("*.py"))
 FORBIDDEN_CALLS = {
@@ -92,3 +93,13 @@ def test_yaml_makes_no_objects(tmp_path):
     with pytest.raises(InputError, match="no readable YAML"):
         load_config(str(path))
     assert not mark.exists()
+
+
+def test_a_stranger_cannot_hand_code_to_the_workers_of_a_sweep():
+    """Dask unpickles what reaches its scheduler's port, and any user of the machine can reach that."""
+    with connected(None, 1) as client:
+        address = client.scheduler.address
+        assert client.submit(int, "7").result(timeout=60) == 7
+        for stranger in (address, address.replace("tls://", "tcp://")):
+            with pytest.raises(InputError, match="scheduler"), connected(stranger, None) as other:
+                other.submit(int, "7").result(timeout=60)

@@ -71,6 +71,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
             local_directory=folder,
             silence_logs=logging.CRITICAL,
             env=_ONE_THREAD,
+            security=True,  # a key made for this run: whoever else reached the port could run code here
         )
         try:
             with Client(cluster) as client:
@@ -87,7 +88,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
 def _client_of(scheduler: str) -> Client:
     try:
         return Client(scheduler, timeout=10)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # the last for an encrypted one without its certificate
         raise InputError.of("scheduler", f"nobody at {scheduler!r} ({error})", "a scheduler's address") from None
 
 
