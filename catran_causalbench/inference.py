@@ -89,14 +89,14 @@ def infer_network(dataset: PerturbationDataset, config: CatranConfig | None = No
     config = load_config() if config is None else config
     check_seed(seed)
     dataset = preprocess(dataset, config.data.preprocessing)
-    folder = RunFolder.prepare(config, dataset, int(seed))
+    with RunFolder.prepare(config, dataset, int(seed)) as folder:
+        # torch and Lightning load only once the input is known to be good
+        from catran_causalbench.training import train
 
-    from catran_causalbench.training import train  # torch and Lightning load only once the input is known to be good
-
-    network = train(dataset, config, int(seed), folder)
-    inferred = InferredNetwork(network, dataset.gene_names, config.output.edges)
-    if folder:
-        folder.write_edges(inferred.edges())
+        network = train(dataset, config, int(seed), folder)
+        inferred = InferredNetwork(network, dataset.gene_names, config.output.edges)
+        if folder:
+            folder.write_edges(inferred.edges())
     return inferred
 
 

@@ -6,11 +6,12 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catran_causalbench.claims import claimed
 from catran_causalbench.code_version import code_version
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.dataset import PerturbationDataset
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _MARK = "run_identity.txt"
+_FIELD = "output.run_folder"
 
 
 @dataclass(frozen=True)
@@ -42,35 +44,37 @@ class RunFolder:
     run_identity: str
 
     @classmethod
-    def prepare(cls, config: CatranConfig, dataset: PerturbationDataset, seed: int) -> RunFolder | None:
-        """Make the folder and note the settings, or return None where the user named no folder.
+    @contextmanager
+    def prepare(cls, config: CatranConfig, dataset: PerturbationDataset, seed: int) -> Iterator[RunFolder | None]:
+        """Make the folder, hold it and note the settings; give None where the user named no folder.
 
         Raises
         ------
         InputError
-            Where the folder cannot be written to or belongs to another run.
+            Where the folder cannot be written to, belongs to another run, or the same run is at work in it.
         """
         if not config.output.run_folder:
-            return None
+            yield None
+            return
         folder = cls(Path(config.output.run_folder), _run_identity(config, dataset, seed))
-        try:
-            folder.path.mkdir(parents=True, exist_ok=True)
-            belongs_to_another_run = folder._claimed_by() not in (None, folder.run_identity.encode())
-            if not belongs_to_another_run:
-                folder.write(_MARK, folder.run_identity.encode())
-                folder.write("config.yaml", config.to_yaml().encode())
-        except (OSError, ValueError) as error:  # a path with a null character is a ValueError
-            reason = getattr(error, "strerror", None) or error
-            found = f"{folder.path}, which cannot be written to ({reason})"
-            raise InputError.of("output.run_folder", found, "a writable folder") from None
-        if belongs_to_another_run:
-            found = f"{folder.path}, which holds a run with other data, settings or seed, or of another version"
-            raise InputError.of("output.run_folder", found, "a new folder, or the same run to continue it")
-        return folder
+        claim = claimed(folder.path, _FIELD, "run") if writes_files() else nullcontext()
+        with claim:
+            folder._note_identity(config)
+            yield folder
 
-    def _claimed_by(self) -> bytes | None:
+    def _note_identity(self, config: CatranConfig) -> None:
         mark = self.path / _MARK
-        return mark.read_bytes() if mark.exists() else None
+        try:
+            belongs_to_another_run = mark.exists() and mark.read_bytes() != self.run_identity.encode()
+            if not belongs_to_another_run:
+                self.write(_MARK, self.run_identity.encode())
+                self.write("config.yaml", config.to_yaml().encode())
+        except OSError as error:
+            found = f"{self.path}, which cannot be written to ({error.strerror or error})"
+            raise InputError.of(_FIELD, found, "a writable folder") from None
+        if belongs_to_another_run:
+            found = f"{self.path}, which holds a run with other data, settings or seed, or of another version"
+            raise InputError.of(_FIELD, found, "a new folder, or the same run to continue it")
 
     @property
     def checkpoint(self) -> Path:

@@ -257,10 +257,10 @@ def lightning_overhead(genes: int, cells: int) -> dict[str, float]:
     plain = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
         logged_config = replace(config, output=replace(config.output, run_folder=folder))
-        run_folder = RunFolder.prepare(logged_config, dataset, 0)
-        start = time.perf_counter()
-        train(dataset, logged_config, folder=run_folder)
-        logged = time.perf_counter() - start
+        with RunFolder.prepare(logged_config, dataset, 0) as run_folder:
+            start = time.perf_counter()
+            train(dataset, logged_config, folder=run_folder)
+            logged = time.perf_counter() - start
     return {"bare_seconds": bare, "lightning_over_bare": plain / bare, "logged_over_lightning": logged / plain}
 
 

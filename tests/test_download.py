@@ -13,6 +13,7 @@ from urllib.request import Request
 import pytest
 from typer.testing import CliRunner
 
+from catran_causalbench.claims import claimed
 from catran_causalbench.command_line import app
 from catran_causalbench.errors import DownloadError, InputError
 from catran_causalbench.harness import download
@@ -220,6 +221,12 @@ def test_only_encrypted_sources_are_trusted(server, tmp_path):
         download_files(tmp_path, [replace(server.file, url=server.file.url.replace("/file", "/redirected"))])
     with pytest.raises(DownloadError, match="found file; expected https"):
         download_files(tmp_path, [replace(server.file, url="file:///etc/passwd")])
+
+
+def test_one_download_at_a_time(server, tmp_path):
+    with claimed(tmp_path, "folder", "download"), pytest.raises(InputError, match="another download is writing"):
+        download_files(tmp_path, [server.whole])
+    assert not server.asked
 
 
 def test_a_small_disk_is_seen_first(server, tmp_path, monkeypatch):

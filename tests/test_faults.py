@@ -1,6 +1,7 @@
 """Whatever happens to a run, it ends in a clear error and can be continued to the very same edges."""
 
 import errno
+import fcntl
 import logging
 import multiprocessing
 import multiprocessing.forkserver as forkserver
@@ -19,7 +20,8 @@ from conftest import random_data
 from fault_worker import CONFIGS, run, run_and_die
 
 from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, load_config, validate_dataset
-from catran_causalbench.config import EvidenceSettings, LossSettings
+from catran_causalbench.claims import claimed
+from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.gate_training import GateTraining
 from catran_causalbench.harness.own_data import write_own_data_directory
 from catran_causalbench.minibatches import MinibatchStream
@@ -345,7 +347,27 @@ def test_a_prepared_folder_is_unchanged_when_another_run_asks_for_it(tmp_path):
     run("evidence", tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     other = replace(load_config("paper"), output=replace(load_config("paper").output, run_folder=str(tmp_path)))
-    with pytest.raises(InputError, match="holds a run with other data"):
-        RunFolder.prepare(other, validate_dataset(*random_data()), 0)
+    prepared = RunFolder.prepare(other, validate_dataset(*random_data()), 0)
+    with pytest.raises(InputError, match="holds a run with other data"), prepared:
+        pass
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    assert LossSettings()  # settings stay usable
+
+
+def test_a_folder_is_one_run_s_at_a_time(tmp_path):
+    with claimed(tmp_path / "run", "output.run_folder", "run"):
+        with pytest.raises(InputError, match=r"output\.run_folder: found .*/run, to which another run is writing"):
+            run("evidence", tmp_path / "run")
+        assert not list((tmp_path / "run").iterdir())
+    run("evidence", tmp_path / "run")
+
+
+def test_where_folders_cannot_be_locked_runs_go_on_with_a_warning(tmp_path, monkeypatch, caplog):
+    """As on NFS, which locks no folder."""
+
+    def refuse(handle, operation):
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    run("evidence", tmp_path)
+    assert "cannot be locked (Bad file descriptor): let no other run write there" in caplog.text
+    assert (tmp_path / "edges.csv").exists()

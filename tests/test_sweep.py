@@ -19,6 +19,7 @@ from distributed import KilledWorker, LocalCluster
 from typer.testing import CliRunner
 
 from catran_causalbench import rivals
+from catran_causalbench.claims import claimed
 from catran_causalbench.code_version import code_version
 from catran_causalbench.command_line import app
 from catran_causalbench.errors import InputError
@@ -28,7 +29,6 @@ from catran_causalbench.harness.data_selection import REGIMES, DataSelection
 from catran_causalbench.harness.simulated_data import write_simulated_directory
 from catran_causalbench.simulation import WorldSettings
 from catran_causalbench.sweep.driver import _outcome, pending, run_sweep
-from catran_causalbench.sweep.folder import claimed
 from catran_causalbench.sweep.machine import PeakMemory
 from catran_causalbench.sweep.methods import check_method, label, settings_digest
 from catran_causalbench.sweep.plan import Rules, Run, SweepPlan
@@ -384,7 +384,7 @@ def test_a_run_whose_record_was_lost_is_done_again(world, tmp_path, content):
 
 
 def test_one_sweep_at_a_time(world, tmp_path):
-    with claimed(tmp_path), pytest.raises(InputError, match="another sweep"):
+    with claimed(tmp_path, "output", "sweep"), pytest.raises(InputError, match="another sweep"):
         run_sweep(plan(world), tmp_path, print)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from catran_causalbench.claims import claimed
 from catran_causalbench.errors import DownloadError, InputError
 from catran_causalbench.harness.data_files import fault_inside
 from catran_causalbench.harness.remote_files import FILES, RemoteFile
@@ -64,31 +65,29 @@ def download_files(
     Raises
     ------
     InputError
-        Before anything is fetched: the folder cannot be written to, or the disk is too small.
+        Before anything is fetched: the folder cannot be written to, another download is at work there, or the disk is
+        too small.
     DownloadError
         After all files were tried: some cannot be had, or are not what they should be. What has arrived is kept for the
         next try, unless it is wrong.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError.of("folder", f"{folder} ({error.strerror})", "a folder that can be written to") from None
-    faults = check_files(folder, files)
-    missing = [file for file in files if faults[file.name]]
-    at_hand = {file.name for file in missing if have and _fault(file, have / file.name) is None}
-    _check_disk(folder, [file for file in missing if file.name not in at_hand])
-    failures = []
-    for file in missing:
-        try:
-            if have and file.name in at_hand:
-                say(f"{file.name}: taken from {have}")
-                _take(have / file.name, folder / file.name)
-            else:
-                say(f"{file.name}: {file.purpose}, from {urlsplit(file.url).hostname}")
-                _fetch(file, folder, say, progress)
-            _note_receipt(file, folder)
-        except (DownloadError, OSError) as error:
-            failures.append(str(error))
+    with claimed(folder, "folder", "download"):
+        faults = check_files(folder, files)
+        missing = [file for file in files if faults[file.name]]
+        at_hand = {file.name for file in missing if have and _fault(file, have / file.name) is None}
+        _check_disk(folder, [file for file in missing if file.name not in at_hand])
+        failures = []
+        for file in missing:
+            try:
+                if have and file.name in at_hand:
+                    say(f"{file.name}: taken from {have}")
+                    _take(have / file.name, folder / file.name)
+                else:
+                    say(f"{file.name}: {file.purpose}, from {urlsplit(file.url).hostname}")
+                    _fetch(file, folder, say, progress)
+                _note_receipt(file, folder)
+            except (DownloadError, OSError) as error:
+                failures.append(str(error))
     if failures:
         raise DownloadError("\n".join(failures))
     return [folder / file.name for file in files]

@@ -8,8 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catran_causalbench.claims import claimed
 from catran_causalbench.sweep.cluster import connected
-from catran_causalbench.sweep.folder import check_identity, claimed, is_done, remove_unfinished, write_failure
+from catran_causalbench.sweep.folder import check_identity, is_done, remove_unfinished, write_failure
 from catran_causalbench.sweep.plan import Rules, Run, SweepPlan
 from catran_causalbench.sweep.run import Outcome, execute
 
@@ -43,7 +44,7 @@ def run_sweep(
         Before any work starts.
     """
     output = output.absolute()
-    with claimed(output):
+    with claimed(output, "output", "sweep"):
         check_identity(output, plan.identity)
         runs = pending(plan, output)
         if not runs:

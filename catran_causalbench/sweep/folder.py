@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -54,31 +52,6 @@ def remove_unfinished(output: Path) -> None:
     """Remove what runs left that were killed."""
     for scratch in output.glob(f"*/{_UNFINISHED}*"):
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextmanager
-def claimed(output: Path) -> Iterator[None]:
-    """Hold the folder against other sweeps; the hold ends with the process, however it ends.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be made or written to, or another sweep is writing there.
-    """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        handle = os.open(output, os.O_RDONLY)
-    except OSError as error:
-        raise InputError.of("output", f"{str(output)!r} ({error.strerror})", "a folder to write to") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            found = f"{str(output)!r}, to which another sweep is writing"
-            raise InputError.of("output", found, "one sweep at a time") from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def check_identity(output: Path, identity: Mapping[str, Any]) -> None:
