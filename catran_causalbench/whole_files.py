@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,38 @@ def check_room(path: str | os.PathLike[str]) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+def check_replaceable(path: Path, field: str, ours: Collection[str], overwrite: bool) -> None:
+    """Make sure that a folder made here takes nobody else's place.
+
+    Parameters
+    ----------
+    path
+        The folder to make.
+    field
+        What the user called it.
+    ours
+        Names of what an earlier run has put there: all that may be replaced.
+    overwrite
+        Whether even that may.
+
+    Raises
+    ------
+    InputError
+        A file has its name, or there is something in it that must stay.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise InputError.of(field, f"the file {str(path)!r}", "a new or empty folder")
+    there = sorted(entry.name for entry in path.iterdir())
+    foreign = [name for name in there if name not in ours]
+    if foreign:
+        found = f"{str(path)!r}, which holds other things such as {foreign[0]!r}"
+        raise InputError.of(field, found, "a new or empty folder, or one that this command made")
+    if there and not overwrite:
+        raise InputError.of(field, f"an earlier result in {str(path)!r}", "a new folder, or --overwrite")
 
 
 @contextmanager

@@ -151,10 +151,14 @@ def test_archives_bear_no_time(folder):
 
 def test_overwrite_replaces_own_directories_only(tmp_path):
     target = write_benchmark_directory(tmp_path / "data", tiny_dataset(), References(), ORIGIN)
-    with pytest.raises(InputError, match=r"^folder: found .* with files in it"):
+    with pytest.raises(InputError, match=r"^folder: found an earlier result in"):
         write_benchmark_directory(target, tiny_dataset(), References(), ORIGIN)
     write_benchmark_directory(target, tiny_dataset(), References(), Origin("second", False), overwrite=True)
     assert read_description(target)["headline"] == "second"
+    (target / "my_results").mkdir()
+    with pytest.raises(InputError, match=r"^folder: found .* which holds other things such as 'my_results'"):
+        write_benchmark_directory(target, tiny_dataset(), References(), ORIGIN, overwrite=True)
+    assert (target / "my_results").exists()
 
     foreign = tmp_path / "foreign"
     foreign.mkdir()

@@ -367,9 +367,14 @@ def test_a_folder_that_is_no_report_is_never_replaced(tmp_path):
     sweep = write_sweep(tmp_path / "sweep", [record()])
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("do not lose this")
-    with pytest.raises(InputError, match="with files in it"):
+    with pytest.raises(InputError, match=r"which holds other things such as 'index\.html'"):
         write_report([sweep], tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "index.html").read_text() == "do not lose this"
+    write_report([sweep], tmp_path / "report")
+    (tmp_path / "report" / "thesis.txt").write_text("nor this")
+    with pytest.raises(InputError, match=r"which holds other things such as 'thesis\.txt'"):
+        write_report([sweep], tmp_path / "report", overwrite=True)
+    assert (tmp_path / "report" / "thesis.txt").read_text() == "nor this"
     with pytest.raises(InputError, match="no finished run"):
         write_report([tmp_path / "mine"], tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ import typer
 from catran_causalbench.command_line.console import AsJson, Overwrite, Quiet, Seed, command, print_json
 from catran_causalbench.errors import InputError
 from catran_causalbench.processes import writes_files
-from catran_causalbench.whole_files import check_room, whole_folder
+from catran_causalbench.whole_files import check_replaceable, check_room, whole_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,14 +85,8 @@ def fit(
 
 def _check_output(output: Path, overwrite: bool) -> None:
     """Refuse a place that cannot be written to, or a folder whose content would be lost."""
-    if output.exists():
-        others = [entry.name for entry in output.iterdir() if entry.name not in FILES] if output.is_dir() else ["."]
-        if others:
-            found = f"{str(output)!r}, which holds other things" if output.is_dir() else f"a file {str(output)!r}"
-            raise InputError.of("output", found, "a new folder, or one that this command made")
-        if any(output.iterdir()) and not overwrite:
-            raise InputError.of("output", f"an earlier result in {str(output)!r}", "a new folder, or --overwrite")
-    elif not output.absolute().parent.is_dir():
+    check_replaceable(output, "output", FILES, overwrite)
+    if not output.absolute().parent.is_dir():
         raise InputError.of("output", f"no folder {str(output.absolute().parent)!r}", "an existing one to write into")
     check_room(output)
 

@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
 from catran_causalbench.harness.file_formats import gzip_bytes, table_bytes, workbook_bytes, write_h5ad, zip_bytes
-from catran_causalbench.whole_files import whole_folder
+from catran_causalbench.whole_files import check_replaceable, whole_folder
 
 MADE_BY = "catran_causalbench"
 FORMAT_VERSION = 1
 DESCRIPTION = "description.json"
+_README = "README.txt"
+_DATASETS = [f"dataset_{line}{kind}.npz" for line in ("k562", "rpe1") for kind in ("", "_filtered")]
+_GENES = ["k562.h5ad", "rpe1.h5ad"]
 # With a fifth held out, five cells of a label leave one to evaluate on.
 FEWEST_CELLS = 5
 
@@ -132,24 +135,24 @@ def write_benchmark_directory(
     folder = check_folder(folder, overwrite)
     _check_dataset(dataset)
     beside = beside or {}
-    files = {**_harness_files(dataset, references), **_notes(dataset, references, origin, beside), **beside}
+    files = {**_harness_files(dataset, references), **beside}
+    files |= _notes(dataset, references, origin, beside, sorted([*_DATASETS, *_GENES, *files, DESCRIPTION, _README]))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(folder) as made:
         for name, content in files.items():
             (made / name).write_bytes(content)
-        first, *others = [f"dataset_{line}{kind}.npz" for line in ("k562", "rpe1") for kind in ("", "_filtered")]
         np.savez(
-            made / first,
+            made / _DATASETS[0],
             expression_matrix=np.ascontiguousarray(dataset.expression, np.float32),
             var_names=np.array(dataset.gene_ids),
             interventions=np.array(dataset.labels),
             origin=np.array(origin.headline),
             simulated=np.array(origin.simulated),
         )
-        write_h5ad(made / "k562.h5ad", dataset.gene_ids, dataset.gene_names, origin.headline)
-        for name in others:
-            _link(made / first, made / name)
-        _link(made / "k562.h5ad", made / "rpe1.h5ad")
+        write_h5ad(made / _GENES[0], dataset.gene_ids, dataset.gene_names, origin.headline)
+        for first, *others in (_DATASETS, _GENES):
+            for name in others:
+                _link(made / first, made / name)
     return folder
 
 
@@ -180,12 +183,8 @@ def check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
         It is a file, or a directory that is not empty; with `overwrite`, one that this package did not make.
     """
     path = Path(folder).absolute()
-    if path.exists() and not path.is_dir():
-        raise InputError.of("folder", f"the file {str(folder)!r}", "a new or empty directory")
-    if path.exists() and any(path.iterdir()):
-        if not overwrite:
-            raise InputError.of("folder", f"{str(folder)!r} with files in it", "a new or empty one, or overwrite")
-        read_description(path)
+    made_here = read_description(path).get("files", ()) if (path / DESCRIPTION).exists() else ()
+    check_replaceable(path, "folder", made_here, overwrite)
     return path
 
 
@@ -238,7 +237,9 @@ def _harness_files(dataset: Dataset, references: References) -> dict[str, bytes]
     }
 
 
-def _notes(dataset: Dataset, references: References, origin: Origin, beside: Mapping[str, bytes]) -> dict[str, bytes]:
+def _notes(
+    dataset: Dataset, references: References, origin: Origin, beside: Mapping[str, bytes], files: list[str]
+) -> dict[str, bytes]:
     """Write what the directory says about itself."""
     controls, excluded = (int((dataset.labels == label).sum()) for label in (CONTROL_LABEL, EXCLUDED_LABEL))
     cells, genes = dataset.expression.shape
@@ -247,6 +248,7 @@ def _notes(dataset: Dataset, references: References, origin: Origin, beside: Map
         "simulated": origin.simulated,
         "made_by": MADE_BY,
         "format_version": FORMAT_VERSION,
+        "files": files,
         "shape": {"cells": cells, "genes": genes, "controls": controls, "excluded": excluded},
         "references": {network.name: len(getattr(references, network.name)) for network in fields(references)},
         **origin.details,
@@ -264,7 +266,7 @@ Beside its files lie: {", ".join([DESCRIPTION, *beside])}.
 """
     return {
         DESCRIPTION: (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode(),
-        "README.txt": readme.encode(),
+        _README: readme.encode(),
     }
 
 

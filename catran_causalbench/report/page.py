@@ -16,7 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catran_causalbench.errors import InputError
 from catran_causalbench.report import tables
 from catran_causalbench.report.drawing import Look, looks, style
 from catran_causalbench.report.gallery import Exhibit, exhibits
@@ -26,12 +25,13 @@ from catran_causalbench.report.summary import Family, families, runs_table, scor
 from catran_causalbench.sweep.folder import IDENTITY
 from catran_causalbench.sweep.plan import Rules
 from catran_causalbench.sweep.record import DETAILS, FAILURE, RunRecord, read_sweep
-from catran_causalbench.whole_files import whole_folder
+from catran_causalbench.whole_files import check_replaceable, whole_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAGE = "index.html"
+_FILES = (PAGE, "results.csv", "table.md", "figures")
 MADE_BY = "catran-causalbench report"
 
 _PACKAGES = ("catran-causalbench", "causalbench", "torch", "numpy", "scipy", "scikit-learn", "pandas")
@@ -97,14 +97,9 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
 
 def _check_output(output: Path, overwrite: bool) -> Path:
     output = output.absolute()
-    if output.exists() and not output.is_dir():
-        raise InputError.of("output", f"the file {output}", "a new or empty folder")
-    if output.exists() and any(output.iterdir()):
-        page = output / PAGE
-        ours = page.exists() and MADE_BY in page.read_text(encoding="utf-8")[:2000]
-        if not overwrite or not ours:
-            wish = "a new or empty one, or --overwrite" if ours else "a new or empty one, or an earlier report"
-            raise InputError.of("output", f"{output} with files in it", wish)
+    page = output / PAGE
+    made_here = page.is_file() and MADE_BY in page.read_text(encoding="utf-8", errors="replace")[:2000]
+    check_replaceable(output, "output", _FILES if made_here else (), overwrite)
     return output
 
 
