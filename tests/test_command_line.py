@@ -61,6 +61,22 @@ def test_presets_are_listed_with_a_line_each():
         assert re.search(rf"^{name} +\w.{{20}}", text, flags=re.MULTILINE)
 
 
+def test_scores_shows_every_run(tmp_path):
+    """Two of one name, and one whose name matplotlib would read as a formula."""
+    statistics = {"output_graph": {"wasserstein_distance": {"mean": 0.25}}, "false_omission_rate": 0.1}
+    folders = [tmp_path / "one" / "run", tmp_path / "other" / "run", tmp_path / "$a_b$^{"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        metrics = {"quantitative_test_evaluation": statistics, "run_time": 2.0}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        (folder / "output_network.csv").write_text(",0,1\n0,A,B\n")
+    text = run("scores", tmp_path, *folders, "--figure", tmp_path / "scores.png")
+    assert text.count("0.250") == 3
+    assert (tmp_path / "scores.png").exists()
+    (folders[0] / "metrics.json").write_text("{}")
+    assert "no readable metrics.json" in run("scores", tmp_path, *folders, code=2)
+
+
 def test_scores_needs_finished_runs(tmp_path):
     (tmp_path / "run").mkdir()
     assert "no readable metrics.json" in run("scores", tmp_path, tmp_path / "run", code=2)

@@ -186,6 +186,14 @@ def test_a_few_strong_edges_do_not_make_all_others_pale():
     assert draw_attention(adjacency).axes[0].images[0].get_clim()[1] < 10
 
 
+def test_names_with_dollars_are_drawn_as_they_are():
+    adjacency = modular(genes=30)
+    adjacency.index = adjacency.columns = [f"$G_{gene}$^{{" for gene in range(30)]
+    FigureCanvasAgg(draw_attention(adjacency)).draw()
+    edges = some_edges(9).replace({f"G{gene}": f"$G_{gene}$^{{" for gene in range(60)})
+    FigureCanvasAgg(draw_network(edges, title="$a_b$^{")).draw()
+
+
 def test_names_only_where_they_can_be_read():
     many = modular(genes=90)
     assert not draw_attention(many, None).axes[0].get_xticklabels()

@@ -341,13 +341,21 @@ def test_results_have_a_row_per_run(report):
         [record(method, seed=seed, simulated=False, w1=math.nan) for method in ("random", "x" * 60) for seed in (0, 1)],
         [record(f"method_with_a_long_name_{number}") for number in range(15)],
         [record("catran", fraction=0.5), record("guanlab"), record("oracle", wasserstein=Curve([], []))],
+        [record("$a_b$^{c"), record("a$")],
         [record(num_edges=0, w1=math.nan, captured=math.nan, false_omission_rate=math.nan, wasserstein=Curve([], []))],
     ],
-    ids=["one run", "NaN", "15 methods", "gaps", "no edges"],
+    ids=["one run", "NaN", "15 methods", "gaps", "dollars", "no edges"],
 )
 def test_whatever_was_run_can_be_reported(tmp_path, records):
     made = write_report([write_sweep(tmp_path / "sweep", records, edges=len(records) < 5)], tmp_path / "report")
     assert Page(Path(made["page"]).read_text()).open == []
+
+
+def test_figures_of_data_whose_names_differ_in_signs_only_are_all_kept(tmp_path):
+    records = [record(simulated=False, data=name, headline=name) for name in ("+", "-")]
+    write_report([write_sweep(tmp_path / "sweep", records)], tmp_path / "report")
+    figures = [path.stem.split("-wasserstein")[0] for path in (tmp_path / "report" / "figures").glob("*-edges.png")]
+    assert sorted(figures) == ["data", "data-2"]
 
 
 def test_command_prints_where_the_page_is_and_json(tmp_path):

@@ -25,8 +25,8 @@ def read_scores(data_directory: Path, run_folders: list[Path]) -> tuple[str, pd.
     data_directory
         The benchmark directory; one made by this package says what its data are.
     run_folders
-        Output folders of ``causalbench_run``, each with metrics.json and output_network.csv; their names become the
-        rows' names.
+        Output folders of ``causalbench_run``, each with metrics.json and output_network.csv; their names, or
+        paths where names are repeated, become the rows' names.
 
     Returns
     -------
@@ -43,18 +43,11 @@ def read_scores(data_directory: Path, run_folders: list[Path]) -> tuple[str, pd.
     described = (data_directory / DESCRIPTION).exists()
     headline = str(read_description(data_directory)["headline"]) if described else f"Data in {data_directory}"
     true_edges = _true_edges(data_directory)
+    folder_names = [folder.name for folder in run_folders]
     rows: dict[str, dict[str, Any]] = {}
     for folder in run_folders:
-        metrics, edges = _read_run(folder)
-        statistics = metrics["quantitative_test_evaluation"]
-        rows[folder.name] = {
-            "edges": len(edges),
-            MEAN_WASSERSTEIN: statistics["output_graph"]["wasserstein_distance"]["mean"],
-            FALSE_OMISSION_RATE: statistics["false_omission_rate"],
-        }
-        if true_edges:
-            rows[folder.name][PRECISION] = len(true_edges.intersection(edges)) / max(len(edges), 1)
-        rows[folder.name]["seconds"] = metrics["run_time"]
+        name = folder.name if folder_names.count(folder.name) == 1 else str(folder)
+        rows[name] = _read_run(folder, true_edges)
     return headline, pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -86,13 +79,14 @@ def draw_scores(headline: str, table: pd.DataFrame, path: Path) -> None:
     for axis, column in zip(axes, shown, strict=True):
         values = table[column][::-1]
         colours = ["#0072B2" if value == _best(table[column]) else "#B0B7BF" for value in values]
-        bars = axis.barh(values.index, values, color=colours, height=0.65)
+        bars = axis.barh(range(len(values)), values, color=colours, height=0.65)
+        axis.set_yticks(range(len(values)), values.index, parse_math=False)  # a folder's name may hold a dollar
         axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
         axis.set_title(column.replace("↑", "(more is better)").replace("↓", "(less is better)"), fontsize=9)
         axis.set_xlim(0, max(values.max(), 1e-9) * 1.25)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
-    figure.suptitle(headline, fontsize=9, x=0.01, ha="left")
+    figure.suptitle(headline, fontsize=9, x=0.01, ha="left", parse_math=False)
     figure.tight_layout()
     figure.savefig(path, dpi=160)
     plt.close(figure)
@@ -108,16 +102,24 @@ def _true_edges(data_directory: Path) -> set[tuple[str, str]]:
     return set(zip(table["source"], table["target"], strict=True))
 
 
-def _read_run(folder: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def _read_run(folder: Path, true_edges: set[tuple[str, str]]) -> dict[str, Any]:
     import pandas as pd
 
     try:
         metrics = json.loads((folder / "metrics.json").read_text())
         edges = pd.read_csv(folder / "output_network.csv", index_col=0)
-    except (OSError, ValueError) as error:
-        found = f"no readable metrics.json and output_network.csv in {folder} ({error})"
+        statistics = metrics["quantitative_test_evaluation"]
+        row = {
+            "edges": len(edges),
+            MEAN_WASSERSTEIN: statistics["output_graph"]["wasserstein_distance"]["mean"],
+            FALSE_OMISSION_RATE: statistics["false_omission_rate"],
+        }
+        if true_edges:
+            row[PRECISION] = len(true_edges.intersection(edges.itertuples(index=False, name=None))) / max(len(edges), 1)
+        return {**row, "seconds": metrics["run_time"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = f"no readable metrics.json and output_network.csv in {folder} ({error!r})"
         raise InputError.of("runs", found, "the output folder of a causalbench_run that ended well") from None
-    return metrics, list(edges.itertuples(index=False, name=None))
 
 
 def _best(values: pd.Series) -> float:

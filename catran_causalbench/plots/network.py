@@ -193,6 +193,7 @@ def _draw_labels(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], ra
             color=INK,
             zorder=6,
             path_effects=[withStroke(linewidth=2, foreground="white")],
+            parse_math=False,
         )
         spots = []
         for gap, (across, up, horizontal, vertical) in itertools.product(_GAPS if hub else _GAPS[:1], _SPOTS):

@@ -47,6 +47,7 @@ _TYPE: dict[Any, Any] = {
     "grid.linewidth": 0.7,
     "axes.axisbelow": True,
     "axes.formatter.useoffset": False,
+    "text.parse_math": False,  # a name may hold a dollar
     "svg.hashsalt": "catran-causalbench",
     "pdf.fonttype": 42,
 }

@@ -72,7 +72,8 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
     output.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(output) as made:
         (made / "figures").mkdir()
-        sections = [_section(family, known, made / "figures") for family in groups]
+        prefixes = _prefixes(groups)
+        sections = [_section(*pair, known, made / "figures") for pair in zip(groups, prefixes, strict=True)]
         command = shlex.join(["catran-causalbench", "report", *map(str, folders), "--output", str(output)])
         page = _render(
             sections=sections,
@@ -129,9 +130,21 @@ def _rules(folder: Path) -> str:
         return ""
 
 
-def _section(family: Family, known: dict[str, Look], folder: Path) -> dict[str, Any]:
+def _prefixes(groups: Sequence[Family]) -> list[str]:
+    """Name each family as files can be named; where letters that they can't hold were the difference, by number."""
+    found: list[str] = []
+    for family in groups:
+        name = (
+            re.sub(r"[^a-z0-9]+", "-", f"{'simulated ' * family.simulated}{family.name}".lower()).strip("-") or "data"
+        )
+        while name in found:
+            name += f"-{len(found) + 1}"
+        found.append(name)
+    return found
+
+
+def _section(family: Family, prefix: str, known: dict[str, Look], folder: Path) -> dict[str, Any]:
     """Draw and save a family's figures, and gather what the page says of it."""
-    prefix = re.sub(r"[^a-z0-9]+", "-", f"{'simulated ' * family.simulated}{family.name}".lower()).strip("-")
     shown = []
     with style():
         for exhibit in exhibits(family, known):
