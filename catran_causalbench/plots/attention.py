@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def draw_attention(adjacency: pd.DataFrame, num_genes: int | None = 60, *, title
     axes.vlines(column_borders, -0.5, len(names) - 0.5, color=FAINT, linewidth=0.6)
     named = len(names) <= _MOST_NAMED
     size = min(8.0, 380 / max(len(names), 1))
-    plain = {"fontsize": size, "parse_math": False}  # a name may hold a dollar
+    plain: dict[str, Any] = {"fontsize": size, "parse_math": False}  # a name may hold a dollar
     axes.set_xticks(range(len(names)) if named else [], names[columns] if named else [], rotation=90, **plain)
     axes.set_yticks(range(len(names)) if named else [], names[rows] if named else [], **plain)
     axes.tick_params(length=0, pad=2, labelcolor=INK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -29,6 +30,6 @@ def write_title(figure: Figure, title: str, subtitle: str) -> None:
     """Write what the picture is of into its upper left corner; a long title in smaller type."""
     line = 1 / figure.get_figheight()  # an inch
     size = min(11.0, 112 * figure.get_figwidth() / max(len(title), 1))
-    plain = {"va": "top", "color": INK, "parse_math": False}  # a name may hold a dollar
+    plain: dict[str, Any] = {"va": "top", "color": INK, "parse_math": False}  # a name may hold a dollar
     figure.text(0.02, 1 - 0.1 * line, title, fontsize=size, fontweight="bold", **plain)
     figure.text(0.02, 1 - (0.33 if title else 0.1) * line, subtitle, fontsize=8.5, **plain)

@@ -134,9 +134,8 @@ def _prefixes(groups: Sequence[Family]) -> list[str]:
     """Name each family as files can be named; where letters that they can't hold were the difference, by number."""
     found: list[str] = []
     for family in groups:
-        name = (
-            re.sub(r"[^a-z0-9]+", "-", f"{'simulated ' * family.simulated}{family.name}".lower()).strip("-") or "data"
-        )
+        words = f"{'simulated ' * family.simulated}{family.name}".lower()
+        name = re.sub(r"[^a-z0-9]+", "-", words).strip("-") or "data"
         while name in found:
             name += f"-{len(found) + 1}"
         found.append(name)
