@@ -1,9 +1,14 @@
 """check-submission: what the challenge refuses is found, whatever the submitted code does."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -122,10 +127,49 @@ def test_a_breakdown_is_told_with_its_stage_and_ends_the_trials(world, tmp_path,
 
 
 def test_an_endless_loop_meets_its_limit(world, tmp_path):
-    text = "import subprocess\nchild = subprocess.Popen(['sleep', '1000'])\nwhile True: pass"
+    text = f"import subprocess\nchild = subprocess.Popen(['sleep', '1000.{os.getpid()}'])\nwhile True: pass"
     found = failures(world, tmp_path, text, time_limit=4)
     pattern = r"did not end within 4 s; it was (starting|loading the file)"  # starting, on a busy machine
     assert re.fullmatch(pattern, found["loads as the harness loads it"])
+    assert not sleepers()
+
+
+def sleepers():
+    """What the endless loop started."""
+    found = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [command for command in found if command == ["sleep", f"1000.{os.getpid()}"]]
+
+
+def test_terminated_it_leaves_nothing_behind(world, tmp_path):
+    """As a scheduler or a container ends it."""
+    (tmp_path / "main.py").write_text(
+        f"import subprocess\nchild = subprocess.Popen(['sleep', '1000.{os.getpid()}'])\nwhile True: pass"
+    )
+    (tmp_path / "temporary").mkdir()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "catran_causalbench",
+            "check-submission",
+            tmp_path / "main.py",
+            "--data-directory",
+            world,
+        ],
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    limit = time.monotonic() + 60
+    while not sleepers():
+        assert process.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (143, "Terminated.\n")
+    assert not list((tmp_path / "temporary").iterdir())
+    assert not sleepers()
 
 
 def test_sources_without_held_out_cells_are_found(monkeypatch, tmp_path):

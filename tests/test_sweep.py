@@ -62,9 +62,15 @@ def sweep(plan, output, **where):
     return outcomes
 
 
-def command(output, world, *options):
+def command(output, world, *options, **environment):
     arguments = [sys.executable, "-m", "catran_causalbench", "sweep", output, world, "--edges", "30", *options]
-    return subprocess.Popen(list(map(str, arguments)), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        list(map(str, arguments)),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | environment,
+    )
 
 
 def wait_for(condition, process):
@@ -425,6 +431,23 @@ def test_killed_workers_and_drivers_lose_nothing(world, tmp_path):
     assert "64 done · 0 failed · 0 left" in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["sweep.json", "world"]
     assert not list(tmp_path.rglob(".unfinished-*"))
+
+
+@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_sweep_leaves_its_results_only(world, tmp_path, kind, code):
+    """By Ctrl-C, or by a scheduler or container that ends it."""
+    (tmp_path / "temporary").mkdir()
+    options = ("--methods", "random,mean_difference", "--seeds", "0,1,2,3,4,5,6,7", "--workers", "2")
+    driver = command(tmp_path / "out", world, *options, TMPDIR=str(tmp_path / "temporary"))
+    wait_for(lambda: times(tmp_path), driver)
+    workers = psutil.Process(driver.pid).children(recursive=True)
+    driver.send_signal(kind)
+    driver.communicate(timeout=30)
+    assert driver.returncode == code
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
+    assert not list((tmp_path / "temporary").iterdir())
+    assert not list(tmp_path.rglob(".unfinished-*"))
+    assert times(tmp_path)
 
 
 def test_evaluate_says_what_a_run_says(world, tmp_path):

@@ -1,15 +1,18 @@
 """What all commands share: options, exit codes, and what is printed where.
 
-Exit codes: 0 done, 1 the work failed, 2 the input cannot be used, 130 interrupted. Results go to standard output, all
-else to standard error; progress bars show on a terminal only.
+Exit codes: 0 done, 1 the work failed, 2 the input cannot be used, 130 interrupted, 143 terminated. Results go to
+standard output, all else to standard error; progress bars show on a terminal only.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -30,7 +33,8 @@ def command(function: Command) -> Command:
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> Any:
         try:
-            return function(*arguments, **options)
+            with _terminable():
+                return function(*arguments, **options)
         except InputError as error:
             _end(f"Error: {error}", 2)
         except (TrainingError, DownloadError) as error:
@@ -39,6 +43,24 @@ def command(function: Command) -> Command:
             _end("Interrupted.", 130)
 
     return guarded  # type: ignore[return-value]
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let the signal by which schedulers and containers end a process unwind it, so that it leaves nothing behind."""
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    typer.echo("Terminated.", err=True)
+    raise SystemExit(128 + number)
 
 
 def print_json(result: Any) -> None:

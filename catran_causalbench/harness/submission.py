@@ -158,7 +158,7 @@ def try_out(file: Path, dataset: Path, trial: Trial, time_limit: float) -> Outco
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # what the submission starts ends with it
+                start_new_session=True,  # so that what the submission starts can be ended with it
             )
             try:
                 process.wait(time_limit)

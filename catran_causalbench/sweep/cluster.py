@@ -61,7 +61,10 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
         with _client_of(scheduler) as client:
             yield client
         return
-    with tempfile.TemporaryDirectory(prefix="catran-sweep-") as folder, dask.config.set(_SETTINGS):
+    with (
+        tempfile.TemporaryDirectory(prefix="catran-sweep-") as folder,
+        dask.config.set({**_SETTINGS, "temporary-directory": folder}),
+    ):
         cluster = LocalCluster(
             n_workers=workers or CPU_COUNT,
             threads_per_worker=1,
