@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +32,7 @@ from catran_causalbench.report.summary import (
     summarise,
 )
 from catran_causalbench.report.tables import incomplete, markdown, measure_table
+from catran_causalbench.sweep.plan import Rules
 from catran_causalbench.sweep.record import Curve, RunRecord, TruthScores
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -63,7 +64,7 @@ def record(method="catran", world=0, fraction=1.0, w1=0.2, captured=0.5, simulat
 
 
 def family_of(*records):
-    (family,) = families([(Path(str(number)), run) for number, run in enumerate(records)])
+    (family,) = families([(Path(str(number)), run) for number, run in enumerate(records)], {})
     return family
 
 
@@ -147,7 +148,7 @@ def test_a_missing_fraction_leaves_the_challenge_score_out():
 def test_worlds_of_the_same_settings_are_pooled():
     other = record(world=9, headline="SIMULATED DATA – no cell here was measured; 99 genes, seed 9", data="large")
     found = [record(world=1), record(world=2), other, record(simulated=False), record(simulated=False, seed=1)]
-    groups = families([(Path(), run) for run in found])
+    groups = families([(Path(), run) for run in found], {})
     assert [(group.name, group.replicate, len(group.records)) for group in groups] == [
         ("30 genes", "world", 2),
         ("99 genes", "seed", 1),
@@ -159,7 +160,18 @@ def test_worlds_of_the_same_settings_are_pooled():
 
 def test_controls_only_are_a_family_of_their_own():
     found = [record(), record(regime="observational", fraction=0.0)]
-    assert len(families([(Path(), run) for run in found])) == 2
+    assert len(families([(Path(), run) for run in found], {})) == 2
+
+
+def test_runs_by_other_rules_are_not_pooled(tmp_path):
+    """Mean Wasserstein falls with more edges, so sweeps over 500 and over 1,000 have nothing to say to each other."""
+    for edges in (500, 1000):
+        write_sweep(tmp_path / str(edges), [record(w1=100 / edges)])
+        (tmp_path / str(edges) / "sweep.json").write_text(json.dumps(asdict(Rules(edges=edges))))
+    made = write_report([tmp_path / "500", tmp_path / "1000"], tmp_path / "report")
+    assert [family["name"] for family in made["families"]] == ["30 genes, edges 500", "30 genes, edges 1000"]
+    means = [family["methods"]["catran"]["mean_wasserstein"]["mean"] for family in made["families"]]
+    assert means == [0.2, 0.1]
 
 
 def test_figures_are_of_the_largest_fraction():

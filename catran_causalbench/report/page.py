@@ -65,8 +65,10 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
         No finished run is there, or the output folder is taken.
     """
     output = _check_output(output, overwrite)
-    found = [run for folder in folders for run in _read_runs(folder)]
-    groups = families(found)
+    rules = {folder: _rules(folder) for folder in folders}
+    runs = {folder: _read_runs(folder) for folder in folders}
+    found = [run for folder in folders for run in runs[folder]]
+    groups = families(found, {path: rules[folder] for folder in folders for path, _ in runs[folder]})
     known = looks(record.method for _, record in found)
     failed = [failure for folder in folders for failure in _read_failures(folder)]
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +80,7 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
         page = _render(
             sections=sections,
             failed=failed,
-            rules=[f"{folder.name}: {rules}" for folder in folders if (rules := _rules(folder))],
+            rules=[f"{folder.name}: {_in_words(rules[folder])}" for folder in folders if rules[folder]],
             machines=tables.machines(groups),
             versions=_versions(),
             command=command,
@@ -121,13 +123,17 @@ def _read_failures(folder: Path) -> list[dict[str, str]]:
     return failures
 
 
-def _rules(folder: Path) -> str:
-    """Say what all runs of a sweep share; empty where the sweep did not note it."""
+def _rules(folder: Path) -> dict[str, Any]:
+    """Read what all runs of a sweep share; nothing where the sweep did not note it."""
     try:
         identity = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
-        return ", ".join(f"{rule.name} {identity[rule.name]}" for rule in fields(Rules))
+        return {rule.name: identity[rule.name] for rule in fields(Rules)}
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return {}
+
+
+def _in_words(rules: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in rules.items())
 
 
 def _prefixes(groups: Sequence[Family]) -> list[str]:

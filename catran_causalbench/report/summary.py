@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ _TRUE = ("captured", "average_precision", "ancestor_average_precision", "orienta
 
 @dataclass(frozen=True)
 class Family:
-    """Runs that may be compared and pooled: all on one real data set, or on simulated worlds of the same settings.
+    """Runs that may be compared and pooled: one real data set, or simulated worlds of the same settings; equal rules.
 
     Attributes
     ----------
@@ -76,17 +76,24 @@ def runs_table(records: Iterable[RunRecord]) -> pd.DataFrame:
     return pd.DataFrame([_flat(record) for record in records])
 
 
-def families(found: Sequence[tuple[Path, RunRecord]]) -> list[Family]:
+def families(found: Sequence[tuple[Path, RunRecord]], rules: Mapping[Path, Mapping[str, Any]]) -> list[Family]:
     """Group runs, each with its folder, by what their data are.
 
     Simulated worlds that differ in their seed alone are one family; a real data set is one by itself. Runs on controls
     alone (the observational regime) are a family of their own: they see less. Replicates are worlds where there are
-    several, seeds otherwise.
+    several, seeds otherwise. Runs by other rules (more edges, say) are a family of their own, named by what differs.
     """
-    groups: dict[tuple[str, bool], list[tuple[Path, RunRecord]]] = {}
+    groups: dict[tuple[str, bool], dict[tuple[Any, ...], list[tuple[Path, RunRecord]]]] = {}
     for folder, record in found:
-        groups.setdefault((_family_name(record), record.simulated), []).append((folder, record))
-    return [_family(name, simulated, group) for (name, simulated), group in groups.items()]
+        by_rules = groups.setdefault((_family_name(record), record.simulated), {})
+        by_rules.setdefault(tuple(rules.get(folder, {}).items()), []).append((folder, record))
+    made = []
+    for (name, simulated), by_rules in groups.items():
+        common = set.intersection(*(set(items) for items in by_rules))
+        for items, group in by_rules.items():
+            differing = [f"{rule} {value}" for rule, value in items if (rule, value) not in common]
+            made.append(_family(", ".join([name, *differing]), simulated, group))
+    return made
 
 
 def estimate(values: Iterable[float]) -> Estimate:
