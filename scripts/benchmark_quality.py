@@ -28,6 +28,7 @@ from rich.table import Table
 from sklearn.model_selection import train_test_split
 
 from catran_causalbench import PerturbationDataset, infer_network, load_config, validate_dataset
+from catran_causalbench.code_version import code_version
 from catran_causalbench.dataset import CONTROL_LABEL
 from catran_causalbench.edges import RankedEdges, rank_matrix
 from catran_causalbench.evaluation import (
@@ -43,6 +44,7 @@ from catran_causalbench.gated_attention import PairEvidence
 from catran_causalbench.harness.own_data import read_own_data
 from catran_causalbench.rivals import edges_of_scores, rival_scores
 from catran_causalbench.simulation import make_world, shape, simulate_cells, true_effects
+from catran_causalbench.whole_files import write_json
 
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)
 REAL_SETS = ("schraivogel2020_tapseq_k562_crispri", "sachs2005_all14", "dixit2016_bmdc_24tf")
@@ -72,21 +74,23 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     for seed in arguments.worlds:
         start = arguments.output / f"world-{arguments.shape}-{seed}"
-        missing = [method for method in arguments.methods if not Path(f"{start}-{method}.json").exists()]
-        for method, rows in world_rows(seed, arguments.shape, missing):
+        for method, rows in world_rows(seed, arguments.shape, missing(start, arguments.methods)):
             keep(Path(f"{start}-{method}.json"), rows)
     for name in REAL_SETS if arguments.real else ():
-        path = arguments.output / f"real-{name}.json"
-        if not path.exists():
-            keep(path, real_rows(arguments.real / f"{name}.npz", arguments.methods))
+        start = arguments.output / f"real-{name}"
+        for method, rows in real_rows(arguments.real / f"{name}.npz", missing(start, arguments.methods)):
+            keep(Path(f"{start}-{method}.json"), rows)
     report(arguments.output)
 
 
+def missing(start: Path, methods: list[str]) -> list[str]:
+    """Name the methods whose rows are not kept yet."""
+    return [method for method in methods if not Path(f"{start}-{method}.json").exists()]
+
+
 def keep(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows whole or not at all."""
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(rows, indent=1))
-    temporary.replace(path)
+    """Write rows whole or not at all, with the code that made them."""
+    write_json(path, [{**row, "code": code_version()} for row in rows])
     print(f"Wrote {path}", flush=True)
 
 
@@ -195,30 +199,32 @@ def stability(method: str, dataset: PerturbationDataset, num_edges: int) -> floa
     return len(found[0] & found[1]) / num_edges
 
 
-def real_rows(path: Path, methods: list[str]) -> list[dict[str, Any]]:
+def real_rows(path: Path, methods: list[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Score methods on real cells, over several splits; a third of all pairs are edges."""
     data = read_own_data(path, target_column="gene", control_label=CONTROL_LABEL, min_cells=100, counts=False)
     genes = list(data.gene_ids)
     num_edges = len(genes) * (len(genes) - 1) // 3
-    rows = []
-    for seed in range(REAL_SPLITS):
-        dataset, held_out = split(data.expression, np.array(data.labels), genes, 1.0, seed)
-        for method in [name for name in methods if name != "oracle"]:  # here nobody knows the truth
+    for method in [name for name in methods if name != "oracle"]:  # here nobody knows the truth
+        rows = []
+        for seed in range(REAL_SPLITS):
+            dataset, held_out = split(data.expression, np.array(data.labels), genes, 1.0, seed)
             edges, _ = ranked(method, dataset, num_edges)
-            pairs = np.mean(excess_wasserstein(held_out, edges.source, edges.target))
-            rows.append(
-                {"data": path.stem, "split": seed, "method": method, "edges": num_edges, "excess": float(pairs)}
-            )
-    return rows
+            excess = float(np.mean(excess_wasserstein(held_out, edges.source, edges.target)))
+            rows.append({"data": path.stem, "split": seed, "method": method, "edges": num_edges, "excess": excess})
+        yield method, rows
 
 
 def report(folder: Path) -> None:
     """Print a table for each kind of result."""
     console = Console(width=190)
-    rows = [row for path in sorted(folder.glob("world-*.json")) for row in json.loads(path.read_text())]
-    if rows:
-        print_worlds(console, pd.DataFrame(rows))
-    rows = [row for path in sorted(folder.glob("real-*.json")) for row in json.loads(path.read_text())]
+    worlds, rows = (
+        [row for path in sorted(folder.glob(f"{kind}-*.json")) for row in json.loads(path.read_text())]
+        for kind in ("world", "real")
+    )
+    if len(codes := {row["code"] for row in (*worlds, *rows)}) > 1:
+        console.print(f"These rows were made by {len(codes)} versions of the code: {', '.join(sorted(codes))}")
+    if worlds:
+        print_worlds(console, pd.DataFrame(worlds))
     if rows:
         table = pd.DataFrame(rows).groupby(["data", "method"], sort=False)["excess"]
         console.print("Real data, mean Wasserstein distance in excess of its null: mean ± deviation over splits")

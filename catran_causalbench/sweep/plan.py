@@ -55,7 +55,7 @@ class Run:
     @property
     def name(self) -> str:
         """Name of its folder."""
-        share = f"-{self.fraction:g}" if self.regime == PARTIAL else ""
+        share = "-" + str(self.fraction).removesuffix(".0") if self.regime == PARTIAL else ""
         return f"{label(self.method)}-{self.regime}{share}-seed{self.seed}"
 
     @property
