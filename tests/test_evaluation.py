@@ -262,7 +262,7 @@ def test_wasserstein_curve_is_the_mean_at_every_size():
         mean_wasserstein(evaluator, network, 31)
     with pytest.raises(InputError, match="again at position 30; expected distinct edges"):
         wasserstein_curve(evaluator, [*network, network[0]])
-    with pytest.raises(InputError, match="found a self-edge of column 2 at position 0"):
+    with pytest.raises(InputError, match="found the self-edge G2 → G2 at position 0"):
         wasserstein_curve(evaluator, [("G2", "G2")])
 
 

@@ -43,25 +43,27 @@ def edge_columns(edges: Sequence[tuple[str, str]], gene_names: Sequence[str]) ->
     return indices[:, 0], indices[:, 1]
 
 
-def check_ranking(source: np.ndarray, target: np.ndarray) -> None:
+def check_ranking(source: np.ndarray, target: np.ndarray, gene_names: Sequence[str] | None = None) -> None:
     """Refuse self-edges and repeated edges: both would be counted as finds that nobody made.
 
     Raises
     ------
     InputError
-        Naming the first such edge by its columns.
+        Naming the first such edge by its genes, or by its columns where they have no names.
     """
     if len(source) != len(target):
         raise InputError.of("edges", f"{len(source)} sources and {len(target)} targets", "as many of each")
     loops = np.flatnonzero(source == target)
     if len(loops):
-        raise InputError.of(
-            "edges", f"a self-edge of column {source[loops[0]]} at position {loops[0]}", "different genes"
-        )
+        gene = _name(source[loops[0]], gene_names)
+        raise InputError.of("edges", f"the self-edge {gene} → {gene} at position {loops[0]}", "different genes")
     pairs = np.stack([source, target], axis=1)
     first = np.unique(pairs, axis=0, return_index=True)[1]
     if len(first) < len(pairs):
         repeated = np.setdiff1d(np.arange(len(pairs)), first)[0]
-        raise InputError.of(
-            "edges", f"{source[repeated]} → {target[repeated]} again at position {repeated}", "distinct edges"
-        )
+        edge = " → ".join(_name(column, gene_names) for column in pairs[repeated])
+        raise InputError.of("edges", f"{edge} again at position {repeated}", "distinct edges")
+
+
+def _name(column: int, gene_names: Sequence[str] | None) -> str:
+    return f"column {column}" if gene_names is None else gene_names[column]

@@ -34,7 +34,7 @@ def wasserstein_curve(evaluator: HeldOutEvaluator, edges: Sequence[tuple[str, st
         An edge is repeated, a self-edge, unknown or without held-out cells.
     """
     source, target = edge_columns(edges, evaluator.gene_names)
-    check_ranking(source, target)
+    check_ranking(source, target, evaluator.gene_names)
     return np.cumsum(evaluator.compare(source, target).wasserstein) / np.arange(1, len(source) + 1)
 
 

@@ -66,7 +66,7 @@ def reference_metrics(
     InputError
         An edge is repeated, a self-edge, or has an unknown gene.
     """
-    check_ranking(*edge_columns(edges, gene_names))
+    check_ranking(*edge_columns(edges, gene_names), gene_names)
     genes = set(gene_names)
     predicted = _pairs(edges, directed)
     known = _pairs(((a, b) for a, b in reference if a != b and a in genes and b in genes), directed)
