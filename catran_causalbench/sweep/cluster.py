@@ -81,11 +81,12 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
                 try:
                     client.register_plugin(_Apart())
                     yield client
-                finally:
+                except BaseException:
                     _kill(cluster)
+                    raise
         finally:
             with suppress(TimeoutError):
-                cluster.close(timeout=1)
+                cluster.close(timeout=5)
 
 
 def _client_of(scheduler: str) -> Client:
