@@ -19,6 +19,7 @@ import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 from catran_causalbench.dataset import CONTROL, PerturbationDataset
+from catran_causalbench.threads import in_threads
 
 # Added to the diagonal of the correlations before they are inverted, so that few cells do not blow up their noise.
 _RIDGE = 0.05
@@ -26,6 +27,7 @@ _RIDGE = 0.05
 _PROGRAMS_PER_GENE = 0.05
 _MAX_PROGRAMS = 20
 _CELLS_PER_BLOCK = 4096
+_GENES_PER_PANEL, _PANELS = 64, 16
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,25 @@ def sum_cells(dataset: PerturbationDataset, num_folds: int, seed: int) -> CellSu
 
 
 def _pooled_covariance(dataset: PerturbationDataset, mean: np.ndarray) -> np.ndarray:
-    """Covariance around the means of the labels, (G + 1) × G."""
+    """Covariance around the means of the labels, (G + 1) × G.
+
+    The upper triangle, in panels of genes: BLAS must not share a product between threads, see :func:`_one_thread`.
+    """
+    genes = dataset.num_genes
     included = np.flatnonzero(dataset.intervention >= CONTROL)
-    label = np.where(dataset.intervention == CONTROL, dataset.num_genes, dataset.intervention)
-    total = np.zeros((dataset.num_genes, dataset.num_genes))
-    for cells in np.split(included, range(_CELLS_PER_BLOCK, len(included), _CELLS_PER_BLOCK)):
-        centred = dataset.expression[cells] - mean[label[cells]]
-        total += centred.T @ centred
+    label = np.where(dataset.intervention == CONTROL, genes, dataset.intervention)
+    width = max(_GENES_PER_PANEL, -(-genes // _PANELS))
+    panels = [slice(start, start + width) for start in range(0, genes, width)]
+    total = np.zeros((genes, genes))
+
+    def add(panel: slice) -> None:
+        total[panel, panel.start :] += centred[:, panel].T @ centred[:, panel.start :]
+
+    with _one_thread():
+        for cells in np.split(included, range(_CELLS_PER_BLOCK, len(included), _CELLS_PER_BLOCK)):
+            centred = dataset.expression[cells] - mean[label[cells]]
+            in_threads(add, panels)
+    total = np.triu(total) + np.triu(total, 1).T
     return total / max(len(included) - len(np.unique(label[included])), 1)
 
 
@@ -180,10 +194,10 @@ def covariation(covariance: np.ndarray) -> np.ndarray:
     if most:
         with _one_thread():
             values, components = scipy.linalg.eigh(correlation, subset_by_index=(genes - 1 - most, genes - 1))
-        values, components = values[::-1], components[:, ::-1]
-        programs = int(np.argmax(values[:-1] / values[1:].clip(1e-9))) + 1
-        leading = components[:, :programs]
-        correlation = _unit_diagonal(correlation - (leading * values[:programs]) @ leading.T)
+            values, components = values[::-1], components[:, ::-1]
+            programs = int(np.argmax(values[:-1] / values[1:].clip(1e-9))) + 1
+            leading = components[:, :programs]
+            correlation = _unit_diagonal(correlation - (leading * values[:programs]) @ leading.T)
     np.fill_diagonal(correlation, 0)
     return correlation
 
@@ -207,9 +221,9 @@ def knock_down_depths(measured: MeasuredShifts) -> np.ndarray:
     depth = np.diag(measured.shift)
     with _one_thread():
         weights = np.linalg.lstsq(terms[perturbed], depth[perturbed], rcond=None)[0]
-    return np.where(perturbed, depth, terms @ weights)
+        return np.where(perturbed, depth, terms @ weights)
 
 
 def _one_thread() -> threadpool_limits:
-    """Hold LAPACK to one thread: how it rounds depends on their number, unlike plain matrix products."""
+    """Hold BLAS and LAPACK to one thread: how they round depends on their number, on some processors at least."""
     return threadpool_limits(1, user_api="blas")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
 import numpy as np
 import torch
+
+from catran_causalbench.threads import in_threads
 
 _BLOCKS = 16  # fixed, so that sums are added in the same order whatever the number of threads
 _SMALL = 2**17  # multiply–adds below which a second thread costs more than it brings
@@ -39,7 +40,7 @@ class ChebyshevInterpolation(torch.autograd.Function):
         to_coefficients = _values_to_coefficients(len(values), values.dtype)
         ctx.save_for_backward(position, slopes, to_coefficients)
         result = torch.empty_like(x)
-        _in_threads(_evaluate, position.numpy(), (to_coefficients @ values).numpy(), result.numpy())
+        _for_all_cells(_evaluate, position.numpy(), (to_coefficients @ values).numpy(), result.numpy())
         return result
 
     @staticmethod
@@ -49,7 +50,7 @@ class ChebyshevInterpolation(torch.autograd.Function):
         x_gradient = torch.empty_like(position)
         sums = position.new_zeros((_BLOCKS, *slopes.shape))
         arrays = (position, to_coefficients @ slopes, gradient.contiguous(), x_gradient, sums)
-        _in_threads(_differentiate, *(array.numpy() for array in arrays))
+        _for_all_cells(_differentiate, *(array.numpy() for array in arrays))
         return x_gradient, to_coefficients.T @ sums.sum(dim=0), None, None, None
 
 
@@ -61,23 +62,16 @@ def _values_to_coefficients(nodes: int, dtype: torch.dtype) -> torch.Tensor:
     return transform.to(dtype)
 
 
-def _in_threads(
+def _for_all_cells(
     kernel: Callable[..., None], position: np.ndarray, coefficients: np.ndarray, *arrays: np.ndarray
 ) -> None:
-    """Run a kernel on every block of cells, on as many threads as torch uses.
-
-    Plain threads rather than numba's own: those and torch's would spin for work on the same cores.
-    """
+    """Run a kernel on every block of cells."""
     ends = np.linspace(0, len(position), _BLOCKS + 1).astype(np.int64)
-    blocks = [(block, ends[block], ends[block + 1], position, coefficients, *arrays) for block in range(_BLOCKS)]
-    threads = 1 if position.size * len(coefficients) < _SMALL else torch.get_num_threads()
-    if threads == 1:
-        for block in blocks:
-            kernel(*block)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        for finished in [pool.submit(kernel, *block) for block in blocks]:
-            finished.result()
+
+    def run(block: int) -> None:
+        kernel(block, ends[block], ends[block + 1], position, coefficients, *arrays)
+
+    in_threads(run, range(_BLOCKS), worthwhile=position.size * len(coefficients) >= _SMALL)
 
 
 @numba.njit(nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")

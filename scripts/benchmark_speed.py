@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Time and memory of the literal and the factored network, side by side in one process, and of whole fits.
 
-The cells are random counts: time does not depend on what they say. Results go to a JSON file and a figure.
+Runs on a GPU where there is one, else on the CPU. The cells are random counts: time does not depend on what they say.
+Results go to a JSON file, tables in Markdown and a figure.
 """
 
 from __future__ import annotations
@@ -10,51 +11,58 @@ import argparse
 import ctypes
 import gc
 import json
-import platform
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from speed_report import draw, tables
 
-from catran_causalbench import PerturbationDataset, load_config
+from catran_causalbench import CatranConfig, PerturbationDataset, load_config
 from catran_causalbench.dataset import CONTROL
 from catran_causalbench.factored import FactoredCatranNetwork
-from catran_causalbench.losses import catran_losses
+from catran_causalbench.inference import InferredNetwork
 from catran_causalbench.network import CatranNetwork
 from catran_causalbench.run_folder import RunFolder
+from catran_causalbench.sweep.machine import machine
 from catran_causalbench.training import CatranTraining, train
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CHANNELS = 41
 NODES = 40  # typical number of Chebyshev nodes per gene, for counting operations
-LITERAL_TENSORS = (
-    16  # cells × genes × channels tensors alive at the literal network's peak, for skipping what won't fit
-)
+LITERAL_TENSORS = 16  # cells × genes × channels, alive at the literal network's peak: for skipping what won't fit
 SHAPES = {"RPE1": (383, 92_000), "K562": (622, 129_000)}
 PAPER = load_config("paper")
+LITERAL = replace(PAPER, network=replace(PAPER.network, form="literal"))
 
 
 def main() -> None:
     """Run the parts that were asked for."""
     arguments = parsed_arguments()
-    results: dict[str, Any] = {"machine": machine(), "ceilings": ceilings()}
-    warm_up()
+    room = arguments.literal_gigabytes
+    results: dict[str, Any] = {
+        "machine": {**machine(), "torch": torch.__version__},
+        "ceilings": ceilings(),
+        "warm_up_seconds": warm_up(),
+    }
     genes, cells = ([100, 500], [512, 2048]) if arguments.quick else ([100, 250, 500, 1000], [512, 2048, 8192])
-    results["steps"] = [compared(n, b, arguments.literal_gigabytes, results["ceilings"]) for n in genes for b in cells]
+    results["passes"] = [compared_passes(n, b, room, results["ceilings"]) for n in genes for b in cells]
+    results["steps"] = [compared_steps(n, room) for n in ([500] if arguments.quick else [500, 1000, 2000, 4000, 8000])]
     if not arguments.quick:
         results["fits"] = [fit(name, *shape) for name, shape in SHAPES.items()]
         results["lightning"] = lightning_overhead(*SHAPES["RPE1"])
+    results["repeatable"] = repeatability()
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "speed.json").write_text(json.dumps(results, indent=2))
-    show(results)
+    (arguments.output / "speed.md").write_text(tables(results))
     draw(results, arguments.output / "speed.png")
-    print(f"Wrote {arguments.output / 'speed.json'} and {arguments.output / 'speed.png'}.")
+    print(tables(results))
+    print(f"Wrote speed.json, speed.md and speed.png in {arguments.output}.")
 
 
 def parsed_arguments() -> argparse.Namespace:
@@ -64,21 +72,6 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few sizes only, no whole fits")
     parser.add_argument("--literal-gigabytes", type=float, default=12, help="skip the literal network above this")
     return parser.parse_args()
-
-
-def machine() -> dict[str, str]:
-    """Name what the figures were measured on."""
-    name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else cpu_name()
-    return {"device": name, "threads": str(torch.get_num_threads()), "torch": torch.__version__}
-
-
-def cpu_name() -> str:
-    """Name the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def ceilings() -> dict[str, float]:
@@ -105,16 +98,21 @@ def median_seconds(action: Any, repeats: int) -> float:
     return float(np.median(times))
 
 
+def on_gpu() -> bool:
+    """Whether a GPU is measured."""
+    return DEVICE.type == "cuda"
+
+
 def synchronise() -> None:
     """Wait for the GPU, if there is one."""
-    if DEVICE.type == "cuda":
+    if on_gpu():
         torch.cuda.synchronize()
 
 
 def peak_gigabytes(action: Any) -> float:
     """Peak memory during a call, above what was in use before it."""
     gc.collect()
-    if DEVICE.type == "cuda":
+    if on_gpu():
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         action()
@@ -135,16 +133,15 @@ def status_gigabytes(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1e6
 
 
-def warm_up() -> None:
-    """Compile the head before anything is timed, and say how long that took."""
+def warm_up() -> float:
+    """Compile the head before anything is timed; seconds that took."""
     start = time.perf_counter()
-    step = forward_and_backward(FactoredCatranNetwork(50).to(DEVICE), 512, 50)
-    step()
+    forward_and_backward(FactoredCatranNetwork(50).to(DEVICE), 512, 50)()
     synchronise()
-    print(f"Warm-up (compilation): {time.perf_counter() - start:.1f} s, not counted below.")
+    return time.perf_counter() - start
 
 
-def forward_and_backward(network: CatranNetwork, cells: int, genes: int) -> Any:
+def forward_and_backward(network: CatranNetwork, cells: int, genes: int) -> Callable[[], torch.Tensor]:
     """Build a function that runs one forward and backward pass."""
     generator = torch.Generator().manual_seed(0)
     expression = torch.rand(cells, genes, generator=generator).mul(3).to(DEVICE)
@@ -159,7 +156,7 @@ def forward_and_backward(network: CatranNetwork, cells: int, genes: int) -> Any:
     return run
 
 
-def compared(genes: int, cells: int, literal_gigabytes: float, ceiling: dict[str, float]) -> dict[str, Any]:
+def compared_passes(genes: int, cells: int, literal_gigabytes: float, ceiling: dict[str, float]) -> dict[str, Any]:
     """Compare forward + backward of both forms, after checking that they agree."""
     literal = CatranNetwork(genes, generator=torch.Generator().manual_seed(0)).to(DEVICE)
     factored = FactoredCatranNetwork(genes).to(DEVICE)
@@ -170,11 +167,11 @@ def compared(genes: int, cells: int, literal_gigabytes: float, ceiling: dict[str
     row["fast_seconds"] = median_seconds(fast, 9)
     floors = floor_seconds(cells, genes, ceiling)
     row |= {f"times_{name}_floor": row["fast_seconds"] / floor for name, floor in floors.items()}
-    if cells * genes * CHANNELS * 4 * LITERAL_TENSORS > literal_gigabytes * 1e9:
-        return row | {"literal_seconds": None}
+    if literal_needs(cells, genes) > literal_gigabytes:
+        return row
     slow = forward_and_backward(literal, cells, genes)
     row["literal_gigabytes"] = peak_gigabytes(slow)
-    row["literal_seconds"] = median_seconds(slow, 3 if DEVICE.type == "cuda" else 1)
+    row["literal_seconds"] = median_seconds(slow, 3 if on_gpu() else 1)
     factored.load_state_dict(literal.state_dict())
     prediction, expected = fast(), slow()
     difference = float((prediction - expected).abs().max() / expected.abs().max())
@@ -182,6 +179,39 @@ def compared(genes: int, cells: int, literal_gigabytes: float, ceiling: dict[str
         raise SystemExit(f"The two forms disagree at {genes} genes × {cells} cells: {difference:.1e} relative.")
     row |= {"difference": difference, "ratio": row["literal_seconds"] / row["fast_seconds"]}
     return row | {"memory_ratio": row["literal_gigabytes"] / max(row["fast_gigabytes"], 1e-9)}
+
+
+def literal_needs(cells: int, genes: int) -> float:
+    """Estimate the literal network's peak memory in gigabytes."""
+    return cells * genes * CHANNELS * 4 * LITERAL_TENSORS / 1e9
+
+
+def compared_steps(genes: int, literal_gigabytes: float) -> dict[str, Any]:
+    """Compare a whole training step of both forms, with 500 of some genes and 2,048 cells in a minibatch."""
+    dataset = random_dataset(genes, 8 * PAPER.training.cells_per_minibatch)
+    row: dict[str, Any] = {"genes": genes}
+    fast, _ = bare_step(dataset, PAPER)
+    row |= {"fast_seconds": median_seconds(fast, 20), "fast_gigabytes": peak_gigabytes(fast)}
+    if literal_needs(PAPER.training.cells_per_minibatch, PAPER.training.genes_per_minibatch) > literal_gigabytes:
+        return row
+    slow, _ = bare_step(dataset, LITERAL)
+    row |= {"literal_gigabytes": peak_gigabytes(slow), "literal_seconds": median_seconds(slow, 3 if on_gpu() else 1)}
+    return row | {"ratio": row["literal_seconds"] / row["fast_seconds"]}
+
+
+def bare_step(dataset: PerturbationDataset, config: CatranConfig) -> tuple[Callable[[], None], CatranTraining]:
+    """Build a function that takes training steps in a bare loop: minibatch, both losses, backward, Lion."""
+    training = CatranTraining(dataset, config, 0).to(DEVICE)
+    optimiser = training.configure_optimizers()
+    minibatches = chain.from_iterable(repeat(training.train_dataloader()))
+
+    def step() -> None:
+        minibatch = next(minibatches)
+        optimiser.zero_grad()
+        training.training_step(minibatch, 0)["loss"].backward()
+        optimiser.step()
+
+    return step, training
 
 
 def floor_seconds(cells: int, genes: int, ceiling: dict[str, float]) -> dict[str, float]:
@@ -217,30 +247,9 @@ def fit(name: str, genes: int, cells: int) -> dict[str, Any]:
     train(dataset, load_config("evidence"))
     evidence_seconds = time.perf_counter() - start
     steps = 25 * (cells // 2048)
-    literal = whole_step(dataset, "literal", 1)
-    return {
-        "shape": name, "genes": genes, "cells": cells, "steps": steps, "seconds": seconds,
-        "evidence_seconds": evidence_seconds,
-        "seconds_per_step": seconds / steps, "literal_seconds_per_step": literal,
-        "literal_seconds_extrapolated": literal * steps, "ratio": literal * steps / seconds,
-    }  # fmt: skip
-
-
-def whole_step(dataset: PerturbationDataset, form: str, repeats: int) -> float:
-    """Seconds of one training step in a bare loop: minibatch, both losses, backward, Lion."""
-    config = PAPER
-    module = CatranTraining(dataset, replace(config, network=replace(config.network, form=form)), 0).to(DEVICE)
-    optimiser = module.configure_optimizers()
-    minibatches = iter(module.train_dataloader())
-
-    def step() -> None:
-        minibatch = next(minibatches)
-        prediction, attention = module.network(minibatch.corrupted, minibatch.genes)
-        optimiser.zero_grad()
-        catran_losses(prediction, attention, minibatch, config.loss).total.backward()
-        optimiser.step()
-
-    return median_seconds(step, repeats)
+    row = {"shape": name, "genes": genes, "cells": cells, "seconds": seconds, "evidence_seconds": evidence_seconds}
+    literal = median_seconds(bare_step(dataset, LITERAL)[0], 1) * steps
+    return row | {"literal_seconds_extrapolated": literal, "ratio": literal / seconds}
 
 
 def lightning_overhead(genes: int, cells: int) -> dict[str, float]:
@@ -250,7 +259,7 @@ def lightning_overhead(genes: int, cells: int) -> dict[str, float]:
     epochs = 10
     config = replace(config, training=replace(config.training, epochs=epochs))
     steps = epochs * (cells // 2048)
-    bare = whole_step(dataset, "factored", cells // 2048 - 1) * steps
+    bare = median_seconds(bare_step(dataset, config)[0], cells // 2048 - 1) * steps
     train(dataset, replace(config, training=replace(config.training, epochs=1)))
     start = time.perf_counter()
     train(dataset, config)
@@ -264,65 +273,18 @@ def lightning_overhead(genes: int, cells: int) -> dict[str, float]:
     return {"bare_seconds": bare, "lightning_over_bare": plain / bare, "logged_over_lightning": logged / plain}
 
 
-def show(results: dict[str, Any]) -> None:
-    """Print the tables."""
-    console = Console(width=130)
-    ceiling = results["ceilings"]
-    name, threads, version = results["machine"].values()
-    console.print(
-        f"{name}, {threads} threads, torch {version}; "
-        f"ceilings: {ceiling['flops'] / 1e9:.0f} Gflop/s, {ceiling['bytes'] / 1e9:.1f} GB/s"
-    )
-    table = Table(title="Forward + backward")
-    for column in ("genes", "cells", "literal s", "fast ms", "ratio", "literal GB", "fast GB", "memory ratio",
-                   "× arithmetic floor", "× memory floor"):  # fmt: skip
-        table.add_column(column, justify="right")
-    for row in results["steps"]:
-        skipped = row["literal_seconds"] is None
-        table.add_row(
-            str(row["genes"]), str(row["cells"]),
-            "skipped" if skipped else f"{row['literal_seconds']:.2f}", f"{row['fast_seconds'] * 1e3:.1f}",
-            "" if skipped else f"{row['ratio']:.0f}", "" if skipped else f"{row['literal_gigabytes']:.2f}",
-            f"{row['fast_gigabytes']:.3f}", "" if skipped else f"{row['memory_ratio']:.0f}",
-            f"{row['times_arithmetic_floor']:.1f}", f"{row['times_memory_floor']:.1f}",
-        )  # fmt: skip
-    console.print(table)
-    for row in results.get("fits", []):
-        console.print(
-            f"{row['shape']} ({row['genes']} genes × {row['cells']} cells), 25 epochs: {row['seconds']:.1f} s; "
-            f"literal {row['literal_seconds_extrapolated']:.0f} s by one step × {row['steps']} steps; "
-            f"ratio {row['ratio']:.0f}; preset evidence {row['evidence_seconds']:.1f} s"
-        )
-    if overhead := results.get("lightning"):
-        console.print(
-            f"Lightning over the bare loop: {overhead['lightning_over_bare']:.2f} ×; "
-            f"logs and checkpoints over Lightning: {overhead['logged_over_lightning']:.2f} ×"
-        )
-
-
-def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw how time grows with genes and cells, for both forms."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(7.4, 4.2))
-    batch_sizes = sorted({row["cells"] for row in results["steps"]})
-    for colour, cells in zip(("#56B4E9", "#0072B2", "#004466"), batch_sizes, strict=False):
-        rows = [row for row in results["steps"] if row["cells"] == cells]
-        for form, style in (("fast", "o-"), ("literal", "s--")):
-            points = [(row["genes"], row[f"{form}_seconds"]) for row in rows if row[f"{form}_seconds"]]
-            axis.plot(*zip(*points, strict=True), style, color=colour, label=f"{form}, {cells:,} cells")
-    axis.set(xscale="log", yscale="log", xlabel="genes in the minibatch", ylabel="seconds, forward + backward")
-    genes = sorted({row["genes"] for row in results["steps"]})
-    axis.set_xticks(genes, [str(n) for n in genes])
-    axis.minorticks_off()
-    axis.set_title(f"Literal and factored CaTran\n{results['machine']['device']}", fontsize=10)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.tight_layout()
-    figure.savefig(path, dpi=160)
+def repeatability(genes: int = 400, cells: int = 20_480) -> dict[str, float]:
+    """Train twice with one seed: are all weights the same to the last bit, and how many of 1,000 edges?"""
+    dataset = random_dataset(genes, cells)
+    config = replace(PAPER, training=replace(PAPER.training, epochs=2))
+    first, second = (train(dataset, config) for _ in range(2))
+    weights = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    edges = [InferredNetwork(network, dataset.gene_names).edges() for network in (first, second)]
+    pairs = [set(zip(table["source"], table["target"], strict=True)) for table in edges]
+    return {
+        "same_bits": all(torch.equal(*pair) for pair in weights),
+        "edges_in_common": len(pairs[0] & pairs[1]) / len(pairs[0]),
+    }
 
 
 if __name__ == "__main__":

@@ -15,14 +15,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from benchmark_speed import median_seconds, random_dataset
+from benchmark_speed import bare_step, median_seconds, random_dataset
 from rich.console import Console
 from rich.table import Table
 
 from catran_causalbench import load_config, processes
-from catran_causalbench.losses import catran_losses
 from catran_causalbench.sweep.machine import machine
-from catran_causalbench.training import CatranTraining
 
 GENES, CELLS = 622, 40_000
 PROCESSES = (1, 2, 4, 8, 16)
@@ -86,22 +84,12 @@ def step_of_one(dataset, cells: int, count: int) -> tuple[float, Traffic]:
     )
     config = load_config("paper")
     config = replace(config, training=replace(config.training, cells_per_minibatch=cells))
-    module = CatranTraining(dataset, config, 0)
-    optimiser = module.configure_optimizers()
-    minibatches = module.train_dataloader()
-
-    def step() -> None:
-        minibatch = next(iter(minibatches))
-        prediction, attention = module.network(minibatch.corrupted, minibatch.genes)
-        optimiser.zero_grad()
-        catran_losses(prediction, attention, minibatch, config.loss).total.backward()
-        optimiser.step()
-
+    step, training = bare_step(dataset, config)
     seconds = median_seconds(step, 15)
     traffic.messages = traffic.num_bytes = 0
     step()
     if count > 1:  # Lightning's data-parallel strategy averages the gradients in one more
-        traffic.all_reduce(torch.cat([parameter.grad.flatten() for parameter in module.parameters()]))
+        traffic.all_reduce(torch.cat([parameter.grad.flatten() for parameter in training.parameters()]))
     return seconds, traffic
 
 

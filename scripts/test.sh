@@ -21,7 +21,8 @@ if [ $# -gt 0 ]; then
     "$BIN/pytest" "$@" || fail "some tests did not pass, see above"
     exit
 fi
-"$BIN/pytest" --cov --cov-report=term:skip-covered || fail "some tests did not pass, or too little is covered, see above"
+"$BIN/pytest" --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered ||
+    fail "some tests did not pass, or too little is covered, see above"
 
 say "Changing the code here and there, to see whether the tests notice"
 "$BIN/python" scripts/sample_mutants.py || fail "the tests did not notice the changes above"
