@@ -274,7 +274,7 @@ def lightning_overhead(genes: int, cells: int) -> dict[str, float]:
 
 
 def repeatability(genes: int = 400, cells: int = 20_480) -> dict[str, float]:
-    """Train twice with one seed: are all weights the same to the last bit, and how many of 1,000 edges?"""
+    """Train twice with one seed, and say whether all weights and how many of 1,000 edges are the same."""
     dataset = random_dataset(genes, cells)
     config = replace(PAPER, training=replace(PAPER.training, epochs=2))
     first, second = (train(dataset, config) for _ in range(2))

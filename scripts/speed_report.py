@@ -63,9 +63,10 @@ def tables(results: dict[str, Any]) -> str:
             f"checkpoints {lightning['logged_over_lightning']:.2f} times what it takes without.",
         ]
     repeated = results["repeatable"]
+    same = "the same" if repeated["same_bits"] else "NOT the same"
     parts.append(
-        f"Trained twice with one seed, weights are {'the same' if repeated['same_bits'] else 'NOT the same'} to the last "
-        f"bit, and {repeated['edges_in_common']:.1%} of 1,000 edges."
+        f"Trained twice with one seed, weights are {same} to the last bit, "
+        f"and {repeated['edges_in_common']:.1%} of 1,000 edges are the same."
     )
     return "\n\n".join(parts) + "\n"
 
