@@ -39,6 +39,7 @@ def claimed(folder: Path, field: str, work: str) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or error
         raise InputError.of(field, f"{folder}, which cannot be written to ({reason})", "a writable folder") from None
     if handle is None:
+        _LOG.warning("%s cannot be locked on this system: let no other %s write there.", folder, work)
         yield
         return
     try:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from catran_causalbench.errors import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -46,6 +48,13 @@ class RankedEdges:
                 "weight": self.weight,
             }
         )
+
+
+def check_num_edges(num_edges: int) -> int:
+    """Return how many edges were asked for; InputError where that is no whole number above zero."""
+    if isinstance(num_edges, bool) or not isinstance(num_edges, int | np.integer) or num_edges < 1:
+        raise InputError.of("num_edges", repr(num_edges), "a whole number, one or more")
+    return int(num_edges)
 
 
 def rank_edges(attention_rows: Callable[[np.ndarray], np.ndarray], num_genes: int, num_edges: int) -> RankedEdges:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catran_causalbench.config import CatranConfig
-from catran_causalbench.edges import rank_matrix
+from catran_causalbench.edges import check_num_edges, rank_matrix
 from catran_causalbench.errors import InputError
 from catran_causalbench.whole_files import write_whole
 
@@ -76,10 +76,8 @@ class FittedNetwork:
             the effect, 0 where unknown. With knock-downs a negative effect speaks for activation. It is a difference
             of means and holds noise: weak effects may have the wrong sign.
         """
-        wanted = self.config.output.edges if num_edges is None else num_edges
-        if isinstance(wanted, bool) or not isinstance(wanted, int | np.integer) or wanted < 1:
-            raise InputError.of("num_edges", repr(wanted), "a whole number, one or more")
-        ranked = rank_matrix(self.weights, int(wanted))
+        wanted = self.config.output.edges if num_edges is None else check_num_edges(num_edges)
+        ranked = rank_matrix(self.weights, wanted)
         effect = self.effects[ranked.source, ranked.target]
         return ranked.table(self.gene_names).assign(
             sign=np.sign(np.nan_to_num(effect)).astype(np.int8),

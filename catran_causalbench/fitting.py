@@ -96,7 +96,7 @@ def fit(
 
 @contextmanager
 def _opened(data: AnnData | str | os.PathLike[str]) -> Iterator[AnnData]:
-    """Give the AnnData itself, or the file opened for reading; a file is closed afterwards."""
+    """Give the AnnData itself, or the file opened for reading, which is closed afterwards and may prove damaged."""
     import anndata
 
     if isinstance(data, anndata.AnnData):
@@ -108,13 +108,15 @@ def _opened(data: AnnData | str | os.PathLike[str]) -> Iterator[AnnData]:
         raise InputError.of("data", f"no file {os.fspath(data)!r}", "an existing .h5ad")
     try:
         adata = anndata.read_h5ad(data, backed="r")
-    except (OSError, KeyError, ValueError, TypeError) as error:
+        try:
+            yield adata
+        finally:
+            adata.file.close()
+    except InputError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:  # h5py raises all of these
         found = f"{Path(data).name}, which anndata cannot read ({' '.join(str(error).split())})"
         raise InputError.of("data", found, "an .h5ad") from None
-    try:
-        yield adata
-    finally:
-        adata.file.close()
 
 
 @contextmanager
@@ -128,15 +130,27 @@ def _run_folder(config: CatranConfig) -> Iterator[CatranConfig]:
 
 
 def _read_losses(run_folder: Path) -> pd.DataFrame:
-    """Read what every start of a run logged: one row per logged step, columns step and ``loss/…``."""
+    """Read what every start of a run logged: one row per logged step, columns step and ``loss/…``.
+
+    A start that was killed may have left an empty table, and one that was continued logs its last steps again.
+    """
     import pandas as pd
 
     logs = sorted(run_folder.glob("logs/start_*/metrics.csv"), key=lambda log: int(log.parent.name.split("_")[1]))
-    tables = [pd.read_csv(log) for log in logs]
+    tables = [table for table in map(_read_table, logs) if len(table)]
     if not tables:
         return pd.DataFrame({"step": []})
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables).drop_duplicates("step", keep="last").sort_values("step", ignore_index=True)
     return table[["step", *sorted(name for name in table if name.startswith("loss/"))]]
+
+
+def _read_table(log: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_csv(log)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError):
+        return pd.DataFrame()
 
 
 def _measured_effects(dataset: PerturbationDataset) -> np.ndarray:

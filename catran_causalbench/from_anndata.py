@@ -111,6 +111,8 @@ def read_screen(
     _check_scale(expression, counts, allow_counts)
     if counts:
         kept = np.flatnonzero(totals > 0)
+        if not len(kept):
+            raise InputError.of("counts", "no cell with a count", "raw counts")
         labels = [labels[cell] for cell in kept]
         expression = _log_normalised(expression, totals, kept)
     chosen = names[columns]
@@ -161,7 +163,13 @@ def _single_target(target: str | None, control_label: str) -> Target:
 
 
 def _choose_columns(names: np.ndarray, labels: list[Target], genes: str | Sequence[str], min_cells: int) -> np.ndarray:
-    if genes == "all":
+    if not isinstance(genes, str):
+        wanted = set(genes)
+        missing = sorted(wanted.difference(names))
+        if missing:
+            raise InputError.of("genes", f"{len(missing)} that are not measured, as {missing[0]!r}", "measured genes")
+        columns = np.flatnonzero([name in wanted for name in names])
+    elif genes == "all":
         columns = np.arange(len(names))
     elif genes == "perturbed":
         cells_of = Counter(label for label in labels if isinstance(label, str))
@@ -172,14 +180,8 @@ def _choose_columns(names: np.ndarray, labels: list[Target], genes: str | Sequen
             found = f"{len(passing)} measured genes with more than {min_cells} perturbed cells (the most: {most})"
             raise InputError.of("min_cells", found, "at least 2; lower it, or name the genes")
         columns = np.flatnonzero([name in passing for name in names])
-    elif isinstance(genes, str):
-        raise InputError.of("genes", repr(genes), "'perturbed', 'all' or a list of names")
     else:
-        wanted = set(genes)
-        missing = sorted(wanted.difference(names))
-        if missing:
-            raise InputError.of("genes", f"{len(missing)} that are not measured, as {missing[0]!r}", "measured genes")
-        columns = np.flatnonzero([name in wanted for name in names])
+        raise InputError.of("genes", repr(genes), "'perturbed', 'all' or a list of names")
     return columns
 
 

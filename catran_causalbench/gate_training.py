@@ -175,7 +175,10 @@ class GateTraining(lightning.LightningModule):
 def _lessons(
     sums: CellSums, associations: Associations, everything: PairEvidence, measured: MeasuredShifts
 ) -> list[_Lesson]:
-    """Every fold held out in turn, and all perturbed sources as if they were none, where some are none."""
+    """Every fold held out in turn, and all perturbed sources as if they were none, where some are none.
+
+    Gates that were only ever shown the latter would have to guess what a measured shift is worth: no lessons then.
+    """
     lessons = []
     for fold in range(sums.num_folds):
         rest = sums.shifts([other for other in range(sums.num_folds) if other != fold])
@@ -184,10 +187,11 @@ def _lessons(
         # Both in the unit of the evidence, which must not know the cells held out.
         response = held_out.shift * held_out.deviation / rest.deviation
         lessons.append(_lesson(PairEvidence.gather(rest, associations), 1.0, response, held_out.error, sources))
-    if not measured.perturbed.all():
+    lessons = [lesson for lesson in lessons if len(lesson.sources)]
+    if lessons and not measured.perturbed.all():
         sources = np.flatnonzero(measured.perturbed)
         lessons.append(_lesson(everything, 0.0, measured.shift, measured.error, sources))
-    return [lesson for lesson in lessons if len(lesson.sources)]
+    return lessons
 
 
 def _lesson(

@@ -24,6 +24,7 @@ NUM_FEATURES = 13
 SHOWN = 2  # the feature that tells whether the source was perturbed
 # Shifts and partial correlations below so many standard errors do not count towards a gene's activity.
 _NOISE = 2.0
+_LARGEST_SCORE = 1e6  # so that sums of squares stay numbers
 # Where the gates start: half the shift, a tenth of the masked prediction, half as much of the covariation. They stay
 # within e^±3 of this, so none dies.
 _START = (0.5, 0.1, 0.05, 0.002)
@@ -131,7 +132,7 @@ class PairEvidence:
 
 
 def _beyond_noise(score: torch.Tensor) -> torch.Tensor:
-    return (score.abs() - _NOISE).clamp_min(0).square()
+    return (score.abs() - _NOISE).clamp(0, _LARGEST_SCORE).square()
 
 
 class Gates(nn.Module):

@@ -10,7 +10,7 @@ import numpy as np
 
 from catran_causalbench.config import CatranConfig, load_config
 from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.edges import rank_edges
+from catran_causalbench.edges import check_num_edges, rank_edges
 from catran_causalbench.errors import InputError
 from catran_causalbench.preprocessing import preprocess
 from catran_causalbench.run_folder import RunFolder
@@ -43,12 +43,17 @@ class InferredNetwork:
     def edges(self, num_edges: int | None = None) -> pd.DataFrame:
         """Return the strongest edges, best first: rank, source, target, weight.
 
+        Raises
+        ------
+        InputError
+            Where the number is no whole one above zero.
+
         Warns
         -----
         UserWarning
             Where there are fewer ordered pairs of genes than edges asked for; all of them are returned then.
         """
-        wanted = num_edges or self.num_edges
+        wanted = self.num_edges if num_edges is None else check_num_edges(num_edges)
         pairs = len(self.gene_names) * (len(self.gene_names) - 1)
         if pairs < wanted:
             message = f"{wanted} edges were asked for, but there are only {pairs} pairs of genes: returning them all"
@@ -101,6 +106,6 @@ def infer_network(dataset: PerturbationDataset, config: CatranConfig | None = No
 
 
 def check_seed(seed: int) -> None:
-    """Raise InputError where a seed is no whole number, zero or more."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError.of("seed", repr(seed), "a whole number, zero or more")
+    """Raise InputError where a seed is no whole number from zero to 2⁶³ − 1, which torch's generators take."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise InputError.of("seed", repr(seed), "a whole number, zero or more and below 2**63")

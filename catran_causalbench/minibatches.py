@@ -67,9 +67,9 @@ class MinibatchStream:
         self.corruption = corruption
         self._device = device
         self._expression = torch.from_numpy(dataset.expression)
-        self._intervention = torch.from_numpy(dataset.intervention).to(device)
         self._all_on_device = True
         self._expression = self.with_room(lambda: self._expression.to(device if self._all_on_device else "cpu"))
+        self._intervention = self.with_room(lambda: torch.from_numpy(dataset.intervention).to(device))
         self._seed = seed
         self._current_epoch = current_epoch
 
@@ -77,16 +77,27 @@ class MinibatchStream:
         return len(self._expression) // self.cells
 
     def __iter__(self) -> Iterator[Minibatch]:
-        generator = torch.Generator(self._device).manual_seed(_mixed(self._seed, self._current_epoch()))
-        order = torch.randperm(len(self._expression), generator=generator, device=self._device)
+        generator = torch.Generator(self._device)
+        seed = _mixed(self._seed, self._current_epoch())
+        num_cells = len(self._expression)
+        order = self.with_room(
+            lambda: torch.randperm(num_cells, generator=generator.manual_seed(seed), device=self._device)
+        )
         for cells in order.split(self.cells)[: len(self)]:
             before = generator.get_state()
             yield self.with_room(lambda: self._draw(cells, generator.set_state(before)))  # noqa: B023
 
-    def with_room(self, work: Callable[[], Result]) -> Result:
+    def with_room(self, work: Callable[[], Result], again: bool = True) -> Result:
         """Do some work; where the device's memory does not suffice, move the cells off it and do the work again.
 
         From then on the device holds the cells of one minibatch instead of all; the minibatches stay the same.
+
+        Parameters
+        ----------
+        work
+            What to do.
+        again
+            Whether it may be done again.
 
         Raises
         ------
@@ -97,13 +108,17 @@ class MinibatchStream:
             try:
                 return work()
             except torch.cuda.OutOfMemoryError:
-                if not self._all_on_device:
+                if not (again and self._all_on_device):
                     raise TrainingError(
                         "training: the device has too little memory for a minibatch; try smaller "
                         "training.cells_per_minibatch or training.genes_per_minibatch"
                     ) from None
             _LOG.warning("Too little memory on the device for all cells: it gets those of one minibatch at a time.")
             self._move_cells_off()
+
+    def release(self) -> None:
+        """Let go of the cells: Lightning's objects hold each other, and this one, until Python looks for cycles."""
+        del self._expression, self._intervention
 
     def _move_cells_off(self) -> None:
         self._all_on_device = False
@@ -140,7 +155,7 @@ def corrupt(
     """Hide exactly ⌊hidden_fraction · n⌋ randomly chosen genes in every cell.
 
     Shuffling moves each hidden value one place along a random cycle through the hidden entries, so none stays where
-    it was and no entry's own value is shown as its corrupted one.
+    it was, unless it is the only one.
 
     Parameters
     ----------

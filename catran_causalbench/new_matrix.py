@@ -52,7 +52,9 @@ def _memory_available() -> int:
     while group.is_relative_to(_CONTROL_GROUPS):
         try:
             limit, taken = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-            rooms.append(limit - taken)
+            details = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            pages_of_files = int(details.get("inactive_file", 0))  # counted as taken, but they give way
+            rooms.append(limit - taken + pages_of_files)
         except (OSError, ValueError):  # no such file, or "max": this group sets no limit
             pass
         group = group.parent

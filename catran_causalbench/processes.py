@@ -41,6 +41,15 @@ def total_over_processes(values: torch.Tensor) -> torch.Tensor:
     return values if number_of_processes() == 1 else _Total.apply(values)
 
 
+def agree_on(value: int, device: torch.device) -> bool:
+    """Whether all processes have the same number."""
+    if number_of_processes() == 1:
+        return True
+    ends = torch.tensor([value, -value], device=device)
+    distributed.all_reduce(ends, distributed.ReduceOp.MAX)
+    return bool(ends.sum() == 0)
+
+
 class _Total(torch.autograd.Function):
     """Add up over processes, the values on the way forward and their gradients on the way back."""
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 from lion_pytorch import Lion
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from catran_causalbench.checkpoints import CheckpointFile, KeepLastCheckpoint
 from catran_causalbench.config import CatranConfig
@@ -24,7 +25,7 @@ from catran_causalbench.gated_attention import GatedAttention
 from catran_causalbench.losses import catran_losses
 from catran_causalbench.minibatches import Minibatch, MinibatchStream
 from catran_causalbench.network import CatranNetwork
-from catran_causalbench.processes import launched_together
+from catran_causalbench.processes import agree_on, launched_together, number_of_processes
 from catran_causalbench.run_folder import RunFolder
 
 _LOG = logging.getLogger(__name__)
@@ -81,9 +82,27 @@ class CatranTraining(lightning.LightningModule):
         """Update the weights; forward and backward are repeated with more room where the device has too little.
 
         The weights do not change before both are done. Only the running statistics of the batch norms count such a
-        minibatch twice, and attention does not depend on them.
+        minibatch twice, and attention does not depend on them. Several processes repeat nothing: the others would wait
+        for messages in another order.
         """
-        super().optimizer_step(epoch, step, optimizer, lambda: self._stream.with_room(closure))
+        alone = number_of_processes() == 1
+        super().optimizer_step(epoch, step, optimizer, lambda: self._stream.with_room(closure, again=alone))
+
+    def on_train_start(self) -> None:
+        """Make sure that all processes continue from the same epoch.
+
+        Raises
+        ------
+        InputError
+            Where they found different checkpoints.
+        """
+        if not agree_on(self.current_epoch, self.device):
+            found = f"a checkpoint after epoch {self.current_epoch} that other processes do not find"
+            raise InputError.of("output.run_folder", found, "a folder on a disk that all machines share")
+
+    def on_fit_end(self) -> None:
+        """Free the device of the cells."""
+        self._stream.release()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, step: int) -> None:
         """Keep the losses on the device until the epoch ends, so that no step waits for them."""
@@ -181,8 +200,13 @@ def train(
 def _processes(catran: CatranTraining) -> dict[str, Any]:
     """Say to Lightning which processes ``torchrun`` started, once they can share the minibatches."""
     processes = int(os.environ["WORLD_SIZE"])
-    if catran.config.network.form != "factored":
-        raise InputError.of("network.form", f"'literal' in {processes} processes", "'factored', or one process")
+    for field, found, possible in (
+        ("network.form", catran.config.network.form, ("factored",)),
+        ("corruption.method", catran.config.corruption.method, ("shuffle_within_cell", "zero")),
+    ):
+        if found not in possible:
+            expected = f"{' or '.join(map(repr, possible))}, or one process"
+            raise InputError.of(field, f"{found!r} in {processes} processes", expected)
     cells = min(catran.config.training.cells_per_minibatch, catran.dataset.num_cells)
     if cells % processes:
         found = f"minibatches of {cells} cells"
@@ -199,6 +223,10 @@ def _fit(
     stop_without_numbers: StopWithoutNumbers,
     **processes: Any,
 ) -> None:
+    plugins: list[Any] = [CheckpointFile(folder)] if folder else []
+    if not launched_together():
+        # Whatever job this process is part of, it trains alone: Lightning would count a job's tasks and requeue it.
+        plugins.append(LightningEnvironment())
     with quiet_lightning(), folder.needed() if folder else nullcontext(), _interruptible(folder):
         trainer = lightning.Trainer(
             accelerator=accelerator,
@@ -206,7 +234,7 @@ def _fit(
             max_epochs=epochs,
             logger=folder.loggers() if folder else False,
             callbacks=[stop_without_numbers, *([KeepLastCheckpoint(folder)] if folder else [])],
-            plugins=[CheckpointFile(folder)] if folder else None,
+            plugins=plugins,
             enable_checkpointing=folder is not None,
             enable_progress_bar=sys.stderr.isatty(),
             enable_model_summary=False,

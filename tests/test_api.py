@@ -4,6 +4,7 @@ import importlib
 import re
 import subprocess
 import sys
+from contextlib import suppress
 
 import anndata
 import networkx as nx
@@ -15,6 +16,7 @@ from scipy import sparse
 import catran_causalbench as catran
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.dataset import validate_dataset
+from catran_causalbench.fitting import _read_losses
 from catran_causalbench.from_anndata import read_screen
 from catran_causalbench.inference import infer_network
 from catran_causalbench.simulation import screen as simulated_screens
@@ -113,9 +115,10 @@ def test_genes_considered():
     assert read(adata, min_cells=3).dataset.gene_names == ("A", "B")
     assert read(adata, min_cells=2).dataset.gene_names == ("A", "B", "C")
     assert read(adata, genes="all").dataset.gene_names == ("A", "B", "C", "D")
-    screen = read(adata, genes=["D", "A"])
-    assert screen.dataset.gene_names == ("A", "D")
-    assert screen.cells["other"] == 16
+    for names in (["D", "A"], adata.var_names[[1, 3]], np.array(["A", "D"])):
+        screen = read(adata, genes=names)
+        assert screen.dataset.gene_names == ("A", "D")
+        assert screen.cells["other"] == 16
 
 
 def test_genes_may_be_called_as_in_another_column_of_var():
@@ -179,6 +182,16 @@ def test_bad_files_say_what_is_wrong(tmp_path):
 
 
 # What comes out
+
+
+def test_a_file_that_proves_damaged_while_it_is_read_says_so(simulated, tmp_path, monkeypatch):
+    def damaged(*arguments, **options):
+        raise RuntimeError("Unable to synchronously open object\n(bad heap)")  # as h5py does
+
+    monkeypatch.setattr("catran_causalbench.fitting.read_screen", damaged)
+    simulated.write_h5ad(tmp_path / "screen.h5ad")
+    with pytest.raises(catran.InputError, match=r"data: found screen.h5ad, which .* read \(Unable .* \(bad heap"):
+        fit(tmp_path / "screen.h5ad")
 
 
 def test_effects_are_differences_of_means(simulated, network):
@@ -279,7 +292,14 @@ def test_foreign_and_broken_files_are_refused(network, tmp_path):
         "shape.npz": {**arrays, "weights": arrays["weights"][:3]},
         "nan.npz": {**arrays, "weights": arrays["weights"] * np.nan},
         "key.npz": {**arrays, "description": np.array(re.sub('"seed"', '"sead"', description))},
+        "name.npz": {**arrays, "gene_names": np.array("A")},
     }
+    rng = np.random.default_rng(0)
+    for place in rng.integers(len(whole), size=40):  # a flipped bit is noticed by a check sum, or does no harm
+        flipped = whole[:place] + bytes([whole[place] ^ (1 << rng.integers(8))]) + whole[place + 1 :]
+        (tmp_path / "flipped.npz").write_bytes(flipped)
+        with suppress(catran.InputError):
+            assert catran.load(tmp_path / "flipped.npz").edges(60).equals(network.edges(60))
     for name, content in foreign.items():
         if content is not None:
             (tmp_path / name).write_bytes(content)
@@ -310,6 +330,16 @@ def test_losses_are_known_whether_or_not_a_run_folder_is(network, simulated, tmp
     config = CatranConfig.from_mapping({**QUICK, "output": {"run_folder": str(tmp_path / "run")}})
     assert fit(simulated, config=config).losses.equals(network.losses)
     assert (tmp_path / "run" / "edges.csv").exists()
+
+
+def test_losses_of_several_starts_are_one_curve(tmp_path):
+    for start, text in enumerate(
+        ["", "step,loss/total", "step,loss/total\n0,5\n1,4\n2,9", "step,loss/total\n2,3\n3,2"]
+    ):
+        (tmp_path / "logs" / f"start_{start}").mkdir(parents=True)
+        (tmp_path / "logs" / f"start_{start}" / "metrics.csv").write_text(text)
+    found = _read_losses(tmp_path)
+    pd.testing.assert_frame_equal(found, pd.DataFrame({"step": [0, 1, 2, 3], "loss/total": [5, 4, 3, 2]}))
 
 
 def test_the_true_weights_of_a_simulated_screen_are_its_own(simulated):

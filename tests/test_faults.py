@@ -330,6 +330,15 @@ def test_too_little_memory_for_a_minibatch_ends_with_advice(tmp_path, monkeypatc
         run("minibatches", tmp_path)
 
 
+def test_several_processes_repeat_no_step(tmp_path, monkeypatch):
+    """Each would send messages that the others do not expect."""
+    monkeypatch.setattr("catran_causalbench.training.number_of_processes", lambda: 2)
+    step = CatranTraining.training_step
+    monkeypatch.setattr(CatranTraining, "training_step", out_of_memory(step, times=1))
+    with pytest.raises(TrainingError, match="too little memory"):
+        run("minibatches", tmp_path)
+
+
 def test_minibatches_are_the_same_once_the_cells_are_off_the_device():
     dataset, config = validate_dataset(*random_data()), CONFIGS["minibatches"]
     training = replace(config.training, genes_per_minibatch=5)
@@ -359,6 +368,12 @@ def test_a_folder_is_one_run_s_at_a_time(tmp_path):
             run("evidence", tmp_path / "run")
         assert not list((tmp_path / "run").iterdir())
     run("evidence", tmp_path / "run")
+
+
+def test_a_system_that_cannot_lock_folders_is_told_of(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("catran_causalbench.claims.sys.platform", "win32")
+    with claimed(tmp_path / "run", "output.run_folder", "run"):
+        assert "run cannot be locked on this system: let no other run write there" in caplog.text
 
 
 def test_where_folders_cannot_be_locked_runs_go_on_with_a_warning(tmp_path, monkeypatch, caplog):

@@ -102,6 +102,14 @@ def test_a_fold_held_out_is_no_part_of_the_evidence_shown():
         np.testing.assert_allclose(lesson.response.numpy(), response, atol=1e-5)
 
 
+def test_sources_judged_as_unperturbed_alone_are_no_lesson():
+    """One cell of each perturbation lies in one fold only: what a measured shift is worth cannot be learned."""
+    matrix, labels, names = random_data(cells=40)
+    single = [label if label == "non-targeting" else "excluded" for label in labels]
+    single[:3] = names[:3]
+    assert not GateTraining(validate_dataset(matrix, single, names), EvidenceSettings(), seed=0).stream.has_lessons
+
+
 def test_members_learn_as_if_they_were_alone():
     dataset = validate_dataset(*random_data())
     several = GateTraining(dataset, EvidenceSettings(gates=3), seed=0)

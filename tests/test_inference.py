@@ -1,6 +1,9 @@
 """From dataset to edges: determinism, invariance, what is written and what is not, and that training works."""
 
+import gc
 import itertools
+import signal
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, validate_dataset
+from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, training, validate_dataset
 from catran_causalbench.config import (
     AttentionSettings,
     EvidenceSettings,
@@ -150,8 +153,6 @@ def in_folder(path, epochs):
 def test_an_interrupted_run_continues_to_the_same_edges(data, tmp_path, monkeypatch):
     undisturbed = edges(data, in_folder(tmp_path / "whole", 4))
 
-    from catran_causalbench import training
-
     step = training.CatranTraining.training_step
 
     def interrupted(self, minibatch, number):
@@ -188,7 +189,47 @@ def test_a_folder_that_cannot_be_made_is_refused(data, tmp_path):
         edges(data, in_folder(tmp_path / "file" / "run", 1))
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, "0", True])
+@pytest.mark.parametrize("number", [0, -5, 2.5, "3", True])
+def test_a_number_of_edges_that_is_none_is_refused(data, number):
+    network = infer_network(validate_dataset(*data), QUICK)
+    with pytest.raises(InputError, match=r"num_edges: found .*; expected a whole number, one or more"):
+        network.edges(number)
+
+
+@BOTH
+def test_the_largest_seed_is_a_seed(data, config):
+    assert len(infer_network(validate_dataset(*data), config, 2**63 - 1).edges(10)) == 10
+
+
+@BOTH
+def test_a_job_of_several_tasks_trains_as_if_alone(data, config, monkeypatch):
+    """Lightning would refuse to, or share the work with tasks that are not there."""
+    for name, value in {"SLURM_JOB_ID": "12", "SLURM_JOB_NAME": "catran", "SLURM_NTASKS": "4"}.items():
+        monkeypatch.setenv(name, value)
+    handler = signal.getsignal(signal.SIGUSR1)
+    assert len(infer_network(validate_dataset(*data), config).edges(10)) == 10
+    assert signal.getsignal(signal.SIGUSR1) == handler
+
+
+def test_the_cells_are_let_go_after_training(data, monkeypatch):
+    """Else a GPU would hold them until Python looks for cycles, and the next run would find it full."""
+    cells = []
+
+    class Watched(training.MinibatchStream):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            cells.append(weakref.ref(self._expression))
+
+    monkeypatch.setattr(training, "MinibatchStream", Watched)
+    gc.disable()
+    try:
+        training.train(validate_dataset(*data), QUICK)
+        assert [reference() for reference in cells] == [None]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "0", True, 2**63])
 def test_a_seed_that_is_none_is_refused(data, seed):
     with pytest.raises(InputError, match=r"seed: found .*; expected a whole number"):
         edges(data, seed=seed)

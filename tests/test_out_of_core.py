@@ -72,14 +72,18 @@ def test_where_it_is_not_it_stays_in_memory():
     assert new_matrix(50, 40).base is None
 
 
-@pytest.mark.parametrize(("limit", "in_a_file"), [("20000", True), ("max", False), (None, False)])
-def test_the_memory_limit_of_a_job_counts(limit, in_a_file, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("limit", "pages_of_files", "in_a_file"),
+    [("20000", 500, True), ("20000", 1500, False), ("max", 0, False), (None, 0, False)],
+)
+def test_the_memory_limit_of_a_job_counts(limit, pages_of_files, in_a_file, monkeypatch, tmp_path):
     job, step = tmp_path / "job", tmp_path / "job" / "step"
     step.mkdir(parents=True)
     (step / "memory.max").write_text("max\n")
     if limit:
         (job / "memory.max").write_text(f"{limit}\n")
         (job / "memory.current").write_text("5000\n")
+        (job / "memory.stat").write_text(f"anon 3000\ninactive_file {pages_of_files}\n")
     own = tmp_path / "cgroup"
     own.write_text("0::/job/step\n")
     monkeypatch.setattr("catran_causalbench.new_matrix._CONTROL_GROUPS", tmp_path)

@@ -15,6 +15,7 @@ from test_inference import QUICK
 
 from catran_causalbench import InputError, infer_network, validate_dataset
 from catran_causalbench.config import CorruptionSettings, NetworkSettings, OutputSettings, TrainingSettings
+from catran_causalbench.processes import agree_on
 from catran_causalbench.training import CatranTraining, train
 
 TRAINING = TrainingSettings(epochs=2, cells_per_minibatch=100, genes_per_minibatch=10)
@@ -47,6 +48,8 @@ def run_of_a_process(folder):
     rank = torch.distributed.get_rank()  # of the group that Lightning made
     table.to_csv(folder / f"edges-{rank}.csv", index=False)
     torch.save(gradients(), folder / f"gradients-{rank}.pt")
+    agreed = [agree_on(value, torch.device("cpu")) for value in (3, 0, rank, -rank)]
+    assert agreed == [True, True, False, False]
     torch.distributed.destroy_process_group()
 
 
@@ -91,6 +94,10 @@ def test_one_process_writes_the_run_folder(together):
     ("change", "message"),
     [
         ({"network": NetworkSettings(form="literal")}, "network.form: found 'literal' in 3 processes; expected 'fac"),
+        (
+            {"corruption": CorruptionSettings(method="shuffle_within_minibatch")},
+            "corruption.method: found 'shuffle_within_minibatch' in 3 processes; expected 'shuffle_within_cell",
+        ),
         ({}, "training.cells_per_minibatch: found minibatches of 100 cells; expected a multiple of the 3 processes"),
     ],
 )
@@ -99,6 +106,13 @@ def test_what_processes_cannot_share_is_refused(monkeypatch, change, message):
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=message):
         train(validate_dataset(*random_data()), replace(QUICK, training=TRAINING, **change))
+
+
+def test_processes_that_would_continue_from_different_epochs_stop(monkeypatch):
+    """As they do where every machine has a run folder of its own."""
+    monkeypatch.setattr("catran_causalbench.training.agree_on", lambda epoch, device: False)
+    with pytest.raises(InputError, match=r"output\.run_folder: found a checkpoint after epoch 0 that other processes"):
+        train(validate_dataset(*random_data()), replace(QUICK, training=TRAINING))
 
 
 if __name__ == "__main__":
