@@ -40,9 +40,9 @@ class _Lesson:
 
 @dataclass(frozen=True)
 class PairMinibatch:
-    """N ordered pairs: features (N × 13), evidence (N × 3), held-out shift and its standard error (N).
+    """N ordered pairs: features (N × 12), evidence (N × 3), held-out shift and its standard error (N).
 
-    The blur (N × 13) is added to the features in units of their spread.
+    The blur (N × 12) is added to the features in units of their spread.
     """
 
     features: torch.Tensor

@@ -20,11 +20,13 @@ from torch import nn
 
 from catran_causalbench.evidence import Associations, MeasuredShifts, knock_down_depths
 
-NUM_FEATURES = 13
-SHOWN = 2  # the feature that tells whether the source was perturbed
+NUM_FEATURES = 12
+SHOWN = 1  # the feature that tells whether the source was perturbed
 # Shifts and partial correlations below so many standard errors do not count towards a gene's activity.
 _NOISE = 2.0
 _LARGEST_SCORE = 1e6  # so that sums of squares stay numbers
+# A feature that hardly varies among the pairs learned from may do so among others, which must not drown the rest.
+_LEAST_SPREAD = 0.05
 # Where the gates start: half the shift, a tenth of the masked prediction, half as much of the covariation. They stay
 # within e^±3 of this, so none dies.
 _START = (0.5, 0.1, 0.05, 0.002)
@@ -42,8 +44,6 @@ class PairEvidence:
         Measured shift, and those that masked prediction and covariation predict; 0 on the diagonal.
     shift_score, masked_score
         The first two as multiples of their standard errors.
-    error
-        Standard error of a source's shifts; 1 where unperturbed.
     perturbed
         Whether the source was perturbed.
     depth
@@ -60,7 +60,6 @@ class PairEvidence:
     covaried: torch.Tensor
     shift_score: torch.Tensor
     masked_score: torch.Tensor
-    error: torch.Tensor
     perturbed: torch.Tensor
     depth: torch.Tensor
     deviation: torch.Tensor
@@ -73,12 +72,12 @@ class PairEvidence:
         """Collect what shifts and associations say."""
         shift = measured.shift.copy()
         np.fill_diagonal(shift, 0)
-        depth, error = knock_down_depths(measured), np.where(measured.perturbed, measured.error, 1.0)
+        depth, error = knock_down_depths(measured), np.where(measured.perturbed, measured.error, 1)
         masked, covaried = (matrix * depth[:, None] for matrix in (associations.partial, associations.beyond_programs))
         masked_score = associations.partial * np.sqrt(associations.num_cells)
         values = (shift, masked, covaried, shift / error[:, None], masked_score)
         matrices = [torch.from_numpy(np.float32(value)) for value in values]
-        vectors = [np.float32(vector) for vector in (error, measured.perturbed, depth, measured.deviation)]
+        vectors = [np.float32(vector) for vector in (measured.perturbed, depth, measured.deviation)]
         activity, association = _beyond_noise(matrices[3]), _beyond_noise(matrices[4])
         per_gene = [torch.from_numpy(vector) for vector in vectors]
         per_gene += [activity.sum(dim=1), activity.sum(dim=0), association.sum(dim=1)]
@@ -99,7 +98,7 @@ class PairEvidence:
         Returns
         -------
         features
-            N × 13, what the gates see.
+            N × 12, what the gates see.
         evidence
             N × 3, shift, masked prediction and covariation, turned so that the shift (or, without one, the masked
             prediction) is positive.
@@ -114,7 +113,6 @@ class PairEvidence:
         own, own_association = _beyond_noise(self.shift_score[source, target]), _beyond_noise(masked_score)
         features = [
             score.abs().log1p(),
-            self.error[source].log() * shown,
             shown,
             self.depth[source],
             self.deviation[target].log(),
@@ -180,7 +178,7 @@ class Gates(nn.Module):
         features, evidence
             See :meth:`PairEvidence.look_up`.
         blur
-            N × 13, added to the features in units of their spread.
+            N × 12, added to the features in units of their spread.
 
         Returns
         -------
@@ -202,9 +200,9 @@ class Gates(nn.Module):
         return effect, departure.square().sum(dim=-1)
 
     def standardise(self, features: torch.Tensor) -> None:
-        """Take the scale of the features (N × 13) from a sample."""
+        """Take the scale of the features (N × 12) from a sample."""
         self.centre.copy_(features.mean(dim=0))
-        self.spread.copy_(features.std(dim=0) + 1e-6)
+        self.spread.copy_(features.std(dim=0).clamp_min(_LEAST_SPREAD))
 
     def keep(self, members: torch.Tensor) -> None:
         """Drop all gates but some."""

@@ -53,10 +53,10 @@ RIVALS = ("random", "correlation", "mean_difference", "effect_size", "guanlab")
 METHODS = ("oracle", *RIVALS, "evidence", "paper")
 # Columns of the gates' features and evidence that an ablation sets to zero.
 ABLATIONS = {
-    "no-covariation": ((12,), (2,)),
-    "no-masked-prediction": ((5, 6, 9, 10, 11), (1,)),
-    "no-activities": ((7, 8, 9, 10), ()),
-    "shift-only": ((5, 6, 7, 8, 9, 10, 11, 12), (1, 2)),
+    "no-covariation": ((11,), (2,)),
+    "no-masked-prediction": ((4, 5, 8, 9), (1,)),
+    "no-activities": ((6, 7, 8, 9), ()),
+    "shift-only": ((4, 5, 6, 7, 8, 9, 10, 11), (1, 2)),
 }
 
 Split = tuple[PerturbationDataset, HeldOutEvaluator]
