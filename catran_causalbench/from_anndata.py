@@ -99,7 +99,7 @@ def read_screen(
     InputError
         Naming the argument, what was found and what was expected.
     """
-    targets = _targets(adata, target_column)
+    targets = read_targets(adata, target_column)
     labels = single_targets(targets, control_label)
     if Kind.CONTROL not in labels:
         shown = ", ".join(f"{label!r} ({number})" for label, number in Counter(targets).most_common(5))
@@ -136,13 +136,23 @@ def gene_names_like(var: pd.DataFrame, wanted: set[str]) -> np.ndarray:
     return np.array(max(candidates, key=lambda names: len(wanted.intersection(names))), dtype=object)
 
 
-def _targets(adata: AnnData, target_column: str) -> list[str | None]:
-    """Label of every cell; None where there is none."""
+def read_targets(adata: AnnData, target_column: str) -> list[str | None]:
+    """Label of every cell; None where there is none.
+
+    Raises
+    ------
+    InputError
+        There is no such column.
+    """
     if target_column not in adata.obs:
         expected = f"one of {', '.join(map(str, adata.obs.columns)) or 'its columns, of which there are none'}"
         raise InputError.of("target_column", f"no {target_column!r} in obs", expected)
-    column = adata.obs[target_column]
-    return [None if missing else str(label) for label, missing in zip(column, column.isna(), strict=True)]
+    return texts(adata.obs[target_column])
+
+
+def texts(column: pd.Series) -> list[str | None]:
+    """Values of a column as text; None where there is none, which `astype(str)` would call "nan"."""
+    return [None if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
 
 
 def single_targets(targets: Sequence[str | None], control_label: str) -> list[Target]:

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from catran_causalbench.command_line import app
+from catran_causalbench.errors import InputError
 from catran_causalbench.harness import submission
 from catran_causalbench.harness.simulated_data import write_simulated_directory
 from catran_causalbench.harness.submission import Outcome, Trial, check_submission, find_dataset
@@ -214,3 +215,12 @@ def test_unusable_input_ends_with_2(tmp_path, world):
     pickled = runner.invoke(app, ["check-submission", "--data-directory", str(tmp_path)])
     assert pickled.exit_code == 2
     assert "none of them pickled" in pickled.output
+
+
+def test_cells_that_cannot_be_split_are_not_the_submission_s_fault(world, tmp_path):
+    with np.load(world / "dataset_rpe1.npz") as arrays:
+        changed = {**arrays, "interventions": np.array(["lonely", *arrays["interventions"][1:]])}
+    np.savez(tmp_path / "dataset_rpe1.npz", **changed)
+    (tmp_path / "main.py").write_text(GOOD)
+    with pytest.raises(InputError, match=r"dataset_rpe1\.npz: found cells that cannot be split \(ValueError"):
+        check_submission(tmp_path / "main.py", find_dataset(tmp_path), 60, ONE)

@@ -96,9 +96,23 @@ def test_combined_labels_mean_what_they_mean_to_fit(h5ad):
     }
 
 
-def test_a_cell_without_target_is_excluded(h5ad):
+@pytest.mark.parametrize("names", [{}, {"gene_name": [None, "S2", "S3", "S4"]}])
+def test_a_cell_without_target_is_excluded(h5ad, names):
+    """Beside a gene without a symbol, too."""
     targets = [None if target == "GX" else target for target in TARGETS]
-    assert (read_own_data(h5ad(targets=targets), min_cells=20).labels == "excluded").sum() == 45
+    dataset = read_own_data(h5ad(targets=targets, **names), min_cells=20)
+    assert list(dataset.gene_names) == (["G1", "S2"] if names else ["G1", "G2"])
+    assert (dataset.labels == "excluded").sum() == 45
+
+
+def test_a_target_that_names_two_genes_is_refused(h5ad):
+    path = h5ad(genes=["E1", "E2", "E3", "E4"], gene_name=["G1", "G2", "G3", "G1"])
+    with pytest.raises(InputError, match=r"^target_column: found 'G1', a name of E1 and E4; expected"):
+        read_own_data(path, min_cells=20)
+    shared_by_others = h5ad(genes=["E1", "E2", "E3", "E4"], gene_name=["G1", "G2", "G5", "G5"])
+    assert list(read_own_data(shared_by_others, min_cells=20).gene_ids) == ["E1", "E2"]
+    ids_go_first = h5ad(gene_name=["G1", "G2", "G3", "G1"])
+    assert list(read_own_data(ids_go_first, min_cells=20).gene_ids) == ["G1", "G2"]
 
 
 def test_too_few_excluded_cells_to_split_are_left_out(npz):
@@ -138,11 +152,18 @@ def test_known_interactions_become_a_reference_network(npz, tmp_path):
     assert (folder / "README.txt").read_text().startswith("Data from mine.npz")
 
 
-def test_simulated_data_stay_marked(npz, tmp_path):
-    path = npz(simulated=np.array(True), origin=np.array("SIMULATED DATA – a test"))
+@pytest.mark.parametrize(
+    ("origin", "headline"),
+    [
+        ({"origin": np.array("SIMULATED DATA – a test")}, "SIMULATED DATA – a test"),
+        ({}, "SIMULATED DATA from mine.npz"),
+    ],
+)
+def test_simulated_data_stay_marked(npz, tmp_path, origin, headline):
+    path = npz(simulated=np.array(True), **origin)
     folder = write_own_data_directory(tmp_path / "out", path, min_cells=20)
     assert read_description(folder)["simulated"] is True
-    assert (folder / "README.txt").read_text(encoding="utf-8").startswith("SIMULATED DATA – a test")
+    assert (folder / "README.txt").read_text(encoding="utf-8").startswith(headline)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +174,11 @@ def test_simulated_data_stay_marked(npz, tmp_path):
         ({}, {"min_cells": 2}, "^min_cells: found 2; expected at least 4"),
         ({}, {"min_cells": 20, "counts": True}, "^counts: found fractions"),
         ({"expression_matrix": COUNTS}, {"min_cells": 20}, "^counts: found whole numbers only"),
-        ({"expression_matrix": EXPRESSION[:, :3]}, {}, r"^mine\.npz: found an expression_matrix"),
+        ({"expression_matrix": EXPRESSION[:, :3]}, {}, r"mine\.npz: found an expression_matrix"),
+        ({"var_names": np.array("G1")}, {}, r"mine\.npz: found an expression_matrix .* and var_names of shape \(\)"),
+        ({"var_names": np.array([GENES])}, {}, r"mine\.npz: found an expression_matrix"),
         ({"expression_matrix": np.where(EXPRESSION > 2, np.nan, EXPRESSION)}, {}, r"^mine\.npz: found NaN"),
-        ({"interventions": TARGETS.astype(object)}, {}, r"^mine\.npz: found Object arrays"),
+        ({"interventions": TARGETS.astype(object)}, {}, r"mine\.npz: found what cannot be read \(Object arrays"),
     ],
 )
 def test_unusable_data_are_refused_before_anything_is_written(npz, tmp_path, changes, arguments, message):
@@ -165,26 +188,47 @@ def test_unusable_data_are_refused_before_anything_is_written(npz, tmp_path, cha
     assert not (tmp_path / "out").exists()
 
 
-def test_unreadable_files_are_refused(tmp_path, h5ad):
+def damaged(path):
+    """Turn bits of the first array of a compressed .npz."""
+    arrays = dict(np.load(path))
+    np.savez_compressed(path, **arrays)
+    content = bytearray(path.read_bytes())
+    content[80:110] = bytes(255 - byte for byte in content[80:110])
+    path.write_bytes(content)
+    return path
+
+
+def test_unreadable_files_are_refused(tmp_path, npz, h5ad):
+    damaged(npz())
     (tmp_path / "broken.npz").write_text("no archive")
+    np.save(tmp_path / "array", EXPRESSION)
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
     (tmp_path / "broken.h5ad").write_text("no archive")
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     for name, message in {
         "absent.npz": "^source_file: found no file",
         "table.csv": "^source_file: found 'table.csv'; expected a file that ends in",
-        "broken.npz": r"^broken\.npz: found",
+        "broken.npz": r"broken\.npz: found what cannot be read",
+        "mine.npz": r"mine\.npz: found what cannot be read \(Error -3",
+        "array.npz": r"array\.npz: found what cannot be read",
         "broken.h5ad": r"^broken\.h5ad: found a file that anndata cannot read",
-        "other.npz": r"^other\.npz: found no array .*; expected expression_matrix, var_names",
+        "other.npz": r"other\.npz: found .*expression_matrix is not .*; expected an .npz with expression_matrix, var",
     }.items():
         with pytest.raises(InputError, match=message):
             read_own_data(tmp_path / name)
     with pytest.raises(InputError, match=r"^target_column: found no 'guide' in obs; expected one of gene"):
         read_own_data(h5ad(), target_column="guide")
+    with pytest.raises(InputError, match=r"^mine\.h5ad: found no X"):
+        read_own_data(h5ad(None))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a,b\nG1,G2\n", "without columns"), ("source,target\nG1,TP53\n", "no pair of the matrix's genes in 1 rows")],
+    [
+        ("a,b\nG1,G2\n", "without columns"),
+        ("source,target\nG1,TP53\n", "no pair of the matrix's genes in 1 rows"),
+        (f"source,target\nG1,{'x' * 2**18}\n", "which cannot be read .field larger than field limit"),
+    ],
 )
 def test_unusable_interactions_are_refused(npz, tmp_path, text, message):
     (tmp_path / "known.csv").write_text(text)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import gzip
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from catran_causalbench.checklist import Check
+from catran_causalbench.harness.npz_files import UNREADABLE
 
 _GET_IT = "catran-causalbench download gets it; simulate and datadir make whole directories without it"
 _BLOCK = 2**20
-_UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile)
 
 
 class _Content(Protocol):
@@ -60,7 +59,7 @@ def _check_file(path: Path, file: _DataFile) -> Check:
         return Check(path.name, False, "0 bytes, a download that failed", f"Delete it; {_GET_IT}")
     try:
         lacking = file.lacking(path)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return Check(path.name, False, f"cannot be read ({error})", f"Delete it; {_GET_IT}")
     if lacking:
         return Check(path.name, False, f"lacks {', '.join(lacking)}", f"Delete it; {_GET_IT}")

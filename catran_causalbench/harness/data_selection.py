@@ -6,10 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from catran_causalbench.errors import InputError
 from catran_causalbench.harness.data_files import check_data_directory
+from catran_causalbench.harness.npz_files import read_npz
 
 DATASET_NAMES = ("weissmann_rpe1", "weissmann_k562")
 OBSERVATIONAL, PARTIAL, INTERVENTIONAL = REGIMES = ("observational", "partial_interventional", "interventional")
@@ -60,9 +59,14 @@ class DataSelection:
         return path
 
     def num_genes(self, folder: Path) -> int:
-        """Count the genes without reading the cells."""
-        with np.load(self.path(folder), allow_pickle=False) as arrays:
-            return len(arrays["var_names"])
+        """Count the genes without reading the cells.
+
+        Raises
+        ------
+        InputError
+            Their names cannot be read.
+        """
+        return read_npz(self.path(folder), ["var_names"])["var_names"].size
 
     def digest(self, folder: Path) -> str:
         """Fingerprint of the file with the cells."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
-from catran_causalbench.from_anndata import OTHER_NAMES, Kind, single_targets
+from catran_causalbench.from_anndata import OTHER_NAMES, Kind, read_targets, single_targets, texts
 from catran_causalbench.harness.benchmark_directory import (
     FEWEST_CELLS,
     Dataset,
@@ -25,20 +25,31 @@ from catran_causalbench.harness.benchmark_directory import (
     check_folder,
     write_benchmark_directory,
 )
+from catran_causalbench.harness.npz_files import read_cells, read_npz
 from catran_causalbench.simulation import log_normalise
-
-_NPZ_ARRAYS = ("expression_matrix", "var_names", "interventions")
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """A file's content: matrix (cells × genes, dense or CSR), columns, their symbols, all their names, and targets."""
+    """A file's content.
+
+    Attributes
+    ----------
+    matrix
+        Cells × genes, dense or CSR.
+    ids, names
+        The columns and their symbols.
+    ids_of_name
+        Every name of a column; symbols may be shared.
+    targets
+        Label of every cell; None where there is none.
+    """
 
     matrix: Any
     ids: list[str]
     names: list[str]
-    id_of_name: dict[str, str]
-    targets: list[str]
+    ids_of_name: Mapping[str, set[str]]
+    targets: list[str | None]
 
 
 def write_own_data_directory(
@@ -157,16 +168,26 @@ def _origin(path: Path, settings: dict[str, Any]) -> Origin:
     """Name the file as the origin; a simulated data set of this package stays marked as one."""
     headline, simulated = f"Data from {path.name}", False
     if path.suffix == ".npz":
-        with np.load(path) as file:
-            if file.get("simulated"):
-                headline, simulated = str(file["origin"]), True
+        arrays = read_npz(path, [], optional=["simulated", "origin"])
+        marks = {name: array.tolist() for name, array in arrays.items()}
+        if marks.get("simulated"):
+            headline, simulated = str(marks.get("origin", f"SIMULATED DATA from {path.name}")), True
     return Origin(headline, simulated, {"source_file": path.name, **settings})
 
 
-def _apply_rule(measured: _Measured, targets: list[str], control_label: str, min_cells: int) -> NDArray[np.str_]:
+def _apply_rule(
+    measured: _Measured, targets: Sequence[str | None], control_label: str, min_cells: int
+) -> NDArray[np.str_]:
     """Label each cell with the column it perturbs, control or excluded."""
-    known: dict[Any, str] = {**measured.id_of_name, Kind.CONTROL: CONTROL_LABEL}
-    labels = [known.get(target, EXCLUDED_LABEL) for target in single_targets(targets, control_label)]
+    single = single_targets(targets, control_label)
+    known: dict[Any, str] = {Kind.CONTROL: CONTROL_LABEL}
+    for target in measured.ids_of_name.keys() & set(single):
+        gene, *others = sorted(measured.ids_of_name[target])
+        if others:
+            found = f"{target!r}, a name of {gene} and {others[0]}"
+            raise InputError.of("target_column", found, "targets that name one gene each")
+        known[target] = gene
+    labels = [known.get(target, EXCLUDED_LABEL) for target in single]
     cells_of = Counter(labels)
     genes = {label: number for label, number in cells_of.items() if label not in {CONTROL_LABEL, EXCLUDED_LABEL}}
     if cells_of[CONTROL_LABEL] <= min_cells:
@@ -185,21 +206,9 @@ def _apply_rule(measured: _Measured, targets: list[str], control_label: str, min
 
 
 def _read_npz(path: Path, _: str) -> _Measured:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            matrix, ids, targets = (file[name] for name in _NPZ_ARRAYS)
-    except KeyError as error:
-        raise InputError.of(path.name, f"no array {error.args[0]}", f"{', '.join(_NPZ_ARRAYS)}") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError.of(path.name, f"{error}", "an .npz of plain arrays, text or numbers") from None
-    if matrix.dtype.kind not in "fiu" or matrix.shape != (len(targets), len(ids)):
-        raise InputError.of(
-            path.name,
-            f"an expression_matrix of type {matrix.dtype} and shape {matrix.shape}",
-            f"numbers, {len(targets)} interventions × {len(ids)} var_names",
-        )
+    matrix, ids, targets = read_cells(path)
     names = ids.astype(str).tolist()
-    return _Measured(matrix, names, names, {name: name for name in names}, targets.astype(str).tolist())
+    return _Measured(matrix, names, names, {name: {name} for name in names}, targets.astype(str).tolist())
 
 
 def _read_h5ad(path: Path, target_column: str) -> _Measured:
@@ -209,17 +218,22 @@ def _read_h5ad(path: Path, target_column: str) -> _Measured:
         data = anndata.read_h5ad(path)
     except (OSError, KeyError, ValueError) as error:
         raise InputError.of(path.name, f"a file that anndata cannot read ({error})", "an .h5ad") from None
-    if target_column not in data.obs:
-        raise InputError.of(
-            "target_column", f"no {target_column!r} in obs", f"one of {', '.join(map(str, data.obs.columns))}"
-        )
+    targets = read_targets(data, target_column)
+    if data.X is None:
+        raise InputError.of(path.name, "no X", "the expression there")
     ids = data.var_names.astype(str).tolist()
-    aliases = [data.var[column].astype(str).tolist() for column in OTHER_NAMES if column in data.var]
-    names = data.var["gene_name"].astype(str).tolist() if "gene_name" in data.var else ids
+    aliases = {column: texts(data.var[column]) for column in OTHER_NAMES if column in data.var}
+    symbols = aliases.get("gene_name", ids)
+    ids_of_name: dict[str, set[str]] = defaultdict(set)
+    for known in aliases.values():
+        for name, gene in zip(known, ids, strict=True):
+            if name is not None:
+                ids_of_name[name].add(gene)
     # The columns' own ids come last, so that no alias takes the place of one.
-    id_of_name = {name: gene for known in [*aliases, ids] for name, gene in zip(known, ids, strict=True)}
+    ids_of_name |= {gene: {gene} for gene in ids}
+    names = [name or gene for name, gene in zip(symbols, ids, strict=True)]
     matrix = data.X if isinstance(data.X, np.ndarray) else data.X.tocsr()
-    return _Measured(matrix, ids, names, id_of_name, data.obs[target_column].astype(str).tolist())
+    return _Measured(matrix, ids, names, ids_of_name, targets)
 
 
 def _read_pairs(path: Path, dataset: Dataset) -> Pairs:
@@ -230,8 +244,10 @@ def _read_pairs(path: Path, dataset: Dataset) -> Pairs:
             rows = [(column_of.get(row["source"]), column_of.get(row["target"])) for row in csv.DictReader(file)]
     except OSError:
         raise InputError.of("known_interactions", f"no file {str(path)!r}", "an existing .csv") from None
-    except (KeyError, UnicodeDecodeError):
+    except KeyError:
         raise InputError.of("known_interactions", f"{path.name!r} without columns source, target", "both") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError.of("known_interactions", f"{path.name!r}, which cannot be read ({error})", "a .csv") from None
     pairs = {(min(i, j), max(i, j)) for i, j in rows if i is not None and j is not None and i != j}
     if not pairs:
         raise InputError.of("known_interactions", f"no pair of the matrix's genes in {len(rows)} rows", "some")
