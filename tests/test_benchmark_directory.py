@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import shutil
 import warnings
 
 import numpy as np
@@ -16,6 +17,7 @@ from catran_causalbench.harness.benchmark_directory import (
     read_description,
     write_benchmark_directory,
 )
+from catran_causalbench.harness.data_selection import DataSelection
 from catran_causalbench.harness.simulated_data import reference_networks, write_simulated_directory
 from catran_causalbench.simulation import WorldSettings, make_world, shape, simulate_cells, true_effects
 
@@ -167,6 +169,9 @@ def test_overwrite_replaces_own_directories_only(tmp_path):
     with pytest.raises(InputError, match=r"^folder: found .* without a description\.json"):
         write_benchmark_directory(foreign, tiny_dataset(), References(), ORIGIN, overwrite=True)
     assert (foreign / "thesis.txt").read_text() == "mine"
+    (foreign / "description.json").write_text(json.dumps({"made_by": "catran_causalbench", "files": None}))
+    with pytest.raises(InputError, match=r"^folder: found .* which holds other things such as 'description\.json'"):
+        write_benchmark_directory(foreign, tiny_dataset(), References(), ORIGIN, overwrite=True)
     with pytest.raises(InputError, match=r"^folder: found the file"):
         write_benchmark_directory(foreign / "thesis.txt", tiny_dataset(), References(), ORIGIN)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "foreign"]
@@ -180,6 +185,18 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="disk full"):
         write_benchmark_directory(tmp_path / "data", tiny_dataset(), References(), ORIGIN)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_place_without_room_is_refused_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("catran_causalbench.harness.simulated_data.make_world", None)
+    with pytest.raises(InputError, match=r"/file/world', which cannot be written \(Not a directory\)"):
+        write_simulated_directory(tmp_path / "file" / "world", SETTINGS, 0)
+
+
+def test_folders_above_are_made(tmp_path):
+    folder = tmp_path / "new" / "newer" / "data"
+    assert write_benchmark_directory(folder, tiny_dataset(), References(), ORIGIN) == folder
 
 
 def test_an_empty_folder_is_filled(tmp_path):
@@ -213,3 +230,76 @@ def test_unperturbed_genes_are_refused_in_a_directory(tmp_path):
 def test_description_of_a_foreign_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"^folder: found .* without a description\.json"):
         read_description(tmp_path)
+
+
+@pytest.fixture
+def copied(folder, tmp_path):
+    """A copy of the directory of which parts may be changed."""
+    return shutil.copytree(folder, tmp_path / "copied")
+
+
+def pickled(arrays):
+    return {"var_names": arrays["var_names"].astype(object)}
+
+
+def flat(arrays):
+    return {"expression_matrix": arrays["expression_matrix"].ravel()}
+
+
+def lonely(arrays):
+    return {"interventions": np.array(["lonely", *arrays["interventions"][1:]])}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (pickled, r"dataset_rpe1\.npz: found what cannot be read \(Object arrays"),
+        (flat, r"dataset_rpe1\.npz: found an expression_matrix of type float32 and shape \(30000,\)"),
+        (lonely, r"dataset_rpe1\.npz: found cells that cannot be split"),
+    ],
+)
+def test_cells_that_cannot_be_used_are_refused(copied, harness, change, message):
+    from catran_causalbench.harness.benchmark_data import BenchmarkData
+
+    with np.load(copied / "dataset_rpe1.npz") as arrays:
+        changed = {**arrays, **change(arrays)}
+    np.savez(copied / "dataset_rpe1.npz", **changed)
+    with pytest.raises(InputError, match=message):
+        BenchmarkData.read(copied, DataSelection())
+    if change is pickled:
+        with pytest.raises(InputError, match=message):
+            DataSelection().num_genes(copied)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("true_network.csv", b"a,b\n1,2\n", r"true_network\.csv: found .*; expected columns source and target"),
+        ("true_network.csv", b"", r"true_network\.csv: found what cannot be read"),
+        ("true_effects.npz", b"junk", r"true_effects\.npz: found what cannot be read"),
+        ("description.json", b"{", r"description\.json: found what cannot be read"),
+    ],
+)
+def test_damaged_files_beside_the_cells_are_refused(copied, harness, name, content, message):
+    from catran_causalbench.harness.benchmark_data import BenchmarkData
+
+    (copied / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        BenchmarkData.read(copied, DataSelection())
+
+
+def test_effects_of_another_size_are_refused(copied, harness):
+    from catran_causalbench.harness.benchmark_data import BenchmarkData
+
+    np.savez(copied / "true_effects.npz", gene_ids=make_world(SETTINGS, 0).gene_ids, effects=np.zeros((2, 2)))
+    with pytest.raises(InputError, match=r"^true_effects\.npz: found effects of shape \(2, 2\); expected 30 × 30"):
+        BenchmarkData.read(copied, DataSelection())
+
+
+@pytest.mark.parametrize("description", [{"mine": 1}, {"made_by": "catran_causalbench"}])
+def test_what_says_nothing_of_its_cells_is_called_by_its_name(copied, harness, description):
+    """A description of somebody else's, and one without a headline."""
+    from catran_causalbench.harness.benchmark_data import BenchmarkData
+
+    (copied / "description.json").write_text(json.dumps(description))
+    assert BenchmarkData.read(copied, DataSelection()).headline == "Data in copied"

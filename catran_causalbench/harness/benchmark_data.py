@@ -5,7 +5,6 @@ The cells are those of the harness itself: its own class splits them and draws t
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from causalscbench.data_access.utils.splitting import DatasetSplitter
 from catran_causalbench.dataset import PerturbationDataset, validate_dataset
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation import HeldOutEvaluator
-from catran_causalbench.harness.benchmark_directory import DESCRIPTION, read_description
+from catran_causalbench.harness.benchmark_directory import find_description
 from catran_causalbench.harness.data_selection import INTERVENTIONAL, OBSERVATIONAL, DataSelection
 from catran_causalbench.harness.known_networks import KnownNetworks
+from catran_causalbench.harness.npz_files import read_cells
 from catran_causalbench.harness.simulated_truth import SimulatedTruth
 
 
@@ -51,13 +51,16 @@ class BenchmarkData:
         Raises
         ------
         InputError
-            A file is missing or broken.
+            A file is missing or broken, or the harness could not split its cells.
         """
         path = selection.check(folder)
-        _check_arrays(path)
-        splitter = DatasetSplitter(str(path))
+        read_cells(path)  # the harness's own class would unpickle them
+        try:
+            splitter = DatasetSplitter(str(path))
+        except ValueError as error:  # as of a label with one cell
+            raise InputError.of(str(path), f"cells that cannot be split ({error})", "several of each label") from None
         held_out = HeldOutEvaluator(*splitter.get_test_data())
-        described = read_description(folder) if (folder / DESCRIPTION).exists() else {}
+        described = find_description(folder)
         return cls(
             headline=str(described.get("headline", f"Data in {folder.name}")),
             simulated=bool(described.get("simulated", False)),
@@ -85,14 +88,3 @@ class BenchmarkData:
         """Validate the training cells as the plugins do: the observational regime keeps controls only."""
         dataset = validate_dataset(*self.training_cells(regime, fraction, seed))
         return dataset.controls_only() if regime == OBSERVATIONAL else dataset
-
-
-def _check_arrays(path: Path) -> None:
-    """Make sure that nothing has to be unpickled: the harness's class would do it."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            for name in ("expression_matrix", "var_names", "interventions"):
-                arrays[name]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        expected = "arrays expression_matrix, var_names and interventions, none of them pickled"
-        raise InputError.of(str(path), f"what cannot be read ({error})", expected) from None

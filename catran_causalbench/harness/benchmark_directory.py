@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
 from catran_causalbench.harness.file_formats import gzip_bytes, table_bytes, workbook_bytes, write_h5ad, zip_bytes
-from catran_causalbench.whole_files import check_replaceable, whole_folder
+from catran_causalbench.whole_files import check_replaceable, check_room, whole_folder
 
 MADE_BY = "catran_causalbench"
 FORMAT_VERSION = 1
@@ -164,14 +164,28 @@ def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
     InputError
         The folder was not made by this package.
     """
+    description = find_description(folder)
+    if not description:
+        raise InputError.of("folder", f"{str(folder)!r} without a {DESCRIPTION} of {MADE_BY}", "one that it made")
+    return description
+
+
+def find_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what a benchmark directory says about itself; nothing where this package did not make it.
+
+    Raises
+    ------
+    InputError
+        Nobody can tell, because the file is damaged: its cells may be simulated ones.
+    """
     path = Path(folder) / DESCRIPTION
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        description = None
-    if not isinstance(description, dict) or description.get("made_by") != MADE_BY:
-        raise InputError.of("folder", f"{str(folder)!r} without a {DESCRIPTION} of {MADE_BY}", "one that it made")
-    return description
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError.of(str(path), f"what cannot be read ({error})", "JSON") from None
+    return description if isinstance(description, dict) and description.get("made_by") == MADE_BY else {}
 
 
 def check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
@@ -180,11 +194,14 @@ def check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
     Raises
     ------
     InputError
-        It is a file, or a directory that is not empty; with `overwrite`, one that this package did not make.
+        It is a file, or a directory that is not empty; with `overwrite`, one that this package did not make. Or
+        nothing can be written there.
     """
     path = Path(folder).absolute()
-    made_here = read_description(path).get("files", ()) if (path / DESCRIPTION).exists() else ()
-    check_replaceable(path, "folder", made_here, overwrite)
+    there = next(parent for parent in path.parents if os.path.exists(parent))  # the folders between will be made
+    check_room(there / path.name)
+    made_here = read_description(path).get("files") if (path / DESCRIPTION).exists() else None
+    check_replaceable(path, "folder", made_here if isinstance(made_here, list) else (), overwrite)
     return path
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation import adjacency_matrix, edge_columns
+from catran_causalbench.harness.npz_files import read_npz
 
 TRUE_NETWORK, TRUE_EFFECTS = "true_network.csv", "true_effects.npz"
 
@@ -36,22 +37,40 @@ class SimulatedTruth:
         Raises
         ------
         InputError
-            It is about other genes.
+            It cannot be read, or is about other genes.
         """
         if not has_truth(folder):
             return None
-        import pandas as pd
+        edges = read_true_network(folder)
+        arrays = read_npz(folder / TRUE_EFFECTS, ["gene_ids", "effects"])
+        ids, effects = arrays["gene_ids"].ravel().astype(str).tolist(), arrays["effects"]
+        if set(ids) != set(gene_names):
+            found = f"{len(set(ids) ^ set(gene_names))} genes that are in one and not in the other"
+            raise InputError.of(TRUE_EFFECTS, found, "the genes of the expression matrix")
+        if effects.shape != (len(ids), len(ids)):
+            raise InputError.of(TRUE_EFFECTS, f"effects of shape {effects.shape}", f"{len(ids)} × {len(ids)}")
+        row = {gene: position for position, gene in enumerate(ids)}
+        order = [row[gene] for gene in gene_names]
+        network = adjacency_matrix(*edge_columns(edges, gene_names), len(gene_names))
+        return cls(network, effects[np.ix_(order, order)])
 
-        table = pd.read_csv(folder / TRUE_NETWORK, dtype={"source": str, "target": str})
-        edges = list(zip(table["source"], table["target"], strict=True))
-        with np.load(folder / TRUE_EFFECTS, allow_pickle=False) as arrays:
-            row = {str(gene): position for position, gene in enumerate(arrays["gene_ids"])}
-            if set(row) != set(gene_names):
-                found = f"{len(set(row) ^ set(gene_names))} genes that are in one and not in the other"
-                raise InputError.of(TRUE_EFFECTS, found, "the genes of the expression matrix")
-            order = [row[gene] for gene in gene_names]
-            effects = arrays["effects"][np.ix_(order, order)]
-        return cls(adjacency_matrix(*edge_columns(edges, gene_names), len(gene_names)), effects)
+
+def read_true_network(folder: Path) -> list[tuple[str, str]]:
+    """Read the direct edges, source and target.
+
+    Raises
+    ------
+    InputError
+        They cannot be read.
+    """
+    import pandas as pd
+
+    path = folder / TRUE_NETWORK
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return list(zip(table["source"], table["target"], strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError.of(str(path), f"what cannot be read ({error!r})", "columns source and target") from None
 
 
 def has_truth(folder: Path) -> bool:
