@@ -50,8 +50,10 @@ def scores(
 
     Example: catran-causalbench scores world runs/catran runs/random --figure scores.png
     """
-    from catran_causalbench.harness.score_table import draw_scores, print_scores, read_scores
+    from catran_causalbench.harness.score_table import check_figure, draw_scores, print_scores, read_scores
 
+    if figure:
+        check_figure(figure)
     headline, table = read_scores(data_directory, runs)
     if as_json:
         print_json({"data": headline, "runs": table.to_dict(orient="index")})

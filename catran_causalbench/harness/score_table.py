@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.harness.benchmark_directory import DESCRIPTION, read_description
+from catran_causalbench.harness.benchmark_directory import find_description
+from catran_causalbench.harness.simulated_truth import TRUE_NETWORK, read_true_network
+from catran_causalbench.whole_files import check_room, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 MEAN_WASSERSTEIN = "mean Wasserstein ↑"
 FALSE_OMISSION_RATE = "false omission rate ↓"
 PRECISION = "precision (true edges) ↑"
+_FIGURES = (".png", ".pdf", ".svg")
 
 
 def read_scores(data_directory: Path, run_folders: list[Path]) -> tuple[str, pd.DataFrame]:
@@ -36,13 +40,14 @@ def read_scores(data_directory: Path, run_folders: list[Path]) -> tuple[str, pd.
     Raises
     ------
     InputError
-        Where a folder lacks the files.
+        There is no such directory, or a folder lacks the files.
     """
     import pandas as pd
 
-    described = (data_directory / DESCRIPTION).exists()
-    headline = str(read_description(data_directory)["headline"]) if described else f"Data in {data_directory}"
-    true_edges = _true_edges(data_directory)
+    if not data_directory.is_dir():
+        raise InputError.of("data_directory", f"no folder {str(data_directory)!r}", "a benchmark directory")
+    headline = str(find_description(data_directory).get("headline", f"Data in {data_directory}"))
+    true_edges = set(read_true_network(data_directory)) if (data_directory / TRUE_NETWORK).exists() else set()
     folder_names = [folder.name for folder in run_folders]
     rows: dict[str, dict[str, Any]] = {}
     for folder in run_folders:
@@ -54,17 +59,31 @@ def read_scores(data_directory: Path, run_folders: list[Path]) -> tuple[str, pd.
 def print_scores(headline: str, table: pd.DataFrame) -> None:
     """Print the table for people to read; the best value of a column is bold."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    printed = Table(title=headline, title_justify="left")
+    printed = Table(title=escape(headline), title_justify="left")
     printed.add_column("run")
     for column in table.columns:
         printed.add_column(column, justify="right")
     best = {column: _best(table[column]) for column in table.columns if column[-1] in "↑↓"}
     for name, row in table.iterrows():
         cells = [_formatted(column, row[column], row[column] == best.get(column)) for column in table.columns]
-        printed.add_row(str(name), *cells)
+        printed.add_row(escape(str(name)), *cells)
     Console(width=None if Console().is_terminal else 120).print(printed)
+
+
+def check_figure(path: Path) -> None:
+    """Make sure that the scores can be drawn into a file, before they are computed.
+
+    Raises
+    ------
+    InputError
+        The name has another ending than .png, .pdf or .svg, or its folder cannot be written to.
+    """
+    if path.suffix not in _FIGURES:
+        raise InputError.of("figure", f"a file named {path.name}", f"a name that ends in {', '.join(_FIGURES)}")
+    check_room(path)
 
 
 def draw_scores(headline: str, table: pd.DataFrame, path: Path) -> None:
@@ -79,27 +98,17 @@ def draw_scores(headline: str, table: pd.DataFrame, path: Path) -> None:
     for axis, column in zip(axes, shown, strict=True):
         values = table[column][::-1]
         colours = ["#0072B2" if value == _best(table[column]) else "#B0B7BF" for value in values]
-        bars = axis.barh(range(len(values)), values, color=colours, height=0.65)
+        bars = axis.barh(range(len(values)), values.fillna(0), color=colours, height=0.65)
         axis.set_yticks(range(len(values)), values.index, parse_math=False)  # a folder's name may hold a dollar
-        axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
+        axis.bar_label(bars, [_formatted(column, value) for value in values], padding=3, fontsize=8)
         axis.set_title(column.replace("↑", "(more is better)").replace("↓", "(less is better)"), fontsize=9)
-        axis.set_xlim(0, max(values.max(), 1e-9) * 1.25)
+        axis.set_xlim(0, max(values.fillna(0).max(), 1e-9) * 1.25)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     figure.suptitle(headline, fontsize=9, x=0.01, ha="left", parse_math=False)
     figure.tight_layout()
-    figure.savefig(path, dpi=160)
+    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=160))
     plt.close(figure)
-
-
-def _true_edges(data_directory: Path) -> set[tuple[str, str]]:
-    import pandas as pd
-
-    path = data_directory / "true_network.csv"
-    if not path.exists():
-        return set()
-    table = pd.read_csv(path)
-    return set(zip(table["source"], table["target"], strict=True))
 
 
 def _read_run(folder: Path, true_edges: set[tuple[str, str]]) -> dict[str, Any]:
@@ -107,16 +116,16 @@ def _read_run(folder: Path, true_edges: set[tuple[str, str]]) -> dict[str, Any]:
 
     try:
         metrics = json.loads((folder / "metrics.json").read_text())
-        edges = pd.read_csv(folder / "output_network.csv", index_col=0)
+        edges = pd.read_csv(folder / "output_network.csv", index_col=0, dtype=str, keep_default_na=False)
         statistics = metrics["quantitative_test_evaluation"]
         row = {
             "edges": len(edges),
-            MEAN_WASSERSTEIN: statistics["output_graph"]["wasserstein_distance"]["mean"],
-            FALSE_OMISSION_RATE: statistics["false_omission_rate"],
+            MEAN_WASSERSTEIN: _measured(statistics["output_graph"]["wasserstein_distance"]["mean"]),
+            FALSE_OMISSION_RATE: _measured(statistics["false_omission_rate"]),
         }
         if true_edges:
             row[PRECISION] = len(true_edges.intersection(edges.itertuples(index=False, name=None))) / max(len(edges), 1)
-        return {**row, "seconds": metrics["run_time"]}
+        return {**row, "seconds": _measured(metrics["run_time"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         found = f"no readable metrics.json and output_network.csv in {folder} ({error!r})"
         raise InputError.of("runs", found, "the output folder of a causalbench_run that ended well") from None
@@ -126,6 +135,13 @@ def _best(values: pd.Series) -> float:
     return values.max() if str(values.name).endswith("↑") else values.min()
 
 
-def _formatted(column: str, value: float, best: bool) -> str:
+def _measured(value: float | None) -> float:
+    """NaN for what was not measured; the harness writes −1 for an omission rate without omissions."""
+    return math.nan if value is None or value == -1 else float(value)
+
+
+def _formatted(column: str, value: float, best: bool = False) -> str:
+    if math.isnan(value):
+        return "–"
     text = f"{value:.0f}" if column == "edges" else f"{value:.1f}" if column == "seconds" else f"{value:.3f}"
     return f"[bold]{text}[/bold]" if best else text
