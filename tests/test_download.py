@@ -1,9 +1,13 @@
 """Downloads against a server on this machine that does what real ones do: break off, refuse, change."""
 
+import errno
 import hashlib
 import http.server
+import os
 import re
 import shutil
+import ssl
+import tempfile
 import threading
 from collections import namedtuple
 from dataclasses import replace
@@ -132,6 +136,31 @@ def test_a_server_that_only_fails_is_left(server, tmp_path):
     assert len(server.asked) == download._TRIES
 
 
+@pytest.mark.parametrize(
+    "error", [ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), OSError(errno.ENETUNREACH, "unreachable")]
+)
+def test_a_connection_may_break_in_any_way(server, tmp_path, monkeypatch, error):
+    read, faults = http.client.HTTPResponse.read, [error, error]
+
+    def broken(self, size=None):
+        if faults:
+            raise faults.pop()
+        return read(self, size)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", broken)
+    download_files(tmp_path, [server.whole])
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+    assert len(server.asked) == 3
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_not_tried_again(server, tmp_path):
+    (tmp_path / "data.bin.part").symlink_to("/dev/full")
+    with pytest.raises(DownloadError, match=r"^data\.bin: No space left on device; data\.bin\.part is kept"):
+        download_files(tmp_path, [server.whole])
+    assert len(server.asked) == 1
+
+
 def test_a_file_that_changed_meanwhile_is_fetched_anew(server, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         download_files(tmp_path, [server.whole], progress=interrupt)
@@ -238,6 +267,24 @@ def test_a_small_disk_is_seen_first(server, tmp_path, monkeypatch):
     assert not server.asked
 
 
+def test_a_small_disk_is_seen_before_files_at_hand_are_copied(server, tmp_path, monkeypatch):
+    if not os.path.exists("/dev/shm") or os.stat("/dev/shm").st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second disk here")
+    usage = namedtuple("Usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(1000))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as have:
+        (Path(have) / "data.bin").write_bytes(CONTENT)
+        with pytest.raises(InputError, match="GB free on the disk"):
+            download_files(tmp_path, [server.whole], have=Path(have))
+
+
+def test_a_missing_folder_of_files_at_hand_is_refused(server, tmp_path):
+    with pytest.raises(InputError, match=r"^have: found no folder '.*typo'"):
+        download_files(tmp_path / "folder", [server.whole], have=tmp_path / "typo")
+    assert not (tmp_path / "folder").exists()
+    assert not server.asked
+
+
 def test_files_at_hand_are_taken_if_they_are_whole(server, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "data.bin").write_bytes(CONTENT)
@@ -255,9 +302,10 @@ def test_a_later_check_compares_with_what_was_received(server, tmp_path):
     assert check_files(tmp_path, [server.file]) == {"data.bin": None}
     (tmp_path / "data.bin").write_bytes(CONTENT[:-1] + b"x")
     assert check_files(tmp_path, [server.file]) == {"data.bin": "another content than expected (sha256)"}
-    (tmp_path / "downloads.json").write_text("[]")
-    with pytest.raises(InputError, match="no readable receipt"):
-        check_files(tmp_path, [server.file])
+    for text in ("[]", '{"data.bin": "whole"}'):
+        (tmp_path / "downloads.json").write_text(text)
+        with pytest.raises(InputError, match="no readable receipt"):
+            check_files(tmp_path, [server.file])
 
 
 def test_the_harness_s_files_have_safe_names_and_sources():
@@ -295,3 +343,10 @@ def test_command_checks_a_folder(tmp_path):
     result = CliRunner().invoke(app, ["download", str(tmp_path), "--check"])
     assert result.exit_code == 1
     assert re.search(r"k562\.h5ad +missing", result.output)
+
+
+def test_messages_are_no_markup(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "download_files", lambda folder, have, say, progress: say("taken from [/x]"))
+    result = CliRunner().invoke(app, ["download", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "taken from [/x]" in result.output

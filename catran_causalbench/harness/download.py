@@ -13,7 +13,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ RECEIPT = "downloads.json"
 _BLOCK = 2**20
 _TRIES = 6
 _TIMEOUT = 60  # seconds without a byte
-_UNREACHABLE = (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError)
 
 Say = Callable[[str], object]
 Progress = Callable[[str, int, int | None], object]
@@ -65,23 +64,25 @@ def download_files(
     Raises
     ------
     InputError
-        Before anything is fetched: the folder cannot be written to, another download is at work there, or the disk is
-        too small.
+        Before anything is fetched: the folder cannot be written to, another download is at work there, the disk is
+        too small, or there is no folder `have`.
     DownloadError
         After all files were tried: some cannot be had, or are not what they should be. What has arrived is kept for the
         next try, unless it is wrong.
     """
+    if have and not have.is_dir():
+        raise InputError.of("have", f"no folder {str(have)!r}", "the folder of the files that you have")
     with claimed(folder, "folder", "download"):
         faults = check_files(folder, files)
         missing = [file for file in files if faults[file.name]]
-        at_hand = {file.name for file in missing if have and _fault(file, have / file.name) is None}
-        _check_disk(folder, [file for file in missing if file.name not in at_hand])
+        at_hand = {file.name: have / file.name for file in missing if have and not _fault(file, have / file.name)}
+        _check_disk(folder, missing, at_hand)
         failures = []
         for file in missing:
             try:
-                if have and file.name in at_hand:
+                if file.name in at_hand:
                     say(f"{file.name}: taken from {have}")
-                    _take(have / file.name, folder / file.name)
+                    _take(at_hand[file.name], folder / file.name)
                 else:
                     say(f"{file.name}: {file.purpose}, from {urlsplit(file.url).hostname}")
                     _fetch(file, folder, say, progress)
@@ -133,12 +134,20 @@ def _digest(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def _check_disk(folder: Path, files: Sequence[RemoteFile]) -> None:
-    arrived = sum(_part(file, folder).stat().st_size for file in files if _part(file, folder).exists())
-    needed = sum(file.num_bytes or 0 for file in files) - arrived
+def _check_disk(folder: Path, files: Sequence[RemoteFile], at_hand: Mapping[str, Path]) -> None:
+    needed = sum(_room(file, folder, at_hand.get(file.name)) for file in files)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError.of("folder", f"{free / 1e9:.1f} GB free on the disk of {folder}", f"{needed / 1e9:.1f} GB")
+
+
+def _room(file: RemoteFile, folder: Path, at_hand: Path | None) -> int:
+    """Bytes that a file will take, as far as that is known; one at hand on the same disk is linked and takes none."""
+    if at_hand:
+        found = at_hand.stat()
+        return found.st_size if found.st_dev != folder.stat().st_dev else 0
+    part = _part(file, folder)
+    return max((file.num_bytes or 0) - (part.stat().st_size if part.exists() else 0), 0)
 
 
 def _take(source: Path, target: Path) -> None:
@@ -160,10 +169,8 @@ def _fetch(file: RemoteFile, folder: Path, say: Say, progress: Progress) -> None
         try:
             _continue(file, part, progress)
             break
-        except _UNREACHABLE as error:
+        except (OSError, HTTPException) as error:
             reason = _reason_to_try_again(file, part, error)
-        except OSError as error:
-            raise DownloadError(f"{file.name}: {error.strerror}; {part.name} is kept, start again to go on") from None
         arrived = part.stat().st_size if part.exists() else 0
         most, failures = (arrived, 1) if arrived > most else (most, failures + 1)
         if failures == _TRIES:
@@ -208,13 +215,24 @@ def _continue(file: RemoteFile, part: Path, progress: Progress) -> None:
         total = _total_size(answer) if arrived else answer.length
         if file.num_bytes is not None and total not in {None, file.num_bytes}:
             raise DownloadError(f"{file.name}: {file.url} offers {total:,} bytes; expected {file.num_bytes:,}")
-        _note_version(part, answer)
-        with part.open("ab" if arrived else "wb") as content:
-            while block := answer.read(_BLOCK):
-                arrived += content.write(block)
-                progress(file.name, arrived, total)
+        try:
+            _note_version(part, answer)
+            with part.open("ab" if arrived else "wb") as content:
+                while block := _received(answer):
+                    arrived += content.write(block)
+                    progress(file.name, arrived, total)
+        except OSError as error:
+            raise DownloadError(f"{file.name}: {error.strerror}; {part.name} is kept, start again to go on") from None
     if total is not None and arrived != total:
         raise ConnectionError(f"{arrived:,} of {total:,} bytes arrived")
+
+
+def _received(answer: HTTPResponse) -> bytes:
+    """Read a block; what breaks off here is the connection, so its error gets another type than the disk's."""
+    try:
+        return answer.read(_BLOCK)
+    except OSError as error:
+        raise HTTPException(str(error)) from None
 
 
 def _total_size(answer: HTTPResponse) -> int | None:
@@ -254,7 +272,7 @@ def _receipts(folder: Path) -> dict[str, Any]:
         receipts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError:
         receipts = None
-    if not isinstance(receipts, dict):
+    if not isinstance(receipts, dict) or not all(isinstance(receipt, dict) for receipt in receipts.values()):
         raise InputError.of(str(path), "no readable receipt", "what an earlier download wrote; delete it to start anew")
     return receipts
 
