@@ -110,9 +110,15 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             made = Path(scratch) / "made"
             made.mkdir()
             yield made
-            if path.exists():
-                path.rename(Path(scratch) / "replaced")
-            made.rename(path)
+            replaced = Path(scratch) / "replaced"
+            try:
+                if path.exists():
+                    path.rename(replaced)
+                made.rename(path)
+            except BaseException:  # between the two, Ctrl-C would have the old folder deleted with the scratch
+                if replaced.exists() and not path.exists():
+                    replaced.rename(path)
+                raise
     except OSError as error:
         raise _unwritable(path, error) from None
 

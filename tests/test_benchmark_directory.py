@@ -5,6 +5,7 @@ import gzip
 import json
 import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,6 +176,22 @@ def test_overwrite_replaces_own_directories_only(tmp_path):
     with pytest.raises(InputError, match=r"^folder: found the file"):
         write_benchmark_directory(foreign / "thesis.txt", tiny_dataset(), References(), ORIGIN)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "foreign"]
+
+
+def test_ctrl_c_between_two_renames_loses_nothing(tmp_path, monkeypatch):
+    target = write_benchmark_directory(tmp_path / "data", tiny_dataset(), References(), ORIGIN)
+    rename = Path.rename
+
+    def interrupted(path, new):
+        rename(path, new)
+        if path == target:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_benchmark_directory(target, tiny_dataset(), References(), Origin("second", False), overwrite=True)
+    assert read_description(target)["headline"] == "a test"
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
