@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
@@ -19,20 +20,14 @@ from catran_causalbench.errors import InputError
 from catran_causalbench.harness.data_files import check_data_directory
 
 PYTHON = SpecifierSet(">=3.10,<3.13")
-# Versions known to fail lie outside these; constraints.txt pins one set that was verified as a whole.
-REQUIREMENTS = {
-    "causalbench": (">=1.1.2", "earlier releases load and score differently"),
-    "torch": (">=2.2", "the package uses its interface"),
+PACKAGE = "catran-causalbench"
+# What setup.py leaves to be found out: versions that fail in causalbench's own dependencies. constraints.txt pins one
+# set that was verified as a whole.
+LIMITS = {
     "torchmetrics": ("<1.7", "later ones import torchvision, which fails beside a CPU build of torch"),
-    "pytorch-lightning": (">=2.6,<3", "earlier ones load checkpoints by pickle only"),
-    "lion-pytorch": (">=0.2", "the package uses its interface"),
-    "numpy": (">=1.26", "the package uses its interface"),
-    "pandas": (">=2.0,<3", "dask 2024.2.1 is older than pandas 3"),
-    "dask": (
-        ">=2024.2,<2024.3",
-        "arboreto, which causalbench imports, needs dask's data frames before dask-expr",
-    ),
-    "distributed": (">=2024.2,<2024.3", "it must have dask's version"),
+    "pandas": ("<3", "dask 2024.2.1 is older than pandas 3"),
+    "dask": ("<2024.3", "arboreto, which causalbench imports, needs dask's data frames before dask-expr"),
+    "distributed": ("<2024.3", "it must have dask's version"),
     "scprep": ("<1.2", "later ones force a pandas that was built for numpy 1"),
     "setuptools": ("<81", "causalbench imports pkg_resources, which later ones no longer have"),
 }
@@ -71,7 +66,7 @@ def diagnose(data_directory: Path | None = None) -> dict[str, list[Check]]:
 
 
 def check_versions(installed: Callable[[str], str | None]) -> list[Check]:
-    """Compare versions with those known to work.
+    """Compare versions with those that setup.py asks for and those known to fail.
 
     Parameters
     ----------
@@ -81,13 +76,18 @@ def check_versions(installed: Callable[[str], str | None]) -> list[Check]:
     running = platform.python_version()
     supported = PYTHON.contains(running)
     checks = [
-        Check("python", supported, running, "" if supported else f"Python {PYTHON} is what causalbench resolves on"),
-        Check("catran-causalbench", True, __version__),
+        Check("python", supported, running, "" if supported else f"Python {PYTHON} is what causalbench resolves on")
     ]
-    for name, (allowed, reason) in REQUIREMENTS.items():
+    try:
+        allowed_of = _allowed()
+    except metadata.PackageNotFoundError:
+        return [*checks, Check(PACKAGE, False, f"{__version__}, but not installed", _INSTALL)]
+    checks.append(Check(PACKAGE, True, __version__))
+    for name, allowed in allowed_of.items():
         version = installed(name)
-        good = version is not None and SpecifierSet(allowed).contains(version, prereleases=True)
-        advice = "" if good else f"pip install '{name}{allowed}': {reason}. {_INSTALL}"
+        good = version is not None and allowed.contains(version, prereleases=True)
+        reason = f": {LIMITS[name][1]}" if name in LIMITS else ""
+        advice = "" if good else f"pip install '{name}{allowed}'{reason}. {_INSTALL}"
         checks.append(Check(name, good, version or "not installed", advice))
     if installed("dask") != installed("distributed"):
         found = f"dask {installed('dask')}, distributed {installed('distributed')}"
@@ -116,6 +116,15 @@ def check_device() -> list[Check]:
         device = torch.cuda.get_device_properties(number)
         checks.append(Check(f"CUDA GPU {number}", True, f"{device.name}, {device.total_memory / 2**30:.0f} GiB"))
     return checks
+
+
+def _allowed() -> dict[str, SpecifierSet]:
+    """Versions that setup.py allows, of what it asks for without extras, within the limits above."""
+    requirements = [Requirement(line) for line in metadata.requires(PACKAGE) or ()]
+    allowed = {one.name: one.specifier for one in requirements if not one.marker or one.marker.evaluate({"extra": ""})}
+    for name, (limit, _) in LIMITS.items():
+        allowed[name] = allowed.get(name, SpecifierSet()) & SpecifierSet(limit)
+    return allowed
 
 
 def _installed(name: str) -> str | None:

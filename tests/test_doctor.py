@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from catran_causalbench.simulation import WorldSettings
 PINS = dict(
     re.findall(r"^([\w-]+)==([\w.]+)", (Path(__file__).parents[1] / "constraints.txt").read_text(), flags=re.MULTILINE)
 )
-GOOD = PINS | {"setuptools": "80.9.0", "pandas": "2.3.3", "numpy": "2.4.0"}
+NEEDED = [re.match(r"[\w-]+", line)[0] for line in metadata.requires("catran-causalbench") if "extra ==" not in line]
+GOOD = {name: metadata.version(name) for name in NEEDED}
+GOOD |= PINS | {"setuptools": "80.9.0", "pandas": "2.3.3", "numpy": "2.4.0"}
 
 
 def broken(versions):
@@ -38,6 +41,9 @@ def test_the_pinned_versions_are_good():
         ("scprep", "1.2.3"),
         ("pandas", "3.0.0"),
         ("causalbench", "1.0.1"),
+        ("torch", "2.4.0"),
+        ("pytorch-lightning", "2.6.3"),
+        ("anndata", "0.9"),
     ],
 )
 def test_versions_known_to_fail(name, version):
@@ -56,6 +62,14 @@ def test_a_missing_package_is_named_with_what_to_do():
     assert checks["torch"].found == "not installed"
     assert "constraints.txt" in checks["torch"].advice
     assert checks["magic-impute"].passed is None
+
+
+def test_a_package_that_is_not_installed_is_told(monkeypatch):
+    def requires(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "requires", requires)
+    assert broken(GOOD) == {"catran-causalbench": f"{catran_causalbench.__version__}, but not installed"}
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +139,12 @@ def test_the_command(world, monkeypatch):
 
 
 def test_a_broken_harness_ends_with_1(monkeypatch, tmp_path):
+    """In a folder whose name looks like markup."""
     monkeypatch.setattr(diagnosis.sys, "executable", "/bin/false")
-    result = CliRunner().invoke(app, ["doctor", str(tmp_path)])
+    (tmp_path / "[" / "x]").mkdir(parents=True)
+    result = CliRunner().invoke(app, ["doctor", str(tmp_path / "[" / "x]")])
     assert result.exit_code == 1
+    assert "[/x]" in re.sub(r"\s", "", result.stdout)
     assert re.search(r"✗ +causalbench_run can be imported +exit code 1", result.stdout)
     assert re.search(r"✗ +rpe1.h5ad +missing", result.stdout)
 

@@ -35,7 +35,7 @@ def _print_sections(sections: Mapping[str, Sequence[Check]]) -> None:
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
     width = max(len(check.name) for section in sections.values() for check in section)
     for heading, section in sections.items():
-        table = Table(title=heading, title_justify="left", title_style="bold", box=None, show_header=False)
+        table = Table(title=escape(heading), title_justify="left", title_style="bold", box=None, show_header=False)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, min_width=width)
         table.add_column(overflow="fold")
