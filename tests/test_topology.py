@@ -76,6 +76,12 @@ def test_signs_may_stand_in_a_column_mode(tmp_path):
     assert pairs(topology, topology.signs > 0) == {("B", "C")}
 
 
+@pytest.mark.parametrize("head", ["source,target,sign\n", ""])
+def test_a_minus_may_be_typeset(tmp_path, head):
+    topology = read_topology(written(tmp_path, f"{head}A,B,−\nB,C,−0.5\nC,A,-\n"))
+    assert pairs(topology, topology.signs < 0) == {("A", "B"), ("B", "C"), ("C", "A")}
+
+
 def test_the_order_of_rows_does_not_matter(tmp_path):
     head, *rows = TABLE.splitlines()
     turned = read_topology(written(tmp_path, "\n".join([head, *rows[::-1]]))).neighbourhood(4, 5)

@@ -17,7 +17,7 @@ from catran_causalbench.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-# How tables write the sign of an edge, in lower case; a number counts by its sign.
+# How tables write the sign of an edge, as _word gives it; a number counts by its sign.
 _SIGNS = {"activation": 1, "+": 1, "repression": -1, "-": -1, "unknown": 0, "": 0, "nan": 0}
 # What the harness's tables separate by, and the labels of cells without a target.
 _NO_NAME = rf"[\s;\"]|^$|^{CONTROL_LABEL}$|^{EXCLUDED_LABEL}$"
@@ -143,7 +143,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise InputError.of("topology", f"no file {str(path)!r}", "an existing table of edges") from None
     except (OSError, ValueError) as error:
         raise InputError.of(path.name, f"no readable table ({error})", "rows of source, target and sign") from None
-    head = [str(name).strip().lower() for name in table.iloc[0]]
+    head = [_word(name) for name in table.iloc[0]]
     if {"source", "target"} <= set(head):
         for column in ("source", "target", "sign", "mode"):
             if head.count(column) > 1:
@@ -158,10 +158,15 @@ def _read_table(path: Path) -> pd.DataFrame:
     return table.iloc[:, :3].set_axis(["source", "target", "sign"], axis=1)
 
 
+def _word(text: str) -> str:
+    """Lower the case, and make a typeset minus the one that keyboards have."""
+    return str(text).strip().lower().replace("−", "-")
+
+
 def _read_signs(path: Path, values: pd.Series) -> np.ndarray:
     signs = {}
     for value in values.unique():
-        word = value.strip().lower()
+        word = _word(value)
         try:
             signs[value] = _SIGNS[word] if word in _SIGNS else int(np.sign(float(word)))
         except ValueError:
