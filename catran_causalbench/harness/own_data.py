@@ -181,7 +181,7 @@ def _apply_rule(
     """Label each cell with the column it perturbs, control or excluded."""
     single = single_targets(targets, control_label)
     known: dict[Any, str] = {Kind.CONTROL: CONTROL_LABEL}
-    for target in measured.ids_of_name.keys() & set(single):
+    for target in sorted(measured.ids_of_name.keys() & set(single)):
         gene, *others = sorted(measured.ids_of_name[target])
         if others:
             found = f"{target!r}, a name of {gene} and {others[0]}"
