@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from catran_causalbench.config import CatranConfig
 from catran_causalbench.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
 from catran_causalbench.processes import writes_files
+from catran_causalbench.whole_files import move_into_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,19 +103,9 @@ class RunFolder:
         OSError
             Where there is no room, or the folder cannot be written to.
         """
-        if not writes_files():
-            return
-        temporary = self.path / f".{name}.part"
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())  # else a power cut could leave the new name with nothing behind it
-            os.replace(temporary, self.path / name)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+        if writes_files():
+            # The same name every time: what a killed run left is overwritten.
+            move_into_place(self.path / f".{name}.part", self.path / name, lambda part: part.write_bytes(content))
 
     @contextmanager
     def needed(self) -> Iterator[None]:

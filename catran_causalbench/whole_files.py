@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,30 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> P
         The folder does not exist or cannot be written to.
     """
     path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # else a power cut could leave the new name with nothing behind it
-        os.replace(temporary, path)
+        move_into_place(path.with_name(f".{os.getpid()}.part.{path.name}"), path, write)
     except OSError as error:
         raise _unwritable(path, error) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
+
+
+def move_into_place(temporary: Path, path: Path, write: Callable[[Path], Any]) -> None:
+    """Have a file written under another name in its folder, flushed to the disk and renamed.
+
+    Raises
+    ------
+    OSError
+        The folder does not exist or cannot be written to; nothing is left under the other name.
+    """
+    try:
+        write(temporary)
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())  # else a power cut could leave the new name with nothing behind it
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:

@@ -311,10 +311,12 @@ def test_foreign_and_broken_files_are_refused(network, tmp_path):
 
 
 def test_writing_nowhere_leaves_nothing(network, tmp_path):
+    (tmp_path / "file").touch()
     for write in (network.save, network.write_csv, network.write_graphml):
-        with pytest.raises(catran.InputError, match="cannot be written"):
-            write(tmp_path / "no folder" / "x.npz")
-    assert not list(tmp_path.iterdir())
+        for place in ("no folder/x.npz", "file/x.npz", f"{'x' * 251}.npz"):
+            with pytest.raises(catran.InputError, match="cannot be written"):
+                write(tmp_path / place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_what_a_notebook_shows(network):
