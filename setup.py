@@ -34,7 +34,6 @@ setup(
         "dask[distributed]>=2024.2",
         "h5py>=3.8",
         "jinja2>=3.1",
-        "joblib>=1.3",
         "lion-pytorch>=0.2",
         "matplotlib>=3.8",
         "networkx>=3",

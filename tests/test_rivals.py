@@ -221,6 +221,11 @@ def test_grnboost_finds_the_regulators(dataset):
     assert (scores[:, [3, 7]] == -np.inf).all()
 
 
+def test_grnboost_keeps_to_one_thread(dataset, monkeypatch):
+    monkeypatch.setattr("threading.Thread.start", lambda thread: pytest.fail(f"{thread} started"))
+    rival_scores("grnboost")(dataset, 0)
+
+
 def test_ks_p_values_equal_scipys(dataset):
     found = betterboost.ks_p_values(dataset)
     x, intervention = np.round(dataset.expression, 1), dataset.intervention  # rounded, so that there are ties
