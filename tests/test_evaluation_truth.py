@@ -1,4 +1,4 @@
-"""What the evaluator adds: truth, references, the null of the Wasserstein distance, bootstrap intervals."""
+"""What the evaluator adds: truth, references, the null of the Wasserstein distance."""
 
 import itertools
 
@@ -11,11 +11,9 @@ from catran_causalbench.evaluation import (
     HeldOutEvaluator,
     adjacency_matrix,
     average_precision,
-    bootstrap_interval,
     captured_effect,
     captured_effect_share,
     excess_wasserstein,
-    mean_wasserstein,
     null_wasserstein,
     orientation_accuracy,
     precision,
@@ -227,54 +225,6 @@ def test_excess_does_not_reward_noisy_genes():
         distance.append(evaluator.compare(*edge).wasserstein[0])
     assert np.mean(distance) > 1
     assert abs(np.mean(excess)) < 3 * np.std(excess) / np.sqrt(20)
-
-
-def test_bootstrap_interval_covers():
-    edges = [(NAMES[a], NAMES[b]) for a, b in zip(*pairs_of(6), strict=True)]
-
-    def metric(evaluator):
-        return mean_wasserstein(evaluator, edges, len(edges))
-
-    truth = np.mean([metric(cells(np.random.default_rng(seed), 0.2, 6)) for seed in range(1_000, 1_300)])
-    intervals = [
-        bootstrap_interval(cells(np.random.default_rng(seed), 0.2, 6), metric, 0.9, 60, seed) for seed in range(60)
-    ]
-    covered = sum(interval.low <= truth <= interval.high for interval in intervals)
-    assert 45 <= covered <= 59  # of 54 expected
-    assert all(interval.low < interval.estimate < interval.high for interval in intervals)
-
-
-def test_bootstrap_keeps_cells_within_their_labels():
-    rng = np.random.default_rng(0)
-    labels = ["non-targeting"] * 50 + ["A"] * 20 + ["B"] * 30 + ["excluded"] * 10
-    expression = np.repeat([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0], [9.0, 9.0]], [50, 20, 30, 10], axis=0)
-    evaluator = HeldOutEvaluator(expression, labels, ["A", "B"])
-    sample = evaluator.resampled(rng)
-    np.testing.assert_array_equal(sample.num_cells, [20, 30])
-    np.testing.assert_allclose(sample.compare(np.array([0, 1]), np.array([1, 0])).wasserstein, [1, 2])
-    changing = HeldOutEvaluator(rng.random(expression.shape), labels, ["A", "B"])
-    sample = changing.resampled(rng)
-    for values, drawn in (
-        (changing.control_values(1), sample.control_values(1)),
-        (changing.interventional_values(0, 1), sample.interventional_values(0, 1)),
-    ):
-        assert set(drawn) < set(values)
-        assert len(drawn) == len(values)
-
-
-def test_bootstrap_is_reproducible_and_checks_its_input():
-    evaluator = cells(np.random.default_rng(0), 0.2)
-    edge = [("G0", "G1")]
-
-    def metric(held_out):
-        return mean_wasserstein(held_out, edge, 1)
-
-    assert bootstrap_interval(evaluator, metric, seed=1) == bootstrap_interval(evaluator, metric, seed=1)
-    assert bootstrap_interval(evaluator, metric, seed=1) != bootstrap_interval(evaluator, metric, seed=2)
-    with pytest.raises(InputError, match="level: found 95"):
-        bootstrap_interval(evaluator, metric, 95)
-    with pytest.raises(InputError, match="resamples: found 1"):
-        bootstrap_interval(evaluator, metric, resamples=1)
 
 
 def test_adjacency_matrix_marks_source_by_target():

@@ -4,7 +4,6 @@ Edges are (source, target) tuples of gene names, best first, or two arrays of co
 first to the second. `evaluate_network` gives CausalBench's own numbers; the rest is what they leave open.
 """
 
-from catran_causalbench.evaluation.bootstrap import Interval, bootstrap_interval
 from catran_causalbench.evaluation.closures import adjacency_matrix, path_closures, reachable
 from catran_causalbench.evaluation.edge_lists import edge_columns
 from catran_causalbench.evaluation.fixed_size import Omissions, false_omission_rate, mean_wasserstein, wasserstein_curve
@@ -24,12 +23,10 @@ from catran_causalbench.evaluation.truth import (
 __all__ = [
     "Comparison",
     "HeldOutEvaluator",
-    "Interval",
     "Omissions",
     "ReferenceMetrics",
     "adjacency_matrix",
     "average_precision",
-    "bootstrap_interval",
     "captured_effect",
     "captured_effect_share",
     "edge_columns",

@@ -7,7 +7,6 @@ each gene's controls are sorted once, and an edge costs m binary searches for m 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,14 +77,17 @@ class HeldOutEvaluator:
             self._expression = self._expression.astype(np.float64)
         codes = {name: column for column, name in enumerate(self.gene_names)} | {CONTROL_LABEL: CONTROL}
         intervention = np.array([codes.get(label, EXCLUDED) for label in interventions])
-        self._control_cells = np.flatnonzero(intervention == CONTROL)
-        if len(self._control_cells) == 0:
+        control_cells = np.flatnonzero(intervention == CONTROL)
+        if len(control_cells) == 0:
             raise InputError.of("interventions", "no control cells", f"some labelled {CONTROL_LABEL!r}")
         by_source = np.argsort(intervention, kind="stable")
         self._perturbed_cells = by_source[intervention[by_source] >= 0]
         self.num_cells = np.bincount(intervention[self._perturbed_cells], minlength=len(self.gene_names))
         self._first_cell = np.cumsum(self.num_cells) - self.num_cells
-        self._sort_controls()
+        self._controls = np.sort(self._expression[control_cells].T, axis=1)
+        self._control_sums = np.zeros((self._controls.shape[0], self._controls.shape[1] + 1))
+        np.cumsum(self._controls, axis=1, dtype=np.float64, out=self._control_sums[:, 1:])
+        self._control_ties = np.array([_tie_term(values) for values in self._controls])
 
     def control_values(self, target: int) -> np.ndarray:
         """Give the target's expression in the n controls, float64, ascending."""
@@ -137,21 +139,6 @@ class HeldOutEvaluator:
                 "sources with held-out cells",
             )
         return source, target
-
-    def resampled(self, rng: np.random.Generator) -> HeldOutEvaluator:
-        """Draw a bootstrap sample: within controls, and within each perturbation, as many cells with replacement."""
-        sample = copy.copy(self)
-        sample._control_cells = rng.choice(self._control_cells, len(self._control_cells))
-        first, cells = (np.repeat(each, self.num_cells) for each in (self._first_cell, self.num_cells))
-        sample._perturbed_cells = self._perturbed_cells[first + rng.integers(cells)]
-        sample._sort_controls()
-        return sample
-
-    def _sort_controls(self) -> None:
-        self._controls = np.sort(self._expression[self._control_cells].T, axis=1)
-        self._control_sums = np.zeros((self._controls.shape[0], self._controls.shape[1] + 1))
-        np.cumsum(self._controls, axis=1, dtype=np.float64, out=self._control_sums[:, 1:])
-        self._control_ties = np.array([_tie_term(values) for values in self._controls])
 
     def _compare_block(self, source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compare edges sorted by target; their interventional values lie one after the other, sorted per edge."""
