@@ -9,8 +9,6 @@ mean Wasserstein distance beyond its null, seconds of training. The table is pri
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import time
 from dataclasses import replace
@@ -29,6 +27,7 @@ from catran_causalbench.config import DataSettings
 from catran_causalbench.evaluation import HeldOutEvaluator, captured_effect_share, excess_wasserstein, precision
 from catran_causalbench.preprocessing import METHODS
 from catran_causalbench.simulation import World, make_world, shape, simulate_cells, true_effects
+from catran_causalbench.whole_files import write_json, write_whole
 
 FIGURES = {"captured": "captured ↑", "precision": "precision ↑", "excess": "Wasserstein beyond its null ↑"}
 
@@ -53,8 +52,8 @@ def main() -> None:
                 rows.append(row)
     arguments.output.mkdir(parents=True, exist_ok=True)
     table = markdown(pd.DataFrame(rows), arguments.shape)
-    keep(arguments.output / "preprocessing.json", json.dumps(rows, indent=1))
-    keep(arguments.output / "preprocessing.md", table)
+    write_json(arguments.output / "preprocessing.json", rows)
+    write_whole(arguments.output / "preprocessing.md", lambda path: path.write_text(table, encoding="utf-8"))
     print(table)
 
 
@@ -107,13 +106,6 @@ def markdown(rows: pd.DataFrame, shape_name: str) -> str:
         shown = [f"{group[name].mean():.3f} ± {group[name].std():.3f}" for name in FIGURES]
         lines.append(f"| `{preset}` | `{method}` | {' | '.join(shown)} | {group['seconds'].mean():.1f} |")
     return "\n".join(lines) + "\n"
-
-
-def keep(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

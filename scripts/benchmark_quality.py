@@ -3,7 +3,8 @@
 
 Every method sees the same training cells (80 % of each label; in partial regimes those of a share of the perturbed
 genes, and all controls) and gives the same number of edges. Results are kept per world and method, so a run that was
-stopped goes on where it was; without --worlds and --real the tables are printed from what is there.
+stopped goes on where it was; without --worlds and --real the tables are printed from what is there. Results of other
+code do not count: they are made anew.
 
 Columns: captured true effect as a share of the oracle's; precision against direct edges; mean Wasserstein distance and
 its excess over its null; false omission rate over all pairs left out; AUPRC of large effects among sources never
@@ -25,6 +26,7 @@ import pandas as pd
 import torch
 from rich.console import Console
 from rich.table import Table
+from scipy import integrate
 from sklearn.model_selection import train_test_split
 
 from catran_causalbench import PerturbationDataset, infer_network, load_config, validate_dataset
@@ -80,12 +82,18 @@ def main() -> None:
         start = arguments.output / f"real-{name}"
         for method, rows in real_rows(arguments.real / f"{name}.npz", missing(start, arguments.methods)):
             keep(Path(f"{start}-{method}.json"), rows)
-    report(arguments.output)
+    report(arguments.output, arguments.shape)
 
 
 def missing(start: Path, methods: list[str]) -> list[str]:
-    """Name the methods whose rows are not kept yet."""
-    return [method for method in methods if not Path(f"{start}-{method}.json").exists()]
+    """Name the methods whose rows this code has not made yet."""
+    return [method for method in methods if not kept(Path(f"{start}-{method}.json"))]
+
+
+def kept(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of a file that this code made; none of another."""
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return [row for row in rows if row["code"] == code_version()]
 
 
 def keep(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -214,15 +222,13 @@ def real_rows(path: Path, methods: list[str]) -> Iterator[tuple[str, list[dict[s
         yield method, rows
 
 
-def report(folder: Path) -> None:
-    """Print a table for each kind of result."""
+def report(folder: Path, shape_name: str) -> None:
+    """Print a table for each kind of result, the worlds' of one shape."""
     console = Console(width=190)
-    worlds, rows = (
-        [row for path in sorted(folder.glob(f"{kind}-*.json")) for row in json.loads(path.read_text())]
-        for kind in ("world", "real")
-    )
-    if len(codes := {row["code"] for row in (*worlds, *rows)}) > 1:
-        console.print(f"These rows were made by {len(codes)} versions of the code: {', '.join(sorted(codes))}")
+    files = [sorted(folder.glob(f"{start}*.json")) for start in (f"world-{shape_name}-[0-9]", "real-")]
+    worlds, rows = ([row for path in paths for row in kept(path)] for paths in files)
+    if others := [path.name for paths in files for path in paths if not kept(path)]:
+        console.print(f"Left out, as other code made them: {', '.join(others)}")
     if worlds:
         print_worlds(console, pd.DataFrame(worlds))
     if rows:
@@ -258,7 +264,7 @@ def print_worlds(console: Console, rows: pd.DataFrame) -> None:
 def challenge_score(group: pd.DataFrame) -> float:
     """Trapezoid area of mean Wasserstein over the fractions of perturbed genes, as the challenge plots it."""
     ordered = group.sort_values("fraction")
-    return float(np.trapezoid(ordered["wasserstein"], ordered["fraction"]))
+    return float(integrate.trapezoid(ordered["wasserstein"], ordered["fraction"]))
 
 
 if __name__ == "__main__":
