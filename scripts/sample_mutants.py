@@ -26,6 +26,8 @@ from types import CodeType, ModuleType
 
 import yaml
 
+from catran_causalbench.cores import available_cores
+
 os.environ["OMP_NUM_THREADS"] = "1"  # a pool of OpenMP threads does not survive a fork
 
 PACKAGE = Path(__file__).resolve().parent.parent / "catran_causalbench"
@@ -238,7 +240,7 @@ def main() -> int:
         for line, changes in lines.items()
         for changed, reason in changes.items()
     }
-    survivors = survivors_of(mutants, together=len(os.sched_getaffinity(0)))
+    survivors = survivors_of(mutants, together=available_cores())
     unexplained = [mutant for mutant in survivors if (mutant.module, mutant.line, mutant.change) not in reasons]
     for mutant in unexplained:
         print(f"survived: {mutant.module}, line {mutant.number}: {mutant.line}\n    {mutant.change}")

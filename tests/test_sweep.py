@@ -29,7 +29,7 @@ from catran_causalbench.harness.data_selection import REGIMES, DataSelection
 from catran_causalbench.harness.simulated_data import write_simulated_directory
 from catran_causalbench.simulation import WorldSettings
 from catran_causalbench.sweep.driver import _outcome, pending, run_sweep
-from catran_causalbench.sweep.machine import PeakMemory
+from catran_causalbench.sweep.machine import PeakMemory, machine
 from catran_causalbench.sweep.methods import check_method, label, settings_digest
 from catran_causalbench.sweep.plan import Rules, Run, SweepPlan
 from catran_causalbench.sweep.record import FAILURE, RunRecord, read_sweep
@@ -261,6 +261,14 @@ def test_memory_is_what_a_block_takes_at_its_peak():
     assert memory.peak_megabytes == pytest.approx(80, abs=15)
 
 
+def test_cores_are_counted_where_processes_cannot_be_bound_to_them(monkeypatch):
+    """As on macOS."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name in ("os.sched_getaffinity", "psutil.Process.cpu_affinity"):
+        monkeypatch.delattr(name, raising=False)
+    assert machine()["cores"] == os.cpu_count()
+
+
 def test_the_oracle_captures_all(world, tmp_path):
     execute(Run("oracle", world, "interventional", 1.0, 0), RULES, tmp_path)
     assert read_sweep(tmp_path)[0].truth.captured == pytest.approx(1)
@@ -360,7 +368,8 @@ def test_runs_of_other_code_or_settings_do_not_mix(world, tmp_path, threads, mon
     digests = {settings_digest(method) for method in ("catran", "catran-paper", "catran-demo", "random")}
     assert "" in digests
     assert len(digests) == 4
-    assert settings_digest("catran") == settings_digest("catran-evidence")
+    monkeypatch.setenv("CATRAN_RUN_FOLDER", "elsewhere")  # of no account here: a sweep keeps its own folders
+    assert settings_digest("catran") == settings_digest("catran-evidence") in digests
 
 
 def test_the_version_of_the_code_changes_with_the_code(tmp_path, monkeypatch):
@@ -473,6 +482,14 @@ def test_evaluate_says_what_a_run_says(world, tmp_path):
     result = CliRunner().invoke(app, ["evaluate", str(world), str(tmp_path / "wrong.csv")])
     assert result.exit_code == 2
     assert "unknown" in result.output or "'elsewhere'" in result.output
+
+
+def test_a_headline_may_hold_brackets(tmp_path):
+    folder = write_simulated_directory(tmp_path / "world", SETTINGS, 0)
+    described = json.loads((folder / "description.json").read_text())
+    (folder / "description.json").write_text(json.dumps({**described, "headline": "SIMULATED [/x]"}))
+    result = CliRunner().invoke(app, ["evaluate", str(folder), str(folder / "true_network.csv")])
+    assert "SIMULATED [/x]" in result.output
 
 
 def test_a_sweep_that_failed_ends_with_1(world, tmp_path):

@@ -135,6 +135,7 @@ def _read_edges(path: Path) -> Edges:
 
 def _print_scores(headline: str, scores: Scores) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     figures = {
@@ -151,7 +152,7 @@ def _print_scores(headline: str, scores: Scores) -> None:
         figures["precision, true ancestors ↑"] = f"{truth.ancestor_precision:.4f}"
         figures["average precision, true edges ↑"] = f"{truth.average_precision:.4f}"
         figures["orientation of true edges ↑"] = f"{truth.orientation:.4f}"
-    printed = Table(title=headline, title_justify="left", show_header=False)
+    printed = Table(title=escape(headline), title_justify="left", show_header=False)
     printed.add_column()
     printed.add_column(justify="right")
     for name, value in figures.items():

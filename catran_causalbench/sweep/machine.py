@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from catran_causalbench.cores import available_cores
+
 _SECONDS_BETWEEN_LOOKS = 0.02
 
 
@@ -57,7 +59,7 @@ def machine() -> dict[str, Any]:
     torch = sys.modules.get("torch")  # a method without it used no GPU
     return {
         "processor": _processor(),
-        "cores": int(os.environ.get("OMP_NUM_THREADS") or len(psutil.Process().cpu_affinity() or [0])),
+        "cores": int(os.environ.get("OMP_NUM_THREADS") or available_cores()),
         "gpu": torch.cuda.get_device_name() if torch and torch.cuda.is_available() else "",
     }
 

@@ -56,10 +56,11 @@ def label(method: str) -> str:
 
 
 def settings_digest(method: str) -> str:
-    """Fingerprint of CaTran's settings; empty for all other methods."""
+    """Fingerprint of CaTran's settings but those of its output, which are the sweep's; empty for all other methods."""
     if method == ORACLE or method in rival_names():
         return ""
-    return hashlib.sha256(load_config(_config_name(method)).to_yaml().encode()).hexdigest()
+    config = replace(load_config(_config_name(method)), output=OutputSettings())
+    return hashlib.sha256(config.to_yaml().encode()).hexdigest()
 
 
 def plugin_file(method: str) -> Path:
