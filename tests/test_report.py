@@ -174,6 +174,16 @@ def test_runs_by_other_rules_are_not_pooled(tmp_path):
     assert means == [0.2, 0.1]
 
 
+@pytest.mark.parametrize("key", ["code", "settings of catran", "cells of world-0"])
+def test_one_name_never_stands_for_two_things(tmp_path, key):
+    for value in ("a", "b"):
+        sweep = write_sweep(tmp_path / "sweeps" / value, [record()], edges=False)
+        (sweep / "sweep.json").write_text(json.dumps({**asdict(Rules()), key: value}))
+    for folders in ([tmp_path / "sweeps" / "a", sweep], [tmp_path / "sweeps"]):
+        with pytest.raises(InputError, match=rf"^{key}: found 'b' in '.*/b', where '.*/a' has 'a'; expected the same"):
+            write_report(folders, tmp_path / "report")
+
+
 def test_figures_are_of_the_largest_fraction():
     runs = [record(world=world, fraction=fraction, captured=fraction) for world in (0, 1) for fraction in (0.5, 1.0)]
     family = family_of(*runs)
@@ -398,6 +408,27 @@ def test_a_folder_that_is_no_report_is_never_replaced(tmp_path):
     with pytest.raises(InputError, match="no finished run"):
         write_report([tmp_path / "mine"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_at_work_can_be_reported(tmp_path, monkeypatch):
+    """One run ends and a failed one succeeds between two looks at the folder."""
+    sweep = write_sweep(tmp_path / "sweep", [record()])
+    (sweep / "world-0" / "failure.json").symlink_to("what was listed and is gone")
+    read = RunRecord.read
+
+    def read_while_a_run_ends(folder):
+        write_sweep(sweep / "later", [record(world=1)]) if not (sweep / "later").exists() else None
+        return read(folder)
+
+    monkeypatch.setattr(RunRecord, "read", read_while_a_run_ends)
+    assert write_report([sweep], tmp_path / "report")["failed"] == 0
+
+
+def test_a_report_below_a_file_is_refused(tmp_path):
+    sweep = write_sweep(tmp_path / "sweep", [record()])
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"output: found '.*/x', whose folder cannot be made"):
+        write_report([sweep], tmp_path / "file" / "x")
 
 
 # The browser

@@ -271,7 +271,7 @@ def test_cores_are_counted_where_processes_cannot_be_bound_to_them(monkeypatch):
 
 def test_the_oracle_captures_all(world, tmp_path):
     execute(Run("oracle", world, "interventional", 1.0, 0), RULES, tmp_path)
-    assert read_sweep(tmp_path)[0].truth.captured == pytest.approx(1)
+    assert read_sweep(tmp_path)[0][1].truth.captured == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("asked", "drawn"), [(10_000, 132 - 30), (0, 0)])
@@ -388,11 +388,14 @@ def test_a_long_lived_worker_sees_that_a_directory_was_replaced(tmp_path):
     assert execute(run, RULES, tmp_path / "second").mean_wasserstein != before
 
 
-@pytest.mark.parametrize("content", ["", "{}", "{"])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "{", "[]", {"seconds": "x"}, {"num_edges": True}, {"wasserstein": {"edges": 1, "value": []}}]
+)
 def test_a_run_whose_record_was_lost_is_done_again(world, tmp_path, content):
     run = plan(world).runs()[0]
     execute(run, RULES, tmp_path)
-    (tmp_path / run.folder / "details.json").write_text(content)
+    path = tmp_path / run.folder / "details.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(json.loads(path.read_text()) | content))
     assert pending(plan(world), tmp_path) == plan(world).runs()
     assert not execute(run, RULES, tmp_path).error
     assert run not in pending(plan(world), tmp_path)
@@ -403,9 +406,17 @@ def test_one_sweep_at_a_time(world, tmp_path):
         run_sweep(plan(world), tmp_path, print)
 
 
-def test_a_foreign_folder_is_refused(world, tmp_path):
-    (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="with other files in it"):
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("thesis.txt", "mine", "with other files in it"),
+        ("sweep.json", "{", "no readable JSON"),
+        ("sweep.json", '["edges"]', "list in JSON"),
+    ],
+)
+def test_a_foreign_folder_is_refused(world, tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message):
         run_sweep(plan(world), tmp_path, print)
 
 

@@ -16,15 +16,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catran_causalbench.errors import InputError
 from catran_causalbench.report import tables
 from catran_causalbench.report.drawing import Look, looks, style
 from catran_causalbench.report.gallery import Exhibit, exhibits
 from catran_causalbench.report.headline import headline
 from catran_causalbench.report.measures import MEASURES
 from catran_causalbench.report.summary import Family, families, runs_table, score_of_medians, summarise
-from catran_causalbench.sweep.folder import IDENTITY
+from catran_causalbench.sweep.folder import read_identity
 from catran_causalbench.sweep.plan import Rules
-from catran_causalbench.sweep.record import DETAILS, FAILURE, RunRecord, read_sweep
+from catran_causalbench.sweep.record import FAILURE, files_below, read_sweep
 from catran_causalbench.whole_files import check_replaceable, whole_folder
 
 if TYPE_CHECKING:
@@ -62,16 +63,17 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
     Raises
     ------
     InputError
-        No finished run is there, or the output folder is taken.
+        No finished run is there, sweeps are not comparable, or the output folder is taken.
     """
     output = _check_output(output, overwrite)
-    rules = {folder: _rules(folder) for folder in folders}
-    runs = {folder: _read_runs(folder) for folder in folders}
-    found = [run for folder in folders for run in runs[folder]]
-    groups = families(found, {path: rules[folder] for folder in folders for path, _ in runs[folder]})
+    found = [run for folder in folders for run in read_sweep(folder.absolute())]
+    identities = {sweep: read_identity(sweep) for sweep in dict.fromkeys(map(_sweep_of, (path for path, _ in found)))}
+    _check_comparable(identities)
+    rules = {sweep: _rules(identity) for sweep, identity in identities.items()}
+    groups = families(found, {path: rules[_sweep_of(path)] for path, _ in found})
     known = looks(record.method for _, record in found)
     failed = [failure for folder in folders for failure in _read_failures(folder)]
-    output.parent.mkdir(parents=True, exist_ok=True)
+    _make_parent(output)
     with whole_folder(output) as made:
         (made / "figures").mkdir()
         prefixes = _prefixes(groups)
@@ -80,7 +82,7 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
         page = _render(
             sections=sections,
             failed=failed,
-            rules=[f"{folder.name}: {_in_words(rules[folder])}" for folder in folders if rules[folder]],
+            rules=[f"{sweep.name}: {_in_words(shared)}" for sweep, shared in rules.items() if shared],
             machines=tables.machines(groups),
             versions=_versions(),
             command=command,
@@ -106,16 +108,22 @@ def _check_output(output: Path, overwrite: bool) -> Path:
     return output
 
 
-def _read_runs(folder: Path) -> list[tuple[Path, RunRecord]]:
-    records = read_sweep(folder)  # in the order of their paths
-    return list(zip((path.parent for path in sorted(folder.rglob(DETAILS))), records, strict=True))
+def _make_parent(output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        found = f"{str(output)!r}, whose folder cannot be made ({error.strerror})"
+        raise InputError.of("output", found, "a writable place") from None
 
 
 def _read_failures(folder: Path) -> list[dict[str, str]]:
     """Name every failed run by its folder, with what its file says."""
     failures = []
-    for path in sorted(folder.rglob(FAILURE)):
-        error = path.read_text(encoding="utf-8", errors="replace")
+    for path in files_below(folder, FAILURE):
+        try:
+            error = path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:  # a sweep has tried again meanwhile, with success
+            continue
         with suppress(ValueError, KeyError, TypeError):  # a broken file is shown as it is
             content = json.loads(error)
             error = f"{content['type']}: {content['message']}"
@@ -123,13 +131,27 @@ def _read_failures(folder: Path) -> list[dict[str, str]]:
     return failures
 
 
-def _rules(folder: Path) -> dict[str, Any]:
-    """Read what all runs of a sweep share; nothing where the sweep did not note it."""
-    try:
-        identity = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
-        return {rule.name: identity[rule.name] for rule in fields(Rules)}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+def _sweep_of(run: Path) -> Path:
+    """Name the sweep's folder of a run's: runs lie in ``SWEEP/DATA/RUN``."""
+    return run.parent.parent
+
+
+def _rules(identity: dict[str, Any]) -> dict[str, Any]:
+    return {rule.name: identity[rule.name] for rule in fields(Rules) if rule.name in identity}
+
+
+def _check_comparable(identities: dict[Path, dict[str, Any]]) -> None:
+    """Refuse sweeps that differ in code, data or a method's settings: one name would stand for two things.
+
+    Other rules are no fault: their runs become families of their own.
+    """
+    known: dict[str, tuple[Path, Any]] = {}
+    for sweep, identity in identities.items():
+        for key, value in identity.items():
+            first, before = known.setdefault(key, (sweep, value))
+            if value != before and key not in _rules(identity):
+                found = f"{value!r} in {str(sweep)!r}, where {str(first)!r} has {before!r}"
+                raise InputError.of(key, found, "the same in all sweeps of a report; report these apart")
 
 
 def _in_words(rules: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from catran_causalbench.errors import InputError
 from catran_causalbench.sweep.record import FAILURE, RunRecord
 from catran_causalbench.whole_files import write_json
 
-IDENTITY = "sweep.json"
+_IDENTITY = "sweep.json"
 _UNFINISHED = ".unfinished-"
 
 
@@ -62,15 +62,29 @@ def check_identity(output: Path, identity: Mapping[str, Any]) -> None:
     InputError
         The folder holds something else, or runs made by other rules or from other files.
     """
-    path = output / IDENTITY
-    if not path.exists() and any(output.iterdir()):
+    if not (output / _IDENTITY).exists() and any(output.iterdir()):
         raise InputError.of("output", f"{str(output)!r} with other files in it", "a new folder, or one of a sweep")
-    try:
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise InputError.of(str(path), f"no readable JSON ({error})", "what a sweep wrote") from None
+    known = read_identity(output)
     for key, value in identity.items():
         if key in known and known[key] != value:
             found = f"{value!r}, where the runs in {str(output)!r} have {known[key]!r}"
             raise InputError.of(key, found, "the same for all runs of a folder, so that they compare")
-    write_json(path, {**known, **identity})
+    write_json(output / _IDENTITY, {**known, **identity})
+
+
+def read_identity(output: Path) -> dict[str, Any]:
+    """Read what the runs of a sweep's folder have in common; empty where nothing was noted.
+
+    Raises
+    ------
+    InputError
+        The file is broken.
+    """
+    path = output / _IDENTITY
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise InputError.of(str(path), f"no readable JSON ({error})", "what a sweep wrote") from None
+    if not isinstance(known, dict):
+        raise InputError.of(str(path), f"{type(known).__name__} in JSON", "what a sweep wrote")
+    return known

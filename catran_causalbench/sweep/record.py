@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+import os
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from catran_causalbench.errors import InputError
 from catran_causalbench.whole_files import write_json
@@ -120,30 +120,45 @@ class RunRecord:
         """
         path = folder / DETAILS
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            values["wasserstein"] = Curve(**values["wasserstein"])
-            if values["truth"] is not None:
-                curves = {name: Curve(**values["truth"][name]) for name in ("precision", "recall")}
-                values["truth"] = TruthScores(**{**values["truth"], **curves})
-            return cls(**values)
+            return _parsed(cls, json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError.of(str(path), f"no readable record ({error})", "the record of a finished run") from None
 
 
-def read_sweep(folder: Path) -> list[RunRecord]:
-    """Read the records of all finished runs below a folder, in the order of their paths.
+def read_sweep(folder: Path) -> list[tuple[Path, RunRecord]]:
+    """Read the finished runs below a folder, each with its own folder, in the order of their paths.
 
     Raises
     ------
     InputError
         There is none, or one is broken.
     """
-    records = list(_records(folder))
-    if not records:
+    runs = [(path.parent, RunRecord.read(path.parent)) for path in files_below(folder, DETAILS)]
+    if not runs:
         raise InputError.of("folder", f"no finished run below {folder}", "the output of catran-causalbench sweep")
-    return records
+    return runs
 
 
-def _records(folder: Path) -> Iterator[RunRecord]:
-    for path in sorted(folder.rglob(DETAILS)):
-        yield RunRecord.read(path.parent)
+def files_below(folder: Path, name: str) -> list[Path]:
+    """List the files of a name below a folder, where a sweep may be at work: folders may vanish meanwhile."""
+    return sorted(Path(place, name) for place, _, names in os.walk(folder) if name in names)
+
+
+def _parsed(kind: Any, value: Any) -> Any:
+    """Make of a value of JSON what a record's annotation says, or raise TypeError."""
+    parts = get_args(kind)
+    if type(None) in parts:
+        return None if value is None else _parsed(parts[0], value)
+    if hints := get_type_hints(kind) if is_dataclass(kind) else {}:
+        return kind(**{name: _parsed(hints[name], part) for name, part in _checked(value, dict).items()})
+    if get_origin(kind) is list:
+        return [_parsed(parts[0], part) for part in _checked(value, list)]
+    if get_origin(kind) is dict:
+        return {name: _parsed(parts[1], part) for name, part in _checked(value, dict).items()}
+    return value if kind is Any else _checked(value, (int, float) if kind is float else kind)
+
+
+def _checked(value: Any, kind: Any) -> Any:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{value!r} is of another type")
+    return value
