@@ -219,7 +219,7 @@ def test_headline_says_where_catran_leads_and_loses():
 
 def test_headline_is_cautious_with_little():
     assert "nothing to compare" in headline(family_of(record()))
-    assert "(one seed, " in headline(family_of(record(w1=0.3), record("guanlab")))
+    assert "(one result each, " in headline(family_of(record(w1=0.3), record("guanlab")))
 
 
 def test_one_replicate_decides_nothing():
@@ -232,6 +232,27 @@ def test_a_rival_with_missing_replicates_is_not_the_best():
     records += [record("mean_difference", world=world, captured=0.3) for world in range(3)]
     records += [record("betterboost", world=1, captured=0.9)]
     assert {comparison.rival for comparison in compare(family_of(*records))} == {"mean_difference"}
+
+
+def test_a_catran_with_missing_replicates_is_compared_on_those_it_has():
+    records = [record(world=world, captured=0.9 - world / 10) for world in (0, 1)]
+    records += [record("guanlab", world=world, captured=[0.95, 0.86, 0.1, 0.1][world]) for world in range(4)]
+    family = family_of(*records)
+    comparison = compare(family)[0]
+    assert (comparison.own, comparison.other) == (pytest.approx(0.85), pytest.approx(0.905))
+    assert headline(family).endswith("; it has 2 of 4 worlds, and is compared on those.")
+    assert "**0.850" not in markdown(family), "the two worlds it has are the easy ones"
+    other = [record("catran-paper", world=world, captured=0.2) for world in range(4)]
+    assert compare(family_of(*records, *other))[0].method == "catran-paper"
+
+
+def test_seeds_that_change_nothing_decide_nothing():
+    runs = [record("catran", seed=seed, simulated=False, w1=0.201) for seed in range(3)]
+    runs += [record("guanlab", seed=seed, simulated=False, w1=0.2) for seed in range(3)]
+    assert {comparison.verdict for comparison in compare(family_of(*runs))} == {"level"}
+    assert "(one result each, " in headline(family_of(*runs))
+    runs[0] = replace(runs[0], mean_wasserstein=0.2011)
+    assert "leads" in {comparison.verdict for comparison in compare(family_of(*runs))}
 
 
 def test_best_value_is_bold_and_the_oracle_is_none():

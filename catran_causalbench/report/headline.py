@@ -8,6 +8,7 @@ import numpy as np
 
 from catran_causalbench.report.measures import MEASURES, Estimate
 from catran_causalbench.report.summary import ORACLE, Family, estimate, is_catran, replicate_values, summarise
+from catran_causalbench.report.tables import incomplete
 
 _TRUE_FIGURES = ("captured", "precision", "mean_wasserstein", "false_omission_rate", "challenge_score")
 _HELD_OUT_FIGURES = ("excess_wasserstein", "mean_wasserstein", "false_omission_rate", "challenge_score")
@@ -22,9 +23,9 @@ class Comparison:
     measure, method, rival
         Names.
     own, other
-        Their means.
+        Their means over the replicates that both have.
     gain
-        How much better the method is, estimated from replicates that both have; negative where it is worse.
+        How much better the method is there, replicate by replicate; negative where it is worse.
     """
 
     measure: str
@@ -37,7 +38,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """``leads``, ``loses``, or ``level`` where the interval of the gain holds zero or is unknown."""
-        if not abs(self.gain.mean) > self.gain.half_width:  # which is NaN for a single replicate
+        if not abs(self.gain.mean) > self.gain.half_width:  # which is NaN for a single result
             return "level"
         return "leads" if self.gain.mean > 0 else "loses"
 
@@ -46,23 +47,28 @@ def compare(family: Family) -> list[Comparison]:
     """Compare the best CaTran (or else the best method) with the best of the others, measure by measure.
 
     The oracle is no rival, nor is a method that lacks replicates which others have: those may have been the hard ones.
-    Empty with fewer than two methods.
+    Nor does a CaTran stand for it that lacks some, where another has them all. Empty with fewer than two methods.
     """
-    summary = {name: row for name, row in summarise(family).items() if name != ORACLE}
-    method = next((name for name in summary if is_catran(name)), next(iter(summary), ""))
-    rivals = [name for name in summary if name != method and not is_catran(name)]
+    methods = [name for name in summarise(family) if name != ORACLE]
+    lacking = incomplete(family)
+    catrans = sorted(filter(is_catran, methods), key=lambda name: name in lacking)
+    method = next(iter([*catrans, *methods]), "")
+    rivals = [name for name in methods if name != method and not is_catran(name)]
     values = replicate_values(family)
     comparisons = []
     for measure in _TRUE_FIGURES if "captured" in family.runs else _HELD_OUT_FIGURES:
         sign = 1 if MEASURES[measure].better == "higher" else -1
-        scores = {name: summary[name][measure] for name in rivals if summary[name][measure].count}
-        most = max((score.count for score in scores.values()), default=0)
-        means = {name: score.mean for name, score in scores.items() if score.count == most}
-        if means and summary[method][measure].count:
-            rival = max(means, key=lambda name: sign * means[name])
-            gain = estimate(sign * (values.loc[method][measure] - values.loc[rival][measure]))
-            own = summary[method][measure].mean
-            comparisons.append(Comparison(measure, method, rival, own, means[rival], gain))
+        table = values[measure].unstack("method")
+        counts = table[rivals].count()
+        means = table.loc[table[method].notna(), counts.index[counts == counts.max()]].mean().dropna()
+        if len(means):
+            rival = str((sign * means).idxmax())
+            pairs = table[[method, rival]].dropna()
+            gains = sign * (pairs[method] - pairs[rival])
+            if family.replicate == "seed" and gains.nunique() == 1:
+                gains = gains[:1]  # seeds that change nothing give one result, however often
+            own, other = pairs.mean()
+            comparisons.append(Comparison(measure, method, rival, own, other, estimate(gains)))
     return comparisons
 
 
@@ -82,8 +88,10 @@ def headline(family: Family) -> str:
         if found:
             parts.append(f"{phrase} {_listed(found)}")
     single = all(np.isnan(comparison.gain.half_width) for comparison in comparisons)
-    doubt = f" (one {family.replicate}, so nobody knows how far chance decides)" * single
-    return f"{family.title}: {comparisons[0].method} {_listed(parts)}{doubt}."
+    doubt = " (one result each, so nobody knows how far chance decides)" * single
+    method, lacking = comparisons[0].method, incomplete(family)
+    lack = f"; it has {lacking[method]}, and is compared on those" if method in lacking else ""
+    return f"{family.title}: {method} {_listed(parts)}{doubt}{lack}."
 
 
 def _words(comparison: Comparison) -> str:

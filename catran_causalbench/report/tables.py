@@ -10,7 +10,8 @@ import numpy as np
 from catran_causalbench.report.measures import MEASURES, Estimate, Measure
 from catran_causalbench.report.summary import ORACLE, RANDOM, Family, is_catran, reference_columns, summarise
 
-# They bound the methods from above and below; neither is one to choose.
+# They bound the methods from above and below; neither is one to choose. (Nor is a method that lacks replicates, which
+# may have been the hard ones.)
 _BOUNDS = (ORACLE, RANDOM)
 _MARKDOWN = (
     "captured",
@@ -51,14 +52,12 @@ class EstimateTable:
 
 def measure_table(family: Family, names: Iterable[str] = tuple(MEASURES)) -> EstimateTable:
     """Every measure, or those named, of every method."""
-    return _table(summarise(family), [MEASURES[name] for name in names])
+    return _table(family, [MEASURES[name] for name in names])
 
 
 def reference_table(family: Family) -> EstimateTable:
     """Precision, recall and F1 against the reference networks; without columns where there are none."""
-    return _table(
-        summarise(family), [Measure(name, name.replace("_", " "), "higher", "") for name in reference_columns(family)]
-    )
+    return _table(family, [Measure(name, name.replace("_", " "), "higher", "") for name in reference_columns(family)])
 
 
 def markdown(family: Family) -> str:
@@ -109,12 +108,14 @@ def machines(of: Iterable[Family]) -> list[str]:
     return [machine for machine in found if machine]
 
 
-def _table(summary: dict[str, dict[str, Estimate]], measures: Sequence[Measure]) -> EstimateTable:
+def _table(family: Family, measures: Sequence[Measure]) -> EstimateTable:
+    summary = summarise(family)
+    ranked = [name for name in summary if name not in (*_BOUNDS, *incomplete(family))]
     columns = [measure for measure in measures if any(_known(row, measure).count for row in summary.values())]
-    best = {measure.name: _best(summary, measure) for measure in columns}
+    best = {measure.name: _best([summary[name] for name in ranked], measure) for measure in columns}
     rows = {
         method: [
-            Cell(measure.text(value), value.mean, method not in _BOUNDS and value.mean == best[measure.name])
+            Cell(measure.text(value), value.mean, method in ranked and value.mean == best[measure.name])
             for measure in columns
             for value in [_known(row, measure)]
         ]
@@ -127,10 +128,9 @@ def _known(row: dict[str, Estimate], measure: Measure) -> Estimate:
     return row.get(measure.name, Estimate(float("nan"), float("nan"), 0))
 
 
-def _best(summary: dict[str, dict[str, Estimate]], measure: Measure) -> float:
-    """Find the best mean of a column, bounds apart; NaN where there is nothing to choose from."""
-    means = [_known(row, measure).mean for method, row in summary.items() if method not in _BOUNDS]
-    known = [mean for mean in means if not np.isnan(mean)]
+def _best(rows: Iterable[dict[str, Estimate]], measure: Measure) -> float:
+    """Find the best mean of a column; NaN where there is nothing to choose from."""
+    known = [mean for row in rows if not np.isnan(mean := _known(row, measure).mean)]
     if not measure.better or len(set(known)) < 2:
         return float("nan")
     return float(max(known) if measure.better == "higher" else min(known))
