@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -141,6 +142,10 @@ def test_directories_of_one_name_are_refused(world, tmp_path):
     other = write_simulated_directory(tmp_path / "other" / "world", SETTINGS, 1)
     with pytest.raises(InputError, match="another 'world'"):
         plan(world, data=[world, other])
+    (tmp_path / "other-world").symlink_to(other)
+    runs = plan(world, ["random"], data=[world, tmp_path / "other-world", other], fractions=[1]).runs()
+    assert [run.folder.parent.name for run in runs] == ["world", "other-world"], "links are called as the user does"
+    assert plan(other / "..", ["random"], data=[other / ".." / "world"]).data == (other,)
 
 
 def test_an_incomplete_directory_is_refused_and_nothing_downloaded(world, tmp_path):
@@ -310,6 +315,19 @@ def test_other_cells_under_the_same_name_are_refused(tmp_path, threads):
         sweep(plan(folder, ["random"]), tmp_path / "out", scheduler=threads)
 
 
+@pytest.mark.parametrize("name", ["corum_complexes.txt.zip", "human_lr_pair.txt", "rpe1.h5ad", "true_effects.npz"])
+def test_other_references_or_truth_are_refused(world, tmp_path, threads, monkeypatch, name):
+    copy = shutil.copytree(world, tmp_path / "world")
+    sweep(plan(copy, ["random"]), tmp_path / "out", scheduler=threads)
+    content = bytearray((copy / name).read_bytes())
+    content[-1] ^= 1
+    (copy / name).unlink()  # the expression files are one
+    (copy / name).write_bytes(content)
+    monkeypatch.setattr("catran_causalbench.sweep.plan.SweepPlan._check_data", lambda *_: None)  # it may be broken
+    with pytest.raises(InputError, match="references and truth of world: found"):
+        sweep(plan(copy, ["random"]), tmp_path / "out", scheduler=threads)
+
+
 def test_a_failed_run_stops_no_other_and_is_tried_again(world, tmp_path, threads, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(rivals._HOMES, "random", "broken")
@@ -386,6 +404,11 @@ def test_a_long_lived_worker_sees_that_a_directory_was_replaced(tmp_path):
     before = execute(run, RULES, tmp_path / "first").mean_wasserstein
     write_simulated_directory(tmp_path / "world", SETTINGS, 1, overwrite=True)
     assert execute(run, RULES, tmp_path / "second").mean_wasserstein != before
+    pairs = (tmp_path / "world" / "true_network.csv").read_text().splitlines()
+    (tmp_path / "world" / "true_network.csv").write_text("\n".join(pairs[:2]) + "\n")
+    execute(run, RULES, tmp_path / "third")
+    before, after = (RunRecord.read(tmp_path / start / run.folder).truth.recall for start in ("second", "third"))
+    assert before != after
 
 
 @pytest.mark.parametrize(

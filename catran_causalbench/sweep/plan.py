@@ -20,6 +20,7 @@ from catran_causalbench.harness.data_selection import (
     DataSelection,
 )
 from catran_causalbench.harness.simulated_truth import has_truth
+from catran_causalbench.sweep.data_state import references_digest
 from catran_causalbench.sweep.methods import ORACLE, check_method, is_settings_file, label, settings_digest
 
 RIVAL_TRAINING = "CATRAN_RIVAL_TRAINING"  # see catran_causalbench.rivals.causal_models, which is slow to import
@@ -148,8 +149,11 @@ class SweepPlan:
             _check_share("fractions", fraction)
         for seed in self.seeds:
             _check_whole("seeds", seed, 0)
-        self._resolve("methods", [check_method(method) for method in self.methods], label)
-        self._resolve("data", [Path(folder).expanduser().resolve() for folder in self.data], lambda path: path.name)
+        self._keep_distinct("methods", [check_method(method) for method in self.methods], label)
+        folders: dict[Path, Path] = {}
+        for folder in map(_located, self.data):
+            folders.setdefault(folder.resolve(), folder)  # a link to one is the same directory
+        self._keep_distinct("data", list(folders.values()), lambda path: path.name)
         for folder in self.data:
             self._check_data(folder)
 
@@ -219,11 +223,12 @@ class SweepPlan:
         """What must not change between the starts of a sweep: rules, code, settings of CaTran, contents of files."""
         selection = self.rules.selection
         files = {f"cells of {folder.name}": selection.digest(folder) for folder in self.data}
+        files |= {f"references and truth of {folder.name}": references_digest(folder) for folder in self.data}
         settings = {f"settings of {label(method)}": settings_digest(method) for method in self.methods}
         used = {key: value for key, value in settings.items() if value}
         return {**asdict(self.rules), "code": code_version(), **files, **used}
 
-    def _resolve(self, name: str, values: list[Any], named: Any) -> None:
+    def _keep_distinct(self, name: str, values: list[Any], named: Any) -> None:
         """Keep distinct values, and refuse different ones that would share a folder."""
         distinct = list(dict.fromkeys(values))
         names = [named(value) for value in distinct]
@@ -240,6 +245,12 @@ class SweepPlan:
             raise InputError.of("edges", found, f"fewer than all their {genes * (genes - 1)} pairs")
         if ORACLE in self.methods and not has_truth(folder):
             raise InputError.of("methods", f"{ORACLE!r} for {folder.name}", "a simulated world, whose truth is known")
+
+
+def _located(folder: Path | str) -> Path:
+    """Give a directory's path from anywhere, under the name by which the user called it."""
+    path = Path(os.path.expanduser(folder))
+    return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
 
 
 def _check_whole(name: str, value: Any, low: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from catran_causalbench.harness.benchmark_data import BenchmarkData
 from catran_causalbench.harness.data_selection import INTERVENTIONAL, OBSERVATIONAL, PARTIAL, DataSelection
+from catran_causalbench.sweep.data_state import file_states
 from catran_causalbench.sweep.folder import is_done, write_failure, written_whole
 from catran_causalbench.sweep.machine import PeakMemory, machine
 from catran_causalbench.sweep.methods import ORACLE, infer_edges, label, load_method, oracle_edges, plugin_file
@@ -57,12 +58,11 @@ def execute(run: Run, rules: Rules, output: Path) -> Outcome:
 
 
 def _data(folder: Path, selection: DataSelection) -> BenchmarkData:
-    state = selection.path(folder).stat()
-    return _cached_data(folder, selection, (state.st_ino, state.st_size, state.st_mtime_ns))
+    return _cached_data(folder, selection, file_states(folder, selection))
 
 
 @lru_cache(maxsize=1)  # runs on the same data come one after the other; a worker may outlive what a directory holds
-def _cached_data(folder: Path, selection: DataSelection, _: tuple[int, int, int]) -> BenchmarkData:
+def _cached_data(folder: Path, selection: DataSelection, _: tuple[tuple[int, int, int], ...]) -> BenchmarkData:
     return BenchmarkData.read(folder, selection)
 
 
