@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,9 +50,14 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def threads():
-    """Start a scheduler whose one worker is a thread of this process, where tests may replace rivals."""
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
+    """Start a scheduler whose one worker is this process, where tests may replace rivals."""
+    with in_this_process() as cluster:
         yield cluster.scheduler_address
+
+
+def in_this_process(workers=1):
+    options = {"threads_per_worker": 4, "processes": False, "dashboard_address": "127.0.0.1:0"}
+    return LocalCluster(n_workers=workers, **options)
 
 
 def plan(world, methods=QUICK, **changes):
@@ -383,6 +390,11 @@ def test_runs_of_other_code_or_settings_do_not_mix(world, tmp_path, threads, mon
     monkeypatch.setattr("catran_causalbench.sweep.plan.code_version", lambda: "0.1.0+other")
     with pytest.raises(InputError, match=r"code: found '0\.1\.0\+other', where the runs in"):
         sweep(plan(world, ["random"]), tmp_path, scheduler=threads)
+    monkeypatch.undo()
+    monkeypatch.setattr("catran_causalbench.sweep.run.code_version", lambda: "0.1.0+other")
+    with pytest.raises(InputError, match=r"scheduler: found a worker with code 0\.1\.0\+other; expected"):
+        sweep(plan(world, ["random"], seeds=[7]), tmp_path, scheduler=threads)
+    assert not list(tmp_path.rglob(FAILURE))
     digests = {settings_digest(method) for method in ("catran", "catran-paper", "catran-demo", "random")}
     assert "" in digests
     assert len(digests) == 4
@@ -443,9 +455,47 @@ def test_a_foreign_folder_is_refused(world, tmp_path, name, content, message):
         run_sweep(plan(world), tmp_path, print)
 
 
+def test_runs_never_share_a_process(world, tmp_path, threads, monkeypatch):
+    """Neither where threads would, nor does the driver ask for more than one run of a worker with many threads."""
+    inside, together = [], []
+
+    def slow(*_):
+        inside.append("a run")
+        together.append(len(inside))
+        time.sleep(0.05)
+        inside.pop()
+        return SimpleNamespace(seconds=0.05, mean_wasserstein=0.1)
+
+    monkeypatch.setattr("catran_causalbench.sweep.run._run", slow)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda run: execute(run, RULES, tmp_path), plan(world).runs()))
+    monkeypatch.setattr("catran_causalbench.sweep.run._ONE_AT_A_TIME", nullcontext())
+    sweep(plan(world), tmp_path, scheduler=threads)
+    assert together == [1] * 8
+
+
 def test_nobody_at_the_scheduler_s_address(world, tmp_path):
     with pytest.raises(InputError, match="scheduler: found nobody"):
         run_sweep(plan(world), tmp_path, print, scheduler="carrier-pigeon://1")
+
+
+def test_a_scheduler_without_workers(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("catran_causalbench.sweep.cluster._SECONDS_FOR_A_WORKER", 0.2)
+    with in_this_process(0) as cluster, pytest.raises(InputError, match="scheduler: found no worker at"):
+        run_sweep(plan(world), tmp_path, print, scheduler=cluster.scheduler_address)
+
+
+def test_a_scheduler_has_its_own_workers(world, tmp_path):
+    with pytest.raises(InputError, match="workers: found 2 beside a scheduler"):
+        run_sweep(plan(world), tmp_path, print, workers=2, scheduler="tcp://10.0.0.1:8786")
+
+
+def test_a_scheduler_that_goes_away(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("catran_causalbench.sweep.cluster._SECONDS_TO_ANSWER", 1)
+    with in_this_process() as cluster, pytest.raises(InputError, match="went away; expected it to stay; the same"):
+        run_sweep(plan(world), tmp_path, lambda _: cluster.close(), scheduler=cluster.scheduler_address)
+    assert len(pending(plan(world), tmp_path)) < 4
+    assert not list(tmp_path.rglob(FAILURE))
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX signals")

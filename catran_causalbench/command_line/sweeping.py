@@ -35,7 +35,7 @@ def sweep(
     dataset_name: Annotated[str | None, typer.Option(help="Or weissmann_k562.", show_default="weissmann_rpe1")] = None,
     do_filter: Annotated[bool | None, typer.Option("--do-filter", help=_FILTER)] = None,
     workers: Annotated[int | None, typer.Option(help="Processes.", show_default="one per core", min=1)] = None,
-    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to use instead.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler to use instead; one run a worker.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Run methods × data × regimes × fractions × seeds; each run is stored as causalbench_run stores it.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import dask
 from dask.system import CPU_COUNT
-from distributed import Client, LocalCluster, WorkerPlugin
+from distributed import CancelledError, Client, LocalCluster, WorkerPlugin
+from distributed import TimeoutError as TooLate  # Python's own from 3.11 on only
 
 from catran_causalbench.errors import InputError
 
@@ -25,6 +26,8 @@ _SETTINGS = {
     "distributed.scheduler.worker-ttl": None,  # a method may hold Python's lock for minutes
     "distributed.admin.system-monitor.gil.enabled": False,
 }
+
+_SECONDS_TO_ANSWER, _SECONDS_FOR_A_WORKER = 10, 60  # that a scheduler may take, and its first worker to join it
 
 
 class _Apart(WorkerPlugin):
@@ -49,17 +52,24 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
     scheduler
         Its address; none for a cluster of its own.
     workers
-        Processes of the cluster, one for each core by default.
+        Processes of the cluster, one for each core by default; a scheduler has its own.
 
     Raises
     ------
     InputError
-        Nobody answers at the address.
+        Nobody answers at the address, no worker is there, or the scheduler goes away while the block runs.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # the sweep itself says what matters
+    for logger in ("distributed", "distributed.client"):  # the sweep itself says what matters
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     if scheduler:
         with _client_of(scheduler) as client:
-            yield client
+            try:
+                yield client
+            except (CancelledError, OSError) as error:
+                if isinstance(error, OSError) and client.status == "running":  # a full disk, say
+                    raise
+                expected = "it to stay; the same command goes on from here"
+                raise InputError.of("scheduler", f"that {scheduler!r} went away", expected) from None
         return
     with (
         tempfile.TemporaryDirectory(prefix="catran-sweep-") as folder,
@@ -91,9 +101,16 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
 
 def _client_of(scheduler: str) -> Client:
     try:
-        return Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=_SECONDS_TO_ANSWER)
     except (OSError, ValueError, TypeError) as error:  # the last for an encrypted one without its certificate
         raise InputError.of("scheduler", f"nobody at {scheduler!r} ({error})", "a scheduler's address") from None
+    try:
+        client.wait_for_workers(1, timeout=_SECONDS_FOR_A_WORKER)
+    except TooLate:
+        client.close()
+        found = f"no worker at {scheduler!r} within {_SECONDS_FOR_A_WORKER} seconds"
+        raise InputError.of("scheduler", found, "at least one, as dask worker starts them") from None
+    return client
 
 
 def _kill(cluster: LocalCluster) -> None:

@@ -8,11 +8,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distributed import CancelledError, as_completed
+from distributed.comm import CommClosedError
+
 from catran_causalbench.claims import claimed
+from catran_causalbench.errors import InputError
 from catran_causalbench.sweep.cluster import connected
 from catran_causalbench.sweep.folder import check_identity, is_done, remove_unfinished, write_failure
-from catran_causalbench.sweep.plan import Rules, Run, SweepPlan
-from catran_causalbench.sweep.run import Outcome, execute
+from catran_causalbench.sweep.plan import Run, SweepPlan
+from catran_causalbench.sweep.run import Outcome, execute_by
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -36,13 +40,16 @@ def run_sweep(
     announce
         Called with every run that ends.
     workers, scheduler
-        See :func:`~catran_causalbench.sweep.cluster.connected`. The workers of a scheduler must see the same files.
+        See :func:`~catran_causalbench.sweep.cluster.connected`. The workers of a scheduler must see the same files and
+        have the same code.
 
     Raises
     ------
     InputError
-        Before any work starts.
+        Before any work starts; later, where a scheduler goes away or a worker has other code.
     """
+    if scheduler and workers:
+        raise InputError.of("workers", f"{workers} beside a scheduler", "one of the two: a scheduler has its workers")
     output = output.absolute()
     with claimed(output, "output", "sweep"):
         check_identity(output, plan.identity)
@@ -53,7 +60,7 @@ def run_sweep(
             remove_unfinished(output)
         try:
             with connected(scheduler, workers) as client:
-                for outcome in _outcomes(client, runs, plan.rules, output):
+                for outcome in _outcomes(client, runs, plan, output):
                     announce(outcome)
         finally:
             if scheduler is None:  # elsewhere, workers may still be at work
@@ -65,18 +72,17 @@ def pending(plan: SweepPlan, output: Path) -> list[Run]:
     return [run for run in plan.runs() if not is_done(output / run.folder)]
 
 
-def _outcomes(client: Client, runs: list[Run], rules: Rules, output: Path) -> Iterator[Outcome]:
-    """Keep every worker thread busy with one run, so that a worker that dies takes no other run's chances with it."""
-    from distributed import as_completed
-
+def _outcomes(client: Client, runs: list[Run], plan: SweepPlan, output: Path) -> Iterator[Outcome]:
+    """Keep every worker busy with one run, so that a worker that dies takes no other run's chances with it."""
     waiting = iter(runs)
     running: dict[Future, Run] = {}
     ended = as_completed()
 
     def top_up() -> None:
-        free = max(1, sum(client.nthreads().values())) - len(running)
+        free = max(1, len(client.nthreads())) - len(running)
         for run in islice(waiting, max(0, free)):
-            future = client.submit(execute, run, rules, output, key=f"run-{output.absolute() / run.folder}", pure=False)
+            given = plan.identity["code"], run, plan.rules, output
+            future = client.submit(execute_by, *given, key=f"run-{output.absolute() / run.folder}", pure=False)
             running[future] = run
             ended.add(future)
 
@@ -92,6 +98,8 @@ def _outcome(future: Future, run: Run, output: Path) -> Outcome:
     """Give what the run says of itself, or what Dask says where the run could not: its workers died."""
     try:
         return future.result()
+    except (CancelledError, CommClosedError, InputError):  # these end the sweep
+        raise
     except Exception as error:
         if not is_done(output / run.folder):
             write_failure(output / run.folder, error, traceback.format_exc())

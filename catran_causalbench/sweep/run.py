@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import threading
 import time
 import traceback
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from catran_causalbench.code_version import code_version
+from catran_causalbench.errors import InputError
 from catran_causalbench.harness.benchmark_data import BenchmarkData
 from catran_causalbench.harness.data_selection import INTERVENTIONAL, OBSERVATIONAL, PARTIAL, DataSelection
 from catran_causalbench.sweep.data_state import file_states
@@ -24,6 +27,9 @@ from catran_causalbench.sweep.scores import Edges, Scores, score_edges
 
 # As the harness spells them in arguments.json.
 _REGIMES = {OBSERVATIONAL: "Observational", PARTIAL: "PartialIntervational", INTERVENTIONAL: "Interventional"}
+
+# Dask's workers may have many threads, but runs in one process would share its random numbers and its memory.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,25 @@ class Outcome:
     error: str = ""
 
 
+def execute_by(code: str, run: Run, rules: Rules, output: Path) -> Outcome:
+    """Do one run as :func:`execute` does, if this process has the code that the sweep was started with.
+
+    Raises
+    ------
+    InputError
+        It has other code, with which runs would not compare.
+    """
+    if code_version() != code:
+        raise InputError.of("scheduler", f"a worker with code {code_version()}", f"{code}, as where the sweep started")
+    return execute(run, rules, output)
+
+
 def execute(run: Run, rules: Rules, output: Path) -> Outcome:
     """Do one run and store it, or why it failed, below the sweep's folder; a finished one is left as it is."""
     folder = output / run.folder
     try:
-        record = RunRecord.read(folder) if is_done(folder) else _run(run, rules, folder)
+        with _ONE_AT_A_TIME:
+            record = RunRecord.read(folder) if is_done(folder) else _run(run, rules, folder)
     except (Exception, SystemExit) as error:
         write_failure(folder, error, traceback.format_exc())
         return Outcome(run, error=f"{type(error).__name__}: {error}")
