@@ -218,7 +218,8 @@ def test_headline_says_where_catran_leads_and_loses():
 
 
 def test_headline_is_cautious_with_little():
-    assert "nothing to compare" in headline(family_of(record()))
+    assert "catran alone has scores, so there is nothing to compare" in headline(family_of(record()))
+    assert "the oracle alone has scores" in headline(family_of(record("oracle")))
     assert "(one result each, " in headline(family_of(record(w1=0.3), record("guanlab")))
 
 

@@ -54,6 +54,8 @@ def compare(family: Family) -> list[Comparison]:
     catrans = sorted(filter(is_catran, methods), key=lambda name: name in lacking)
     method = next(iter([*catrans, *methods]), "")
     rivals = [name for name in methods if name != method and not is_catran(name)]
+    if not rivals:
+        return []
     values = replicate_values(family)
     comparisons = []
     for measure in _TRUE_FIGURES if "captured" in family.runs else _HELD_OUT_FIGURES:
