@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from packaging.version import Version
 
 from catran_causalbench import __version__
 from catran_causalbench.checklist import Check
+from catran_causalbench.cores import available_cores
 from catran_causalbench.errors import InputError
 from catran_causalbench.harness.data_files import check_data_directory
 
@@ -104,12 +104,11 @@ def check_versions(installed: Callable[[str], str | None]) -> list[Check]:
 
 def check_device() -> list[Check]:
     """Tell what training runs on."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         import torch
     except Exception as error:  # a broken build raises whatever it likes
         return [Check("torch", False, f"{type(error).__name__}: {error}", _INSTALL)]
-    checks = [Check("CPU", True, f"{available} cores available, torch uses {torch.get_num_threads()} threads")]
+    checks = [Check("CPU", True, f"{available_cores()} cores available, torch uses {torch.get_num_threads()} threads")]
     if not torch.cuda.is_available():
         return [*checks, Check("CUDA GPU", None, "none; the preset evidence needs none, paper trains on the CPU")]
     for number in range(torch.cuda.device_count()):

@@ -6,7 +6,9 @@ standard output, all else to standard error; progress bars show on a terminal on
 
 from __future__ import annotations
 
+import atexit
 import functools
+import gc
 import json
 import signal
 import sys
@@ -32,6 +34,7 @@ def command(function: Command) -> Command:
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> Any:
+        atexit.register(gc.freeze)  # else Python looks through all libraries for cycles as it ends, for a second
         try:
             with _terminable():
                 return function(*arguments, **options)
