@@ -100,7 +100,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (passes, steps) = plt.subplots(1, 2, figsize=(10.5, 4.2), sharey=True)
+    figure, (passes, steps) = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
     batch_sizes = sorted({row["cells"] for row in results["passes"]})
     for colour, cells in zip(("#56B4E9", "#0072B2", "#004466"), batch_sizes, strict=False):
         lines(passes, [row for row in results["passes"] if row["cells"] == cells], colour, f"{cells:,} cells")
@@ -114,10 +114,10 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axis.minorticks_off()
         axis.spines[["top", "right"]].set_visible(False)
         axis.title.set_fontsize(10)
-    passes.legend(fontsize=8, frameon=False)
     device = results["machine"]
     figure.suptitle(f"Literal and factored CaTran on {device['gpu'] or device['processor']}", fontsize=11)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0, 0.84, 1))
+    figure.legend(*passes.get_legend_handles_labels(), fontsize=8, frameon=False, loc="center right")
     figure.savefig(path, dpi=160)
 
 
