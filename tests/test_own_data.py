@@ -67,6 +67,16 @@ def test_h5ad_and_npz_say_the_same(npz, h5ad):
         assert list(found.gene_ids) == list(expected.gene_ids)
 
 
+def test_an_h5ad_that_proves_damaged_says_so(h5ad, monkeypatch):
+    def damaged(path):
+        raise RuntimeError("Unable to synchronously open object")  # as h5py does
+
+    path = h5ad()
+    monkeypatch.setattr("anndata.read_h5ad", damaged)
+    with pytest.raises(InputError, match=r"mine\.h5ad: found a file that anndata cannot read \(Unable"):
+        read_own_data(path, min_cells=20)
+
+
 def test_symbols_and_ids_are_matched_either_way(h5ad):
     ids = [f"ENSG{i}" for i in range(4)]
     symbols_as_targets = read_own_data(h5ad(genes=ids, gene_name=GENES), min_cells=20)

@@ -25,7 +25,7 @@ from catran_causalbench.harness.benchmark_directory import (
     check_folder,
     write_benchmark_directory,
 )
-from catran_causalbench.harness.npz_files import read_cells, read_npz
+from catran_causalbench.harness.npz_files import UNREADABLE, read_cells, read_npz
 from catran_causalbench.simulation import log_normalise
 
 
@@ -216,7 +216,7 @@ def _read_h5ad(path: Path, target_column: str) -> _Measured:
 
     try:
         data = anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError) as error:
+    except UNREADABLE as error:
         raise InputError.of(path.name, f"a file that anndata cannot read ({error})", "an .h5ad") from None
     targets = read_targets(data, target_column)
     if data.X is None:
