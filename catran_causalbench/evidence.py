@@ -27,7 +27,7 @@ _RIDGE = 0.05
 _PROGRAMS_PER_GENE = 0.05
 _MAX_PROGRAMS = 20
 _CELLS_PER_BLOCK = 4096
-_GENES_PER_PANEL, _PANELS = 64, 16
+_GENES_PER_PANEL, _PANELS = 64, 16  # at least so wide, for BLAS to be fast, and at most so many
 
 
 @dataclass(frozen=True)

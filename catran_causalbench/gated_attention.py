@@ -72,7 +72,7 @@ class PairEvidence:
         """Collect what shifts and associations say."""
         shift = measured.shift.copy()
         np.fill_diagonal(shift, 0)
-        depth, error = knock_down_depths(measured), np.where(measured.perturbed, measured.error, 1)
+        depth, error = knock_down_depths(measured), np.where(measured.perturbed, measured.error, 1.0)
         masked, covaried = (matrix * depth[:, None] for matrix in (associations.partial, associations.beyond_programs))
         masked_score = associations.partial * np.sqrt(associations.num_cells)
         values = (shift, masked, covaried, shift / error[:, None], masked_score)

@@ -162,23 +162,30 @@ def compared_passes(genes: int, cells: int, literal_gigabytes: float, ceiling: d
     factored = FactoredCatranNetwork(genes).to(DEVICE)
     factored.load_state_dict(literal.state_dict())
     fast = forward_and_backward(factored, cells, genes)
-    row: dict[str, Any] = {"genes": genes, "cells": cells}
-    row["fast_gigabytes"] = peak_gigabytes(fast)
-    row["fast_seconds"] = median_seconds(fast, 9)
+    row: dict[str, Any] = {"genes": genes, "cells": cells, **cost("fast", fast, 9)}
     floors = floor_seconds(cells, genes, ceiling)
     row |= {f"times_{name}_floor": row["fast_seconds"] / floor for name, floor in floors.items()}
     if literal_needs(cells, genes) > literal_gigabytes:
         return row
     slow = forward_and_backward(literal, cells, genes)
-    row["literal_gigabytes"] = peak_gigabytes(slow)
-    row["literal_seconds"] = median_seconds(slow, 3 if on_gpu() else 1)
+    row = with_ratios(row | cost("literal", slow, 3 if on_gpu() else 1))
     factored.load_state_dict(literal.state_dict())
     prediction, expected = fast(), slow()
     difference = float((prediction - expected).abs().max() / expected.abs().max())
     if not difference < 1e-3:  # the literal network's own float32 rounding; the tests compare with float64
         raise SystemExit(f"The two forms disagree at {genes} genes × {cells} cells: {difference:.1e} relative.")
-    row |= {"difference": difference, "ratio": row["literal_seconds"] / row["fast_seconds"]}
-    return row | {"memory_ratio": row["literal_gigabytes"] / max(row["fast_gigabytes"], 1e-9)}
+    return row | {"difference": difference}
+
+
+def cost(form: str, action: Callable[[], Any], repeats: int) -> dict[str, float]:
+    """Measure time and peak memory of one form."""
+    return {f"{form}_seconds": median_seconds(action, repeats), f"{form}_gigabytes": peak_gigabytes(action)}
+
+
+def with_ratios(row: dict[str, Any]) -> dict[str, Any]:
+    """Add how much less the fast form takes."""
+    ratios = {"ratio": "seconds", "memory_ratio": "gigabytes"}
+    return row | {name: row[f"literal_{unit}"] / max(row[f"fast_{unit}"], 1e-9) for name, unit in ratios.items()}
 
 
 def literal_needs(cells: int, genes: int) -> float:
@@ -189,14 +196,10 @@ def literal_needs(cells: int, genes: int) -> float:
 def compared_steps(genes: int, literal_gigabytes: float) -> dict[str, Any]:
     """Compare a whole training step of both forms, with 500 of some genes and 2,048 cells in a minibatch."""
     dataset = random_dataset(genes, 8 * PAPER.training.cells_per_minibatch)
-    row: dict[str, Any] = {"genes": genes}
-    fast, _ = bare_step(dataset, PAPER)
-    row |= {"fast_seconds": median_seconds(fast, 20), "fast_gigabytes": peak_gigabytes(fast)}
+    row = {"genes": genes, **cost("fast", bare_step(dataset, PAPER)[0], 20)}
     if literal_needs(PAPER.training.cells_per_minibatch, PAPER.training.genes_per_minibatch) > literal_gigabytes:
         return row
-    slow, _ = bare_step(dataset, LITERAL)
-    row |= {"literal_gigabytes": peak_gigabytes(slow), "literal_seconds": median_seconds(slow, 3 if on_gpu() else 1)}
-    return row | {"ratio": row["literal_seconds"] / row["fast_seconds"]}
+    return with_ratios(row | cost("literal", bare_step(dataset, LITERAL)[0], 3 if on_gpu() else 1))
 
 
 def bare_step(dataset: PerturbationDataset, config: CatranConfig) -> tuple[Callable[[], None], CatranTraining]:

@@ -59,14 +59,13 @@ def boosted_importances(
     if len(genes) < 2:
         return scores
 
-    def importances(target: int) -> np.ndarray:
-        kept = dataset.intervention != target if drop_perturbed_target else np.ones(dataset.num_cells, dtype=bool)
-        sources = dataset.expression[np.ix_(kept, genes[genes != target])]
-        return _importances(sources, dataset.expression[kept, target], patience, seed)
-
     for target in genes:  # threads would not be faster: boosting holds Python's lock
-        column = importances(target)
-        scores[genes[genes != target], target] = np.where(column > 0, column, -np.inf)
+        kept = dataset.intervention != target if drop_perturbed_target else np.ones(dataset.num_cells, dtype=bool)
+        others = genes[genes != target]
+        column = _importances(
+            dataset.expression[np.ix_(kept, others)], dataset.expression[kept, target], patience, seed
+        )
+        scores[others, target] = np.where(column > 0, column, -np.inf)
     return scores
 
 
