@@ -68,7 +68,7 @@ setup(
             "triton>=3.3; platform_system == 'Linux'",  # its interpreter runs the GPU's kernels on a CPU
         ],
     },
-    entry_points={"console_scripts": ["catran-causalbench = catran_causalbench.command_line:app"]},
+    entry_points={"console_scripts": ["catran-causalbench = catran_causalbench.cli:app"]},
     classifiers=[
         "Intended Audience :: Science/Research",
         "License :: OSI Approved :: Apache Software License",

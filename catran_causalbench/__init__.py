@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from catran_causalbench.config import CatranConfig, load_config, presets
-    from catran_causalbench.dataset import PerturbationDataset, validate_dataset
+    from catran_causalbench.data.dataset import PerturbationDataset, validate_dataset
     from catran_causalbench.errors import InputError, TrainingError
-    from catran_causalbench.fitted import FittedNetwork
-    from catran_causalbench.fitted_file import load
     from catran_causalbench.fitting import fit
+    from catran_causalbench.grn.fitted_network import FittedNetwork
+    from catran_causalbench.grn.network_file import load
     from catran_causalbench.inference import InferredNetwork, infer_network
 
 __version__ = "0.1.0"
@@ -24,12 +24,12 @@ _HOMES = {
     "CatranConfig": "config",
     "load_config": "config",
     "presets": "config",
-    "PerturbationDataset": "dataset",
-    "validate_dataset": "dataset",
+    "PerturbationDataset": "data.dataset",
+    "validate_dataset": "data.dataset",
     "InputError": "errors",
     "TrainingError": "errors",
-    "FittedNetwork": "fitted",
-    "load": "fitted_file",
+    "FittedNetwork": "grn.fitted_network",
+    "load": "grn.network_file",
     "fit": "fitting",
     "InferredNetwork": "inference",
     "infer_network": "inference",

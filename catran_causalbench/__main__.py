@@ -1,5 +1,5 @@
 """``python -m catran_causalbench``."""
 
-from catran_causalbench.command_line import app
+from catran_causalbench.cli import app
 
 app()

@@ -17,7 +17,7 @@ from typing import Any
 from catran_causalbench.errors import InputError
 
 CONFIG_VARIABLE = "CATRAN_CONFIG"
-RUN_FOLDER_VARIABLE = "CATRAN_RUN_FOLDER"
+RUN_DIRECTORY_VARIABLE = "CATRAN_RUN_DIRECTORY"
 DEFAULT_PRESET = "evidence"
 
 
@@ -45,7 +45,7 @@ class DataSettings(_Section):
     Attributes
     ----------
     preprocessing
-        See :func:`~catran_causalbench.preprocessing.preprocess`; the paper found none to be best.
+        See :func:`~catran_causalbench.data.preprocessing.preprocess`; the paper found none to be best.
     """
 
     preprocessing: str = _choice("none", "counts", "log_normalise", "clr", "magic", "svd")
@@ -97,14 +97,14 @@ class CorruptionSettings(_Section):
 
     Attributes
     ----------
-    hidden_fraction
+    masked_fraction
         Share of the genes hidden in every cell, rounded down to a whole number of genes.
     method
         ``shuffle_within_cell``: hidden values change places among the hidden genes of their cell;
         ``shuffle_within_minibatch``: among the hidden entries of all cells; ``zero``: they become 0.
     """
 
-    hidden_fraction: float = _number(0.8, 0, 1)
+    masked_fraction: float = _number(0.8, 0, 1)
     method: str = _choice("shuffle_within_cell", "shuffle_within_minibatch", "zero")
 
 
@@ -114,7 +114,7 @@ class LossSettings(_Section):
 
     Attributes
     ----------
-    hidden_weight, visible_weight
+    masked_weight, unmasked_weight
         Of the Huber losses of hidden and of visible entries.
     interventional_weight
         λ, of the attention's distance from the gene importances. The paper gives none.
@@ -122,8 +122,8 @@ class LossSettings(_Section):
         Whether the importances carry gradient ("differentiable gene importance test") or only the attention does.
     """
 
-    hidden_weight: float = _number(0.7, 0)
-    visible_weight: float = _number(0.3, 0)
+    masked_weight: float = _number(0.7, 0)
+    unmasked_weight: float = _number(0.3, 0)
     interventional_weight: float = _number(1.0, 0)
     importance_gradient: bool = field(default=True)
 
@@ -180,12 +180,12 @@ class OutputSettings(_Section):
     ----------
     edges
         Number of directed edges to return.
-    run_folder
+    run_directory
         Where logs, checkpoints and the edge table go; nothing is written when empty.
     """
 
     edges: int = _number(1000, 1)
-    run_folder: str = field(default="")
+    run_directory: str = field(default="")
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def load_config(name_or_path: str | None = None) -> CatranConfig:
     name_or_path
         A preset in ``configs/`` (``evidence``, ``paper``, …) or the path of a YAML file. By default the environment
         variable ``CATRAN_CONFIG`` decides, and the preset ``evidence`` where it is unset. The variable
-        ``CATRAN_RUN_FOLDER``, where set, replaces ``output.run_folder``.
+        ``CATRAN_RUN_DIRECTORY``, where set, replaces ``output.run_directory``.
 
     Raises
     ------
@@ -257,8 +257,8 @@ def load_config(name_or_path: str | None = None) -> CatranConfig:
         found = f"no readable YAML ({' '.join(str(error).split())})"
         raise InputError.of(str(path), found, "keys and values") from None
     config = CatranConfig.from_mapping({} if values is None else values, str(path))
-    run_folder = os.environ.get(RUN_FOLDER_VARIABLE)
-    return replace(config, output=replace(config.output, run_folder=run_folder)) if run_folder else config
+    run_directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
+    return replace(config, output=replace(config.output, run_directory=run_directory)) if run_directory else config
 
 
 def presets() -> list[str]:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catran_causalbench.config import CatranConfig, load_config
-from catran_causalbench.dataset import CONTROL, CONTROL_LABEL, PerturbationDataset
+from catran_causalbench.data.anndata_reader import read_screen
+from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, PerturbationDataset
 from catran_causalbench.errors import InputError
-from catran_causalbench.fitted import FittedNetwork
-from catran_causalbench.from_anndata import read_screen
+from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.inference import check_seed, infer_network
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ _START_FROM_COUNTS = ("counts", "log_normalise", "clr")
 def fit(
     data: AnnData | str | os.PathLike[str],
     *,
-    target_column: str,
-    control_label: str = CONTROL_LABEL,
+    perturbation_key: str,
+    control: str = CONTROL_LABEL,
     layer: str | None = None,
     genes: str | Sequence[str] = "perturbed",
     min_cells: int = 100,
@@ -45,8 +45,8 @@ def fit(
     data
         An AnnData, cells × genes, in memory or backed, which is not changed; or the path of an .h5ad, of which only
         the genes considered are kept in memory.
-    target_column, control_label, layer, genes, min_cells, counts
-        Which cells and genes count as what: see :func:`~catran_causalbench.from_anndata.read_screen`. By default the
+    perturbation_key, control, layer, genes, min_cells, counts
+        Which cells and genes count as what: see :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default the
         genes are the measured ones that are perturbed in more than 100 cells, as sources and targets alike.
     config
         Settings, the name of a preset, or the path of a YAML file; by default what
@@ -69,8 +69,8 @@ def fit(
     with _opened(data) as adata:
         screen = read_screen(
             adata,
-            target_column=target_column,
-            control_label=control_label,
+            perturbation_key=perturbation_key,
+            control=control,
             layer=layer,
             genes=genes,
             min_cells=min_cells,
@@ -81,7 +81,7 @@ def fit(
     dataset = screen.dataset
     with _run_folder(config) as logged_config:
         network = infer_network(dataset, logged_config, seed)
-        losses = _read_losses(Path(logged_config.output.run_folder))
+        losses = _read_losses(Path(logged_config.output.run_directory))
     return FittedNetwork(
         gene_names=dataset.gene_names,
         weights=network.weights(),
@@ -122,21 +122,21 @@ def _opened(data: AnnData | str | os.PathLike[str]) -> Iterator[AnnData]:
 @contextmanager
 def _run_folder(config: CatranConfig) -> Iterator[CatranConfig]:
     """Give settings with a run folder, a passing one where the user named none: the losses are logged there."""
-    if config.output.run_folder:
+    if config.output.run_directory:
         yield config
         return
     with tempfile.TemporaryDirectory(prefix="catran-") as folder:
-        yield replace(config, output=replace(config.output, run_folder=folder, edges=1))
+        yield replace(config, output=replace(config.output, run_directory=folder, edges=1))
 
 
-def _read_losses(run_folder: Path) -> pd.DataFrame:
+def _read_losses(run_directory: Path) -> pd.DataFrame:
     """Read what every start of a run logged: one row per logged step, columns step and ``loss/…``.
 
     A start that was killed may have left an empty table, and one that was continued logs its last steps again.
     """
     import pandas as pd
 
-    logs = sorted(run_folder.glob("logs/start_*/metrics.csv"), key=lambda log: int(log.parent.name.split("_")[1]))
+    logs = sorted(run_directory.glob("logs/start_*/metrics.csv"), key=lambda log: int(log.parent.name.split("_")[1]))
     tables = [table for table in map(_read_table, logs) if len(table)]
     if not tables:
         return pd.DataFrame({"step": []})

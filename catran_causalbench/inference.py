@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catran_causalbench.config import CatranConfig, load_config
-from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.edges import check_num_edges, rank_edges
+from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.data.preprocessing import preprocess
 from catran_causalbench.errors import InputError
-from catran_causalbench.preprocessing import preprocess
-from catran_causalbench.run_folder import RunFolder
+from catran_causalbench.grn.edges import check_num_edges, rank_edges
+from catran_causalbench.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from catran_causalbench.gated_attention import GatedAttention
-    from catran_causalbench.network import CatranNetwork
+    from catran_causalbench.models.catran.module import CatranModule
+    from catran_causalbench.models.evidence.module import GatedAttention
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class InferredNetwork:
         How many edges to return unless asked otherwise.
     """
 
-    network: CatranNetwork | GatedAttention
+    network: CatranModule | GatedAttention
     gene_names: tuple[str, ...]
     num_edges: int = 1000
 
@@ -80,7 +80,7 @@ def infer_network(dataset: PerturbationDataset, config: CatranConfig | None = No
     Parameters
     ----------
     dataset
-        From :func:`~catran_causalbench.dataset.validate_dataset`.
+        From :func:`~catran_causalbench.data.dataset.validate_dataset`.
     config
         Settings; by default what :func:`~catran_causalbench.config.load_config` finds.
     seed
@@ -94,9 +94,9 @@ def infer_network(dataset: PerturbationDataset, config: CatranConfig | None = No
     config = load_config() if config is None else config
     check_seed(seed)
     dataset = preprocess(dataset, config.data.preprocessing)
-    with RunFolder.prepare(config, dataset, int(seed)) as folder:
+    with RunDirectory.prepare(config, dataset, int(seed)) as folder:
         # torch and Lightning load only once the input is known to be good
-        from catran_causalbench.training import train
+        from catran_causalbench.training.trainer import train
 
         network = train(dataset, config, int(seed), folder)
         inferred = InferredNetwork(network, dataset.gene_names, config.output.edges)

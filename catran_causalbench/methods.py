@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from catran_causalbench.baselines import rival_edges, rival_names, rival_scores
 from catran_causalbench.config import DEFAULT_PRESET, OutputSettings, load_config, presets
-from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.edges import rank_matrix
+from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
-from catran_causalbench.rivals import rival_edges, rival_names, rival_scores
+from catran_causalbench.grn.edges import rank_matrix
 
 CATRAN = "catran"
 ORACLE = "oracle"
@@ -65,8 +65,8 @@ def settings_digest(method: str) -> str:
 
 def plugin_file(method: str) -> Path:
     """Name the file by which ``causalbench_run`` would run the method."""
-    package = Path(__file__).parent.parent
-    return package / "rivals" / "plugin.py" if method in rival_names() else package / "plugin.py"
+    package = Path(__file__).parent
+    return package / "baselines" / "plugin.py" if method in rival_names() else package / "plugin.py"
 
 
 def load_method(method: str) -> None:
@@ -74,7 +74,7 @@ def load_method(method: str) -> None:
     if method in rival_names():
         rival_scores(method)
     elif method != ORACLE:
-        importlib.import_module("catran_causalbench.training")
+        importlib.import_module("catran_causalbench.training.trainer")
 
 
 def infer_edges(method: str, dataset: PerturbationDataset, num_edges: int, seed: int) -> Edges:

@@ -74,6 +74,6 @@ if ! "$DRY_RUN"; then
 fi
 
 # What the image runs by default is what is checked: settings of this shell do not travel with it.
-step env -u CATRAN_CONFIG -u CATRAN_RUN_FOLDER catran-causalbench check-submission
+step env -u CATRAN_CONFIG -u CATRAN_RUN_DIRECTORY catran-causalbench check-submission
 step docker build --tag "$TAG" ${BUILD_ARGUMENTS[@]+"${BUILD_ARGUMENTS[@]}"} "$REPOSITORY"
 step evalai push "$TAG" --phase "$PHASE"

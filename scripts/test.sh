@@ -25,4 +25,4 @@ fi
     fail "some tests did not pass, or too little is covered, see above"
 
 say "Changing the code here and there, to see whether the tests notice"
-"$BIN/python" scripts/sample_mutants.py || fail "the tests did not notice the changes above"
+"$BIN/python" scripts/tools/sample_mutants.py || fail "the tests did not notice the changes above"

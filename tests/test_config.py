@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from conftest import random_data
+from helpers import random_data
 from typer.testing import CliRunner
 
 from catran_causalbench import infer_network, validate_dataset
-from catran_causalbench.command_line import app
+from catran_causalbench.cli import app
 from catran_causalbench.config import (
     AttentionSettings,
     CatranConfig,
@@ -35,8 +35,8 @@ def test_the_defaults_are_the_papers():
     training = config.training
     assert (training.epochs, training.learning_rate, training.weight_decay) == (25, 0.001, 0.05)
     assert (training.cells_per_minibatch, training.genes_per_minibatch) == (2048, 500)
-    assert (config.loss.hidden_weight, config.loss.visible_weight) == (0.7, 0.3)
-    assert (config.corruption.hidden_fraction, config.corruption.method) == (0.8, "shuffle_within_cell")
+    assert (config.loss.masked_weight, config.loss.unmasked_weight) == (0.7, 0.3)
+    assert (config.corruption.masked_fraction, config.corruption.method) == (0.8, "shuffle_within_cell")
     assert config.output.edges == 1000
 
 
@@ -60,8 +60,8 @@ def test_an_empty_file_means_the_defaults(tmp_path):
 
 def test_the_environment_chooses(tmp_path, monkeypatch):
     monkeypatch.setenv("CATRAN_CONFIG", write(tmp_path, "output:\n  edges: 7\n"))
-    monkeypatch.setenv("CATRAN_RUN_FOLDER", "somewhere")
-    assert load_config().output == OutputSettings(edges=7, run_folder="somewhere")
+    monkeypatch.setenv("CATRAN_RUN_DIRECTORY", "somewhere")
+    assert load_config().output == OutputSettings(edges=7, run_directory="somewhere")
 
 
 def test_yaml_and_back(tmp_path):
@@ -80,10 +80,10 @@ BAD_SETTINGS = {
     "training:\n  learning_rate: 1e-3\n": r"found str '1e-3'; expected a number \(YAML reads 1e-3 as text",
     "training:\n  learning_rate: 0\n": "training.learning_rate: found 0; expected a number above 0 and at most 1",
     "training:\n  learning_rate: .nan\n": "training.learning_rate: found nan; expected a number above 0",
-    "corruption:\n  hidden_fraction: 1.2\n": "found 1.2; expected a number at least 0 and at most 1",
+    "corruption:\n  masked_fraction: 1.2\n": "found 1.2; expected a number at least 0 and at most 1",
     "corruption:\n  method: shuffle\n": "found 'shuffle'; expected one of shuffle_within_cell,",
     "loss:\n  importance_gradient: 1\n": "found int 1; expected true or false",
-    "loss: 3\n": r"found int 3 for loss; expected a mapping with keys hidden_weight",
+    "loss: 3\n": r"found int 3 for loss; expected a mapping with keys masked_weight",
     "- a\n- b\n": "for the file; expected a mapping with keys data, attention",
     "training: {epochs: 3\n": "found no readable YAML",
     "training: !!python/object/apply:os.getcwd []\n": "found no readable YAML",

@@ -10,23 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers import QUICK
 
-from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, training, validate_dataset
+from catran_causalbench import InputError, TrainingError, infer_network, validate_dataset
 from catran_causalbench.config import (
     AttentionSettings,
-    EvidenceSettings,
     LossSettings,
     NetworkSettings,
     OutputSettings,
-    TrainingSettings,
 )
+from catran_causalbench.training import trainer as training
 
-QUICK = CatranConfig(
-    attention=AttentionSettings(learned_from="minibatches"),
-    evidence=EvidenceSettings(steps=20, pairs_per_minibatch=256),
-    training=TrainingSettings(epochs=3, cells_per_minibatch=128, learning_rate=0.01),
-    output=OutputSettings(edges=50),
-)
 BOTH = pytest.mark.parametrize(
     "config", [QUICK, replace(QUICK, attention=AttentionSettings())], ids=["minibatches", "evidence"]
 )
@@ -89,7 +83,7 @@ def test_training_lowers_the_loss_on_predictable_data(tmp_path):
     config = replace(
         QUICK,
         training=replace(QUICK.training, epochs=20),
-        output=OutputSettings(edges=10, run_folder=str(tmp_path / "run")),
+        output=OutputSettings(edges=10, run_directory=str(tmp_path / "run")),
     )
     edges(data, config)
     losses = pd.read_csv(tmp_path / "run" / "logs" / "start_0" / "metrics.csv")["loss/hidden"]
@@ -99,7 +93,7 @@ def test_training_lowers_the_loss_on_predictable_data(tmp_path):
 def test_literal_and_factored_training_agree(data, tmp_path):
     def losses(form):
         folder = tmp_path / form
-        output = OutputSettings(edges=10, run_folder=str(folder))
+        output = OutputSettings(edges=10, run_directory=str(folder))
         training = replace(QUICK.training, learning_rate=0.0001)
         edges(data, replace(QUICK, network=NetworkSettings(form=form), training=training, output=output))
         return pd.read_csv(folder / "logs" / "start_0" / "metrics.csv")["loss/total"]
@@ -130,7 +124,7 @@ def test_nothing_is_written_without_a_run_folder(data, tmp_path, monkeypatch, co
 def test_the_run_folder_holds_settings_logs_checkpoint_and_edges(data, tmp_path, monkeypatch, config):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "runs" / "one"
-    found, _ = edges(data, replace(config, output=OutputSettings(edges=50, run_folder=str(folder))))
+    found, _ = edges(data, replace(config, output=OutputSettings(edges=50, run_directory=str(folder))))
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml", "edges.csv", "last.ckpt", "logs", "run_identity.txt",
     }  # fmt: skip
@@ -138,7 +132,7 @@ def test_the_run_folder_holds_settings_logs_checkpoint_and_edges(data, tmp_path,
     assert list(zip(table["source"], table["target"], strict=True)) == found
     assert list((folder / "logs" / "start_0").glob("events*"))
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}
-    again, _ = edges(data, replace(config, output=OutputSettings(edges=50, run_folder=str(folder))))
+    again, _ = edges(data, replace(config, output=OutputSettings(edges=50, run_directory=str(folder))))
     assert again == found, "a finished run, started again, gives what it gave"
 
 
@@ -146,21 +140,21 @@ def in_folder(path, epochs):
     return replace(
         QUICK,
         training=replace(QUICK.training, epochs=epochs),
-        output=OutputSettings(edges=50, run_folder=str(path)),
+        output=OutputSettings(edges=50, run_directory=str(path)),
     )
 
 
 def test_an_interrupted_run_continues_to_the_same_edges(data, tmp_path, monkeypatch):
     undisturbed = edges(data, in_folder(tmp_path / "whole", 4))
 
-    step = training.CatranTraining.training_step
+    step = training.CatranTrainingPlan.training_step
 
     def interrupted(self, minibatch, number):
         if self.current_epoch == 2:
             raise RuntimeError("pulled the plug")
         return step(self, minibatch, number)
 
-    monkeypatch.setattr(training.CatranTraining, "training_step", interrupted)
+    monkeypatch.setattr(training.CatranTrainingPlan, "training_step", interrupted)
     with pytest.raises(RuntimeError, match="pulled the plug"):
         edges(data, in_folder(tmp_path / "broken", 4))
     assert not (tmp_path / "broken" / "edges.csv").exists()
@@ -170,7 +164,7 @@ def test_an_interrupted_run_continues_to_the_same_edges(data, tmp_path, monkeypa
         epochs_run.append(self.current_epoch)
         return step(self, minibatch, number)
 
-    monkeypatch.setattr(training.CatranTraining, "training_step", counted)
+    monkeypatch.setattr(training.CatranTrainingPlan, "training_step", counted)
     resumed = edges(data, in_folder(tmp_path / "broken", 4))
     assert set(epochs_run) == {2, 3}
     assert resumed[0] == undisturbed[0]
@@ -179,13 +173,13 @@ def test_an_interrupted_run_continues_to_the_same_edges(data, tmp_path, monkeypa
 
 def test_a_folder_of_another_run_is_refused(data, tmp_path):
     edges(data, in_folder(tmp_path, 1))
-    with pytest.raises(InputError, match=r"output\.run_folder: found .* which holds a run with other data"):
+    with pytest.raises(InputError, match=r"output\.run_directory: found .* which holds a run with other data"):
         edges(data, in_folder(tmp_path, 2))
 
 
 def test_a_folder_that_cannot_be_made_is_refused(data, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"output\.run_folder: found .*file/run, which cannot be written to"):
+    with pytest.raises(InputError, match=r"output\.run_directory: found .*file/run, which cannot be written to"):
         edges(data, in_folder(tmp_path / "file" / "run", 1))
 
 
@@ -215,12 +209,12 @@ def test_the_cells_are_let_go_after_training(data, monkeypatch):
     """Else a GPU would hold them until Python looks for cycles, and the next run would find it full."""
     cells = []
 
-    class Watched(training.MinibatchStream):
+    class Watched(training.MinibatchLoader):
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
             cells.append(weakref.ref(self._expression))
 
-    monkeypatch.setattr(training, "MinibatchStream", Watched)
+    monkeypatch.setattr(training, "MinibatchLoader", Watched)
     gc.disable()
     try:
         training.train(validate_dataset(*data), QUICK)
@@ -236,7 +230,7 @@ def test_a_seed_that_is_none_is_refused(data, seed):
 
 
 def test_a_loss_that_is_no_number_stops_training_with_advice(data):
-    config = replace(QUICK, loss=LossSettings(hidden_weight=1e39))
+    config = replace(QUICK, loss=LossSettings(masked_weight=1e39))
     with pytest.raises(
         TrainingError, match=r"the loss became .* in epoch 1, step 1 of 4; try a smaller training\.learning_rate"
     ):

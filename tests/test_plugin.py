@@ -10,8 +10,7 @@ import scipy.sparse
 from causalscbench.apps.utils import run_utils
 from causalscbench.models.abstract_model import AbstractInferenceModel
 from causalscbench.models.training_regimes import TrainingRegime
-from conftest import random_data
-from test_inference import QUICK
+from helpers import QUICK, random_data
 
 import catran_causalbench
 from catran_causalbench import InputError

@@ -12,23 +12,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.edges import RankedEdges, rank_matrix
+from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
+from catran_causalbench.grn.edges import RankedEdges, rank_matrix
 
 _HOMES = {
-    "random": "simple",
-    "correlation": "simple",
-    "mean_difference": "simple",
-    "effect_size": "simple",
+    "random": "statistics",
+    "correlation": "statistics",
+    "mean_difference": "statistics",
+    "effect_size": "statistics",
     "guanlab": "guanlab",
     "betterboost": "betterboost",
     "sparserc": "sparserc",
     "grnboost": "grnboost",
-    "dcdi_g": "causal_models",
-    "dcdi_dsf": "causal_models",
-    "dcdfg_lin": "causal_models",
-    "dcdfg_mlp": "causal_models",
+    "dcdi_g": "dcdi",
+    "dcdi_dsf": "dcdi",
+    "dcdfg_lin": "dcdi",
+    "dcdfg_mlp": "dcdi",
 }
 
 

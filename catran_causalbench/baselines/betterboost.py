@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import kstwo
 
-from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.rivals.grnboost import boosted_importances
-from catran_causalbench.rivals.selection import control_cells, perturbed_cells
+from catran_causalbench.baselines.grnboost import boosted_importances
+from catran_causalbench.baselines.selection import control_cells, perturbed_cells
+from catran_causalbench.data.dataset import PerturbationDataset
 
 FALSE_DISCOVERIES = 0.05
 

@@ -33,10 +33,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL, PerturbationDataset
+from catran_causalbench.baselines.selection import expressed_genes
+from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL, PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
-from catran_causalbench.rivals.selection import expressed_genes
-from catran_causalbench.training import quiet_lightning
+from catran_causalbench.training.trainer import quiet_lightning
 
 TRAINING_VARIABLE = "CATRAN_RIVAL_TRAINING"
 

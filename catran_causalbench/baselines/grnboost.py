@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import GradientBoostingRegressor
 
-from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.rivals.selection import expressed_genes
+from catran_causalbench.baselines.selection import expressed_genes
+from catran_causalbench.data.dataset import PerturbationDataset
 
 MOST_TREES = 5000
 LEARNING_RATE = 0.01

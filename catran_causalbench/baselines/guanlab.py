@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.rivals.selection import control_cells, perturbed_cells
-from catran_causalbench.rivals.simple import absolute_correlations
+from catran_causalbench.baselines.selection import control_cells, perturbed_cells
+from catran_causalbench.baselines.statistics import absolute_correlations
+from catran_causalbench.data.dataset import PerturbationDataset
 
 CORRELATED = 0.1
 TREES = 1000

@@ -13,10 +13,10 @@ import numpy as np
 from causalscbench.models.abstract_model import AbstractInferenceModel
 from causalscbench.models.training_regimes import TrainingRegime
 
+from catran_causalbench.baselines import rival_edges, rival_names
 from catran_causalbench.config import load_config
-from catran_causalbench.dataset import validate_dataset
+from catran_causalbench.data.dataset import validate_dataset
 from catran_causalbench.errors import InputError
-from catran_causalbench.rivals import rival_edges, rival_names
 
 RIVAL_VARIABLE = "CATRAN_RIVAL"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from catran_causalbench.dataset import CONTROL, PerturbationDataset
+from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 
 
 def control_cells(dataset: PerturbationDataset) -> np.ndarray:

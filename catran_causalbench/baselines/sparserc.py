@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from catran_causalbench.dataset import CONTROL, PerturbationDataset
-from catran_causalbench.rivals.selection import expressed_genes
+from catran_causalbench.baselines.selection import expressed_genes
+from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 
 MOST_EPOCHS = 1500
 PATIENCE = 40

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.rivals.selection import control_cells, perturbed_cells
+from catran_causalbench.baselines.selection import control_cells, perturbed_cells
+from catran_causalbench.data.dataset import PerturbationDataset
 
 
 def random_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 from causalscbench.data_access.utils.splitting import DatasetSplitter
 
-from catran_causalbench.dataset import PerturbationDataset, validate_dataset
+from catran_causalbench.causalbench.build.directory import find_metadata
+from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, DatasetSpec
+from catran_causalbench.causalbench.ground_truth import GroundTruth
+from catran_causalbench.causalbench.npz import read_cells
+from catran_causalbench.causalbench.reference_networks import ReferenceNetworks
+from catran_causalbench.data.dataset import PerturbationDataset, validate_dataset
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation import HeldOutEvaluator
-from catran_causalbench.harness.benchmark_directory import find_description
-from catran_causalbench.harness.data_selection import INTERVENTIONAL, OBSERVATIONAL, DataSelection
-from catran_causalbench.harness.known_networks import KnownNetworks
-from catran_causalbench.harness.npz_files import read_cells
-from catran_causalbench.harness.simulated_truth import SimulatedTruth
 
 
 @dataclass(frozen=True)
-class BenchmarkData:
+class BenchmarkDataset:
     """What methods learn from and are scored by.
 
     Attributes
@@ -40,12 +40,12 @@ class BenchmarkData:
     headline: str
     simulated: bool
     held_out: HeldOutEvaluator
-    known: KnownNetworks
-    truth: SimulatedTruth | None
+    known: ReferenceNetworks
+    truth: GroundTruth | None
     _splitter: DatasetSplitter
 
     @classmethod
-    def read(cls, folder: Path, selection: DataSelection) -> BenchmarkData:
+    def read(cls, folder: Path, selection: DatasetSpec) -> BenchmarkDataset:
         """Read a data directory; nothing is ever downloaded.
 
         Raises
@@ -60,13 +60,13 @@ class BenchmarkData:
         except ValueError as error:  # as of a label with one cell
             raise InputError.of(str(path), f"cells that cannot be split ({error})", "several of each label") from None
         held_out = HeldOutEvaluator(*splitter.get_test_data())
-        described = find_description(folder)
+        described = find_metadata(folder)
         return cls(
             headline=str(described.get("headline", f"Data in {folder.name}")),
             simulated=bool(described.get("simulated", False)),
             held_out=held_out,
-            known=KnownNetworks.read(folder, selection.dataset_name, held_out),
-            truth=SimulatedTruth.read(folder, held_out.gene_names),
+            known=ReferenceNetworks.read(folder, selection.dataset_name, held_out),
+            truth=GroundTruth.read(folder, held_out.gene_names),
             _splitter=splitter,
         )
 

@@ -6,16 +6,16 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from catran_causalbench.causalbench.manifest import check_data_directory
+from catran_causalbench.causalbench.npz import read_npz
 from catran_causalbench.errors import InputError
-from catran_causalbench.harness.data_files import check_data_directory
-from catran_causalbench.harness.npz_files import read_npz
 
 DATASET_NAMES = ("weissmann_rpe1", "weissmann_k562")
 OBSERVATIONAL, PARTIAL, INTERVENTIONAL = REGIMES = ("observational", "partial_interventional", "interventional")
 
 
 @dataclass(frozen=True)
-class DataSelection:
+class DatasetSpec:
     """One of the data sets of a directory.
 
     Attributes

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from catran_causalbench.harness.benchmark_directory import DESCRIPTION
-from catran_causalbench.harness.data_selection import DataSelection
-from catran_causalbench.harness.simulated_truth import TRUE_EFFECTS, TRUE_NETWORK
+from catran_causalbench.causalbench.build.directory import DESCRIPTION
+from catran_causalbench.causalbench.dataset_spec import DatasetSpec
+from catran_causalbench.causalbench.ground_truth import TRUE_EFFECTS, TRUE_NETWORK
 
 _NAMES_OF_GENES = ("k562.h5ad", "rpe1.h5ad")
 _REFERENCES = (
@@ -33,7 +33,7 @@ def references_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def file_states(folder: Path, selection: DataSelection) -> tuple[tuple[int, int, int], ...]:
+def file_states(folder: Path, selection: DatasetSpec) -> tuple[tuple[int, int, int], ...]:
     """Tell what changes with any file that is read, the cells included; quick to find out."""
     states = (path.stat() for path in (selection.path(folder), *_present(folder)))
     return tuple((state.st_ino, state.st_size, state.st_mtime_ns) for state in states)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from catran_causalbench.causalbench.npz import read_npz
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation import adjacency_matrix, edge_columns
-from catran_causalbench.harness.npz_files import read_npz
 
 TRUE_NETWORK, TRUE_EFFECTS = "true_network.csv", "true_effects.npz"
 
 
 @dataclass(frozen=True)
-class SimulatedTruth:
+class GroundTruth:
     """A simulated world without its noise; G genes in the order of the expression matrix.
 
     Attributes
@@ -31,7 +31,7 @@ class SimulatedTruth:
     effects: np.ndarray
 
     @classmethod
-    def read(cls, folder: Path, gene_names: Sequence[str]) -> SimulatedTruth | None:
+    def read(cls, folder: Path, gene_names: Sequence[str]) -> GroundTruth | None:
         """Read the truth, or return none where the directory does not hold it.
 
         Raises

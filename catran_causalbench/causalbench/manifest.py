@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from catran_causalbench.checklist import Check
-from catran_causalbench.harness.npz_files import UNREADABLE
+from catran_causalbench.causalbench.npz import UNREADABLE
+from catran_causalbench.utils.checks import Check
 
 _GET_IT = "catran-causalbench download gets it; simulate and datadir make whole directories without it"
 _BLOCK = 2**20

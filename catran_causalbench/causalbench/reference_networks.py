@@ -21,7 +21,7 @@ DIRECTED = ("chipseq", "pooled_biological_sigificant")  # spelt as in the harnes
 
 
 @dataclass(frozen=True)
-class KnownNetworks:
+class ReferenceNetworks:
     """Reference networks by name.
 
     Attributes
@@ -34,7 +34,7 @@ class KnownNetworks:
     pairs: dict[str, Pairs]
 
     @classmethod
-    def read(cls, folder: Path, dataset_name: str, held_out: HeldOutEvaluator) -> KnownNetworks:
+    def read(cls, folder: Path, dataset_name: str, held_out: HeldOutEvaluator) -> ReferenceNetworks:
         """Read them through the harness, which downloads what is missing: check the directory first."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pkg_resources, and of scanpy about how the harness calls it

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from catran_causalbench import __version__
-from catran_causalbench.command_line import benchmark, data, doctor, fitting, leaderboard, reporting, sweeping
+from catran_causalbench.cli import benchmark, challenge, data, doctor, fitting, reporting, sweeping
 
 app = typer.Typer(
     help="CaTran for CausalBench: directed gene networks from Perturb-seq data.",
@@ -27,7 +27,7 @@ for group, commands in {
         sweeping.sweep,
         reporting.report,
     ),
-    "Challenge and setup": (leaderboard.check_submission, doctor.doctor),
+    "Challenge and setup": (challenge.check_submission, doctor.doctor),
 }.items():
     for function in commands:
         app.command(rich_help_panel=group)(function)

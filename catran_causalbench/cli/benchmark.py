@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from catran_causalbench.command_line.console import AsJson, command, print_json
+from catran_causalbench.cli.console import AsJson, command, print_json
 
 
 @command
@@ -19,7 +19,7 @@ def plugin(
     Example: cp "$(catran-causalbench plugin)" main.py
     """
     here = Path(__file__).parent.parent
-    typer.echo(here / "rivals" / "plugin.py" if rival else here / "plugin.py")
+    typer.echo(here / "baselines" / "plugin.py" if rival else here / "plugin.py")
 
 
 @command
@@ -50,7 +50,7 @@ def scores(
 
     Example: catran-causalbench scores world runs/catran runs/random --figure scores.png
     """
-    from catran_causalbench.harness.score_table import check_figure, draw_scores, print_scores, read_scores
+    from catran_causalbench.report.run_table import check_figure, draw_scores, print_scores, read_scores
 
     if figure:
         check_figure(figure)

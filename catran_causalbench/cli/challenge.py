@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from catran_causalbench.command_line.checklist import finish_with
-from catran_causalbench.command_line.console import AsJson, Quiet, command, show_progress
+from catran_causalbench.cli.checklist import finish_with
+from catran_causalbench.cli.console import AsJson, Quiet, command, show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from catran_causalbench.harness.submission import Trial
+    from catran_causalbench.causalbench.submission.checks import Trial
 
 PLUGIN = Path(__file__).parent.parent / "plugin.py"
 
@@ -39,8 +39,8 @@ def check_submission(
 
     catran-causalbench check-submission main.py --data-directory mydata --json
     """
-    from catran_causalbench.harness import submission
-    from catran_causalbench.harness.simulated_data import write_simulated_directory
+    from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
+    from catran_causalbench.causalbench.submission import checks as submission
 
     with tempfile.TemporaryDirectory(prefix="check-submission-") as scratch:
         if data_directory is None:

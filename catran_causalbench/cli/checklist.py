@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import typer
 
-from catran_causalbench.checklist import Check
-from catran_causalbench.command_line.console import print_json
+from catran_causalbench.cli.console import print_json
+from catran_causalbench.utils.checks import Check
 
 _MARKS = {True: "[green]✓[/green]", False: "[bold red]✗[/bold red]", None: "–"}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from catran_causalbench.command_line.console import Overwrite, Quiet, Seed, command, show_progress
+from catran_causalbench.cli.console import Overwrite, Quiet, Seed, command, show_progress
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -39,15 +39,15 @@ def simulate(
     """
     from dataclasses import replace
 
-    from catran_causalbench.harness.simulated_data import write_simulated_directory
-    from catran_causalbench.simulation import read_topology, with_difficulty
+    from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
+    from catran_causalbench.simulation import read_regulatory_graph, with_difficulty
     from catran_causalbench.simulation import shape as shape_settings
 
     changes = {name: value for name, value in (("genes", genes), ("cells", cells)) if value is not None}
     settings = with_difficulty(replace(shape_settings(shape), **changes), difficulty)
     edges = None
     if topology:
-        table = read_topology(topology)
+        table = read_regulatory_graph(topology)
         left_out = f"{table.self_loops} edges to the gene itself and {table.repeats} repeated ones left out"
         typer.echo(
             f"{topology.name}: {table.edges.sum()} edges among {len(table.gene_names)} genes; {left_out}", err=True
@@ -61,11 +61,13 @@ def simulate(
 def datadir(
     folder: Folder,
     source: Annotated[Path, typer.Argument(help="Your data: .h5ad or .npz.", show_default=False)],
-    target_column: Annotated[str, typer.Option(help="obs column of an .h5ad that names the perturbed gene.")] = "gene",
-    control_label: Annotated[str, typer.Option(help="How your file labels control cells.")] = "non-targeting",
+    perturbation_key: Annotated[
+        str, typer.Option(help="obs column of an .h5ad that names the perturbed gene.")
+    ] = "gene",
+    control: Annotated[str, typer.Option(help="How your file labels control cells.")] = "non-targeting",
     min_cells: Annotated[int, typer.Option(help="Columns are measured genes with more perturbed cells.")] = 100,
     counts: Annotated[bool, typer.Option("--counts", help="The values are counts: log-normalise them.")] = False,
-    known_interactions: Annotated[
+    reference_network: Annotated[
         Path | None, typer.Option(help="CSV (source, target) of interactions to be scored against.")
     ] = None,
     overwrite: Overwrite = False,
@@ -74,16 +76,16 @@ def datadir(
 
     Example: catran-causalbench datadir mydata screen.h5ad --target-column target_gene --control-label NT --counts
     """
-    from catran_causalbench.harness.own_data import write_own_data_directory
+    from catran_causalbench.causalbench.build.from_screen import convert_screen
 
-    path = write_own_data_directory(
+    path = convert_screen(
         folder,
         source,
-        target_column=target_column,
-        control_label=control_label,
+        perturbation_key=perturbation_key,
+        control=control,
         min_cells=min_cells,
         counts=counts,
-        known_interactions=known_interactions,
+        reference_network=reference_network,
         overwrite=overwrite,
     )
     typer.echo(f"Wrote {path}.")
@@ -104,7 +106,7 @@ def download(
 
     catran-causalbench download data --check
     """
-    from catran_causalbench.harness.download import check_files, download_files
+    from catran_causalbench.causalbench.download.download import check_files, download_files
 
     if check:
         faults = check_files(folder)

@@ -14,10 +14,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from catran_causalbench import __version__
-from catran_causalbench.checklist import Check
-from catran_causalbench.cores import available_cores
+from catran_causalbench.causalbench.manifest import check_data_directory
 from catran_causalbench.errors import InputError
-from catran_causalbench.harness.data_files import check_data_directory
+from catran_causalbench.utils.checks import Check
+from catran_causalbench.utils.cores import available_cores
 
 PYTHON = SpecifierSet(">=3.10,<3.13")
 PACKAGE = "catran-causalbench"

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from catran_causalbench.command_line.checklist import finish_with
-from catran_causalbench.command_line.console import AsJson, command
+from catran_causalbench.cli.checklist import finish_with
+from catran_causalbench.cli.console import AsJson, command
 
 
 @command
@@ -24,6 +24,6 @@ def doctor(
 
     Example: catran-causalbench doctor mydata
     """
-    from catran_causalbench.diagnosis import diagnose
+    from catran_causalbench.cli.diagnosis import diagnose
 
     finish_with(diagnose(data_directory), as_json)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from catran_causalbench.command_line.console import AsJson, Overwrite, Quiet, Seed, command, print_json
+from catran_causalbench.cli.console import AsJson, Overwrite, Quiet, Seed, command, print_json
 from catran_causalbench.errors import InputError
-from catran_causalbench.processes import writes_files
-from catran_causalbench.whole_files import check_replaceable, check_room, whole_folder
+from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable, check_writable
+from catran_causalbench.utils.distributed import is_main_process
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from catran_causalbench.fitted import FittedNetwork
+    from catran_causalbench.grn.fitted_network import FittedNetwork
 
 FILES = ("edges.csv", "network.graphml", "network.png", "attention.png", "training.png", "network.npz")
 _BEST = 5
@@ -27,8 +27,8 @@ _BEST = 5
 def fit(
     source: Annotated[Path, typer.Argument(help="Your screen: an .h5ad.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.", show_default=False)],
-    target_column: Annotated[str, typer.Option(help="obs column with each cell's target.", show_default=False)],
-    control_label: Annotated[str, typer.Option(help="How that column labels control cells.")] = "non-targeting",
+    perturbation_key: Annotated[str, typer.Option(help="obs column with each cell's target.", show_default=False)],
+    control: Annotated[str, typer.Option(help="How that column labels control cells.")] = "non-targeting",
     layer: Annotated[str | None, typer.Option(help="Layer with the expression, instead of X.")] = None,
     genes: Annotated[str, typer.Option(help="'perturbed', 'all', or names with commas between them.")] = "perturbed",
     min_cells: Annotated[int, typer.Option(help="Perturbed genes are those with more cells.")] = 100,
@@ -62,8 +62,8 @@ def fit(
     with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
         network = fitting.fit(
             source,
-            target_column=target_column,
-            control_label=control_label,
+            perturbation_key=perturbation_key,
+            control=control,
             layer=layer,
             genes=genes if genes in ("perturbed", "all") else [name.strip() for name in genes.split(",")],
             min_cells=min_cells,
@@ -71,9 +71,9 @@ def fit(
             config=settings,
             seed=seed,
         )
-    if not writes_files():
+    if not is_main_process():
         return
-    with whole_folder(output) as folder:
+    with atomic_directory(output) as folder:
         _write(network, folder)
     if as_json:
         print_json(_summary(network, output))
@@ -88,7 +88,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
     check_replaceable(output, "output", FILES, overwrite)
     if not output.absolute().parent.is_dir():
         raise InputError.of("output", f"no folder {str(output.absolute().parent)!r}", "an existing one to write into")
-    check_room(output)
+    check_writable(output)
 
 
 def _write(network: FittedNetwork, folder: Path) -> None:

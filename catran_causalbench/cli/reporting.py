@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from catran_causalbench.command_line.console import AsJson, Overwrite, command, print_json
+from catran_causalbench.cli.console import AsJson, Overwrite, command, print_json
 
 
 @command

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from catran_causalbench.sweep.record import FAILURE
-from catran_causalbench.sweep.run import Outcome
+from catran_causalbench.sweep.records import FAILURE
+from catran_causalbench.sweep.worker import Outcome
 
 
 class SweepProgress:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from catran_causalbench.command_line.console import AsJson, Quiet, command, print_json, show_progress
+from catran_causalbench.cli.console import AsJson, Quiet, command, print_json, show_progress
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
-    from catran_causalbench.sweep.scores import Edges, Scores
+    from catran_causalbench.sweep.scoring import Edges, Scores
 
 _FILTER = "Strong perturbations only, as in the challenge."
 
@@ -48,9 +48,9 @@ def sweep(
 
     catran-causalbench sweep results --plan plan.yaml --scheduler tcp://10.0.0.1:8786
     """
-    from catran_causalbench.command_line.sweep_progress import SweepProgress
-    from catran_causalbench.sweep.driver import pending, run_sweep
+    from catran_causalbench.cli.sweep_progress import SweepProgress
     from catran_causalbench.sweep.plan import SweepPlan
+    from catran_causalbench.sweep.runner import pending, run_sweep
 
     given: dict[str, Any] = {
         "data": data or None,
@@ -93,14 +93,14 @@ def evaluate(
     """
     from dataclasses import asdict
 
-    from catran_causalbench.harness.benchmark_data import BenchmarkData
-    from catran_causalbench.harness.data_selection import DataSelection
-    from catran_causalbench.sweep.plan import Rules
-    from catran_causalbench.sweep.scores import score_edges
+    from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
+    from catran_causalbench.causalbench.dataset_spec import DatasetSpec
+    from catran_causalbench.sweep.plan import EvaluationProtocol
+    from catran_causalbench.sweep.scoring import score_edges
 
     edges = _read_edges(network)
-    rules = Rules(len(edges), max_path_length, omission_estimation_size, dataset_name, do_filter)
-    benchmark = BenchmarkData.read(data, DataSelection(dataset_name, do_filter))
+    rules = EvaluationProtocol(len(edges), max_path_length, omission_estimation_size, dataset_name, do_filter)
+    benchmark = BenchmarkDataset.read(data, DatasetSpec(dataset_name, do_filter))
     scores = score_edges(benchmark, edges, rules.max_path_length, rules.omission_estimation_size)
     if as_json:
         print_json({"headline": benchmark.headline, "simulated": benchmark.simulated, **asdict(scores)})

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL, PerturbationDataset, validate_dataset
+from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL, PerturbationDataset, validate_dataset
+from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.errors import InputError
-from catran_causalbench.new_matrix import new_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,8 +56,8 @@ class Screen:
 def read_screen(
     adata: AnnData,
     *,
-    target_column: str,
-    control_label: str = CONTROL_LABEL,
+    perturbation_key: str,
+    control: str = CONTROL_LABEL,
     layer: str | None = None,
     genes: str | Sequence[str] = "perturbed",
     min_cells: int = 100,
@@ -72,13 +72,13 @@ def read_screen(
     ----------
     adata
         Cells × genes; it is not changed.
-    target_column
+    perturbation_key
         Column of ``obs`` with each cell's target. A gene is called there as in ``var_names``, or as in the column of
         ``var`` (gene_name, gene_symbols, feature_name, gene_id, …) in which most targets are found. In a combined
         label (``A+B``) the control label and repetitions do not count: ``A+control`` and ``A+A`` are ``A``,
         ``control+control`` is a control. Cells with two genes or more are excluded, for no single source explains
         them, and so are cells without a label.
-    control_label
+    control
         The target's value in control cells.
     layer
         A layer with log-normalised values; by default ``X``.
@@ -99,12 +99,12 @@ def read_screen(
     InputError
         Naming the argument, what was found and what was expected.
     """
-    targets = read_targets(adata, target_column)
-    labels = single_targets(targets, control_label)
+    targets = read_targets(adata, perturbation_key)
+    labels = single_targets(targets, control)
     if Kind.CONTROL not in labels:
         shown = ", ".join(f"{label!r} ({number})" for label, number in Counter(targets).most_common(5))
-        found = f"no cell labelled {control_label!r} in {target_column!r}, where {shown} are most frequent"
-        raise InputError.of("control_label", found, "the label of the control cells")
+        found = f"no cell labelled {control!r} in {perturbation_key!r}, where {shown} are most frequent"
+        raise InputError.of("control", found, "the label of the control cells")
     names = gene_names_like(adata.var, {label for label in labels if isinstance(label, str)})
     columns = _choose_columns(names, labels, genes, min_cells)
     expression, totals = _read_columns(_matrix(adata, layer), columns)
@@ -136,7 +136,7 @@ def gene_names_like(var: pd.DataFrame, wanted: set[str]) -> np.ndarray:
     return np.array(max(candidates, key=lambda names: len(wanted.intersection(names))), dtype=object)
 
 
-def read_targets(adata: AnnData, target_column: str) -> list[str | None]:
+def read_targets(adata: AnnData, perturbation_key: str) -> list[str | None]:
     """Label of every cell; None where there is none.
 
     Raises
@@ -144,10 +144,10 @@ def read_targets(adata: AnnData, target_column: str) -> list[str | None]:
     InputError
         There is no such column.
     """
-    if target_column not in adata.obs:
+    if perturbation_key not in adata.obs:
         expected = f"one of {', '.join(map(str, adata.obs.columns)) or 'its columns, of which there are none'}"
-        raise InputError.of("target_column", f"no {target_column!r} in obs", expected)
-    return texts(adata.obs[target_column])
+        raise InputError.of("perturbation_key", f"no {perturbation_key!r} in obs", expected)
+    return texts(adata.obs[perturbation_key])
 
 
 def texts(column: pd.Series) -> list[str | None]:
@@ -155,18 +155,18 @@ def texts(column: pd.Series) -> list[str | None]:
     return [None if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
 
 
-def single_targets(targets: Sequence[str | None], control_label: str) -> list[Target]:
+def single_targets(targets: Sequence[str | None], control: str) -> list[Target]:
     """Reduce every cell's label to one gene, or say what kind of cell it is."""
-    single = {target: _single_target(target, control_label) for target in set(targets)}
+    single = {target: _single_target(target, control) for target in set(targets)}
     return [single[target] for target in targets]
 
 
-def _single_target(target: str | None, control_label: str) -> Target:
+def _single_target(target: str | None, control: str) -> Target:
     if target is None or not target.strip():
         return Kind.UNLABELLED
-    if target == control_label:
+    if target == control:
         return Kind.CONTROL
-    genes = {part.strip() for part in target.split(SEPARATOR)} - {control_label, ""}
+    genes = {part.strip() for part in target.split(SEPARATOR)} - {control, ""}
     if len(genes) > 1:
         return Kind.COMBINED
     return genes.pop() if genes else Kind.CONTROL
@@ -210,7 +210,7 @@ def _matrix(adata: AnnData, layer: str | None) -> Any:
 def _read_columns(matrix: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Read columns as float32, and every row's total, in blocks along the axis by which the matrix is stored."""
     rows, width = matrix.shape
-    expression = new_matrix(rows, len(columns))
+    expression = allocate_matrix(rows, len(columns))
     totals = np.zeros(rows)
     if getattr(matrix, "format", None) == "csc":
         position = np.full(width, -1)

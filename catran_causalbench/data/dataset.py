@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.errors import InputError
-from catran_causalbench.new_matrix import new_matrix
 
 CONTROL_LABEL = "non-targeting"
 EXCLUDED_LABEL = "excluded"
@@ -241,7 +241,7 @@ def _float32_blocks(matrix: Any, gene_order: np.ndarray) -> Iterator[tuple[slice
 
 
 def _in_order(matrix: Any, cell_order: np.ndarray, gene_order: np.ndarray) -> np.ndarray:
-    expression = new_matrix(*matrix.shape)
+    expression = allocate_matrix(*matrix.shape)
     place = np.empty_like(cell_order)
     place[cell_order] = np.arange(len(cell_order))
     for cells, block in _float32_blocks(matrix, gene_order):

@@ -17,7 +17,7 @@ _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
 
 
-def new_matrix(cells: int, genes: int) -> np.ndarray:
+def allocate_matrix(cells: int, genes: int) -> np.ndarray:
     """Make room for float32 values, cells × genes.
 
     A file lies in the folder for temporary files (``TMPDIR``; it should be on a disk, not in memory), has no name and

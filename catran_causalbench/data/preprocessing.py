@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from catran_causalbench.dataset import PerturbationDataset
+from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
 
 # Genes outside the matrix cannot tell a cell's unit; this many candidates for its smallest count are tried.

@@ -4,21 +4,26 @@ Edges are (source, target) tuples of gene names, best first, or two arrays of co
 first to the second. `evaluate_network` gives CausalBench's own numbers; the rest is what they leave open.
 """
 
-from catran_causalbench.evaluation.closures import adjacency_matrix, path_closures, reachable
+from catran_causalbench.evaluation.causalbench_metrics import evaluate_network
 from catran_causalbench.evaluation.edge_lists import edge_columns
-from catran_causalbench.evaluation.fixed_size import Omissions, false_omission_rate, mean_wasserstein, wasserstein_curve
-from catran_causalbench.evaluation.harness_metrics import evaluate_network
-from catran_causalbench.evaluation.held_out import Comparison, HeldOutEvaluator
-from catran_causalbench.evaluation.null import excess_wasserstein, null_wasserstein
-from catran_causalbench.evaluation.reference import ReferenceMetrics, reference_metrics
-from catran_causalbench.evaluation.truth import (
+from catran_causalbench.evaluation.ground_truth import (
     average_precision,
-    captured_effect,
-    captured_effect_share,
+    effect_recovery,
     orientation_accuracy,
     precision,
     rank_scores,
+    recovered_effect,
 )
+from catran_causalbench.evaluation.held_out import Comparison, HeldOutEvaluator
+from catran_causalbench.evaluation.permutation_null import excess_wasserstein, null_wasserstein
+from catran_causalbench.evaluation.ranked_metrics import (
+    Omissions,
+    false_omission_rate,
+    mean_wasserstein,
+    wasserstein_curve,
+)
+from catran_causalbench.evaluation.reachability import adjacency_matrix, path_closures, reachable
+from catran_causalbench.evaluation.reference_network import ReferenceMetrics, reference_metrics
 
 __all__ = [
     "Comparison",
@@ -27,9 +32,8 @@ __all__ = [
     "ReferenceMetrics",
     "adjacency_matrix",
     "average_precision",
-    "captured_effect",
-    "captured_effect_share",
     "edge_columns",
+    "effect_recovery",
     "evaluate_network",
     "excess_wasserstein",
     "false_omission_rate",
@@ -40,6 +44,7 @@ __all__ = [
     "precision",
     "rank_scores",
     "reachable",
+    "recovered_effect",
     "reference_metrics",
     "wasserstein_curve",
 ]

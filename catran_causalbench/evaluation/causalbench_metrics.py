@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.evaluation.closures import adjacency_matrix, path_closures
 from catran_causalbench.evaluation.edge_lists import edge_columns
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
+from catran_causalbench.evaluation.reachability import adjacency_matrix, path_closures
 
 
 def evaluate_network(

@@ -113,7 +113,7 @@ def rank_scores(source: np.ndarray, target: np.ndarray, num_genes: int) -> np.nd
     return scores
 
 
-def captured_effect(source: np.ndarray, target: np.ndarray, effects: np.ndarray) -> float:
+def recovered_effect(source: np.ndarray, target: np.ndarray, effects: np.ndarray) -> float:
     """Give the mean true absolute effect of the edges, on the scale of the effects; NaN without edges.
 
     Parameters
@@ -132,20 +132,20 @@ def captured_effect(source: np.ndarray, target: np.ndarray, effects: np.ndarray)
     return _mean(np.abs(effects[source, target]))
 
 
-def captured_effect_share(source: np.ndarray, target: np.ndarray, effects: np.ndarray) -> float:
+def effect_recovery(source: np.ndarray, target: np.ndarray, effects: np.ndarray) -> float:
     """Divide the captured effect by the oracle's, who takes as many pairs of different genes by their true effects.
 
     Parameters
     ----------
     source, target, effects
-        As for `captured_effect`.
+        As for `recovered_effect`.
 
     Raises
     ------
     InputError
         An edge is repeated or a self-edge.
     """
-    captured = captured_effect(source, target, effects)
+    captured = recovered_effect(source, target, effects)
     sizes = np.sort(np.abs(effects[~np.eye(len(effects), dtype=bool)]))
     return captured / _mean(sizes[len(sizes) - len(source) :])
 

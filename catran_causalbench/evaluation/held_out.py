@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from catran_causalbench.dataset import CONTROL, CONTROL_LABEL, EXCLUDED
+from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, EXCLUDED
 from catran_causalbench.errors import InputError
 
 P_VALUE_THRESHOLD = 0.05  # CausalBench's, without correction for the number of tests

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.evaluation.closures import adjacency_matrix, reachable
 from catran_causalbench.evaluation.edge_lists import check_ranking, edge_columns
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
+from catran_causalbench.evaluation.reachability import adjacency_matrix, reachable
 
 
 def wasserstein_curve(evaluator: HeldOutEvaluator, edges: Sequence[tuple[str, str]]) -> np.ndarray:

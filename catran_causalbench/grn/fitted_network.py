@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catran_causalbench.config import CatranConfig
-from catran_causalbench.edges import check_num_edges, rank_matrix
 from catran_causalbench.errors import InputError
-from catran_causalbench.whole_files import write_whole
+from catran_causalbench.grn.edges import check_num_edges, rank_matrix
+from catran_causalbench.utils.atomic_io import write_atomically
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -111,7 +111,7 @@ class FittedNetwork:
         """
         from scipy import sparse
 
-        from catran_causalbench.from_anndata import gene_names_like
+        from catran_causalbench.data.anndata_reader import gene_names_like
 
         names = gene_names_like(adata.var, set(self.gene_names))
         column_of = {name: column for column, name in enumerate(names)}
@@ -142,24 +142,24 @@ class FittedNetwork:
         """Write the strongest edges as GraphML, which Cytoscape and igraph open."""
         import networkx as nx
 
-        return write_whole(path, lambda temporary: nx.write_graphml(self.to_networkx(num_edges), temporary))
+        return write_atomically(path, lambda temporary: nx.write_graphml(self.to_networkx(num_edges), temporary))
 
     def write_csv(self, path: str | os.PathLike[str], num_edges: int | None = None) -> Path:
         """Write the strongest edges as CSV, with the columns of :meth:`edges`."""
-        return write_whole(path, lambda temporary: self.edges(num_edges).to_csv(temporary, index=False))
+        return write_atomically(path, lambda temporary: self.edges(num_edges).to_csv(temporary, index=False))
 
     def plot_network(self, num_edges: int | None = None, *, title: str | None = None) -> Figure:
-        """Draw the strongest edges; see :func:`~catran_causalbench.plots.network.draw_network`."""
-        from catran_causalbench.plots.network import draw_network
+        """Draw the strongest edges; see :func:`~catran_causalbench.plotting.network.draw_network`."""
+        from catran_causalbench.plotting.network import draw_network
 
         return draw_network(self.edges(num_edges), title=self.origin if title is None else title)
 
     def plot_attention(self, num_genes: int | None = 60, *, title: str | None = None) -> Figure:
         """Draw the weights between the strongest genes (None: all) as a heat map ordered by modules.
 
-        See :func:`~catran_causalbench.plots.attention.draw_attention`.
+        See :func:`~catran_causalbench.plotting.attention.draw_attention`.
         """
-        from catran_causalbench.plots.attention import draw_attention
+        from catran_causalbench.plotting.attention import draw_attention
 
         return draw_attention(self.adjacency(), num_genes, title=self.origin if title is None else title)
 
@@ -171,13 +171,13 @@ class FittedNetwork:
         InputError
             Nothing was logged: there was nothing to train from, or the run folder held a finished run.
         """
-        from catran_causalbench.plots.training import draw_training
+        from catran_causalbench.plotting.training import draw_training
 
         return draw_training(self.losses, title=self.origin if title is None else title)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write all of it but the cells into one .npz without pickle; ``catran_causalbench.load`` reads it."""
-        from catran_causalbench.fitted_file import save
+        from catran_causalbench.grn.network_file import save
 
         return save(self, path)
 

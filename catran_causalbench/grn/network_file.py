@@ -13,8 +13,8 @@ import pandas as pd
 
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.errors import InputError
-from catran_causalbench.fitted import FittedNetwork
-from catran_causalbench.whole_files import write_whole
+from catran_causalbench.grn.fitted_network import FittedNetwork
+from catran_causalbench.utils.atomic_io import write_atomically
 
 FORMAT, FORMAT_VERSION = "catran-causalbench fitted network", 1
 _ARRAYS = {"description": "U", "gene_names": "U", "weights": "f", "effects": "f", "losses": "f"}
@@ -33,7 +33,7 @@ def save(fitted: FittedNetwork, path: str | os.PathLike[str]) -> Path:
         "cells": fitted.cells,
         "loss_names": list(fitted.losses.columns),
     }
-    return write_whole(
+    return write_atomically(
         path,
         lambda temporary: np.savez_compressed(
             temporary,
@@ -47,7 +47,7 @@ def save(fitted: FittedNetwork, path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str]) -> FittedNetwork:
-    """Read a network that :meth:`~catran_causalbench.fitted.FittedNetwork.save` wrote: the same edges and effects.
+    """Read a network that :meth:`~catran_causalbench.grn.fitted_network.FittedNetwork.save` wrote: the same edges and effects.
 
     Raises
     ------

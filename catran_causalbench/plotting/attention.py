@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catran_causalbench.plots.style import FAINT, INK, new_figure, write_title
+from catran_causalbench.plotting.style import FAINT, INK, new_figure, write_title
 
 if TYPE_CHECKING:
     import pandas as pd

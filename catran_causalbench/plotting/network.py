@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catran_causalbench.plots.layout import place_genes
-from catran_causalbench.plots.style import ACTIVATION, FAINT, INK, REPRESSION, UNKNOWN, new_figure, write_title
+from catran_causalbench.plotting.layout import place_genes
+from catran_causalbench.plotting.style import ACTIVATION, FAINT, INK, REPRESSION, UNKNOWN, new_figure, write_title
 
 if TYPE_CHECKING:
     import networkx as nx

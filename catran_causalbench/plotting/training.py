@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.plots.style import ACTIVATION, FAINT, INK, new_figure, write_title
+from catran_causalbench.plotting.style import ACTIVATION, FAINT, INK, new_figure, write_title
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Runs become families of comparable data, and families become estimates with intervals."""
+"""Runs become group_results of comparable data, and group_results become estimates with intervals."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catran_causalbench.report.measures import MEASURES, Estimate
-from catran_causalbench.sweep.record import Curve, RunRecord
+from catran_causalbench.report.metrics import METRICS, Estimate
+from catran_causalbench.sweep.records import Curve, RunResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +25,13 @@ _TRUE = ("captured", "average_precision", "ancestor_average_precision", "orienta
 
 
 @dataclass(frozen=True)
-class Family:
+class ResultGroup:
     """Runs that may be compared and pooled: one real data set, or simulated worlds of the same settings; equal rules.
 
     Attributes
     ----------
     name
-        What distinguishes it from the other families.
+        What distinguishes it from the other group_results.
     simulated
         Whether its data are simulated.
     replicate
@@ -45,7 +45,7 @@ class Family:
     name: str
     simulated: bool
     replicate: str
-    records: tuple[RunRecord, ...]
+    records: tuple[RunResult, ...]
     folders: tuple[Path, ...]
     runs: pd.DataFrame
 
@@ -66,7 +66,7 @@ def is_catran(method: str) -> bool:
     return method.lower().startswith("catran")
 
 
-def runs_table(records: Iterable[RunRecord]) -> pd.DataFrame:
+def runs_table(records: Iterable[RunResult]) -> pd.DataFrame:
     """Make one row per run: settings, every figure of the whole network, machine.
 
     Figures against a reference network are columns such as ``corum precision``.
@@ -76,14 +76,16 @@ def runs_table(records: Iterable[RunRecord]) -> pd.DataFrame:
     return pd.DataFrame([_flat(record) for record in records])
 
 
-def families(found: Sequence[tuple[Path, RunRecord]], rules: Mapping[Path, Mapping[str, Any]]) -> list[Family]:
+def group_results(
+    found: Sequence[tuple[Path, RunResult]], rules: Mapping[Path, Mapping[str, Any]]
+) -> list[ResultGroup]:
     """Group runs, each with its folder, by what their data are.
 
-    Simulated worlds that differ in their seed alone are one family; a real data set is one by itself. Runs on controls
-    alone (the observational regime) are a family of their own: they see less. Replicates are worlds where there are
-    several, seeds otherwise. Runs by other rules (more edges, say) are a family of their own, named by what differs.
+    Simulated worlds that differ in their seed alone are one group; a real data set is one by itself. Runs on controls
+    alone (the observational regime) are a group of their own: they see less. Replicates are worlds where there are
+    several, seeds otherwise. Runs by other rules (more edges, say) are a group of their own, named by what differs.
     """
-    groups: dict[tuple[str, bool], dict[tuple[Any, ...], list[tuple[Path, RunRecord]]]] = {}
+    groups: dict[tuple[str, bool], dict[tuple[Any, ...], list[tuple[Path, RunResult]]]] = {}
     for folder, record in found:
         by_rules = groups.setdefault((_family_name(record), record.simulated), {})
         by_rules.setdefault(tuple(rules.get(folder, {}).items()), []).append((folder, record))
@@ -107,84 +109,84 @@ def estimate(values: Iterable[float]) -> Estimate:
     return Estimate(float(known.mean()), float(stats.t.ppf(0.975, len(known) - 1) * standard_error), len(known))
 
 
-def replicate_values(family: Family) -> pd.DataFrame:
-    """Every measure, indexed by method and replicate, at the family's largest fraction.
+def replicate_values(group: ResultGroup) -> pd.DataFrame:
+    """Every metric, indexed by method and replicate, at the group's largest fraction.
 
     Several seeds of one world are averaged. The challenge's figures are those of :func:`challenge_figures`.
     """
-    runs = family.runs[family.runs["fraction"] == family.fraction]
+    runs = group.runs[group.runs["fraction"] == group.fraction]
     plain = runs.groupby(["method", "replicate"]).mean(numeric_only=True)
-    return plain.drop(columns=["fraction", "seed", "simulated"]).join(challenge_figures(family), how="outer")
+    return plain.drop(columns=["fraction", "seed", "simulated"]).join(challenge_figures(group), how="outer")
 
 
-def challenge_figures(family: Family) -> pd.DataFrame:
+def challenge_figures(group: ResultGroup) -> pd.DataFrame:
     """Give each method's challenge score and improvement, indexed by method and replicate.
 
     As in the challenge's plotting script, the score is the trapezoid area of mean Wasserstein over the fractions, after
     the median over seeds, and the improvement is its value at 1 minus that at 0.25. Here the median is taken within
     each replicate, so that intervals can be given. NaN where a fraction is missing, or there is only one.
     """
-    return _areas(_wasserstein_by_fraction(family, ["method", "replicate"]))
+    return _areas(_wasserstein_by_fraction(group, ["method", "replicate"]))
 
 
-def score_of_medians(family: Family) -> dict[str, float]:
+def score_of_medians(group: ResultGroup) -> dict[str, float]:
     """Challenge score of each method exactly as the challenge has it: from the median over all runs of a fraction."""
-    return _areas(_wasserstein_by_fraction(family, ["method"]))["challenge_score"].to_dict()
+    return _areas(_wasserstein_by_fraction(group, ["method"]))["challenge_score"].to_dict()
 
 
-def best_run(family: Family) -> int:
+def best_run(group: ResultGroup) -> int:
     """Find the run that shows best what CaTran does, or where it has none, what the best method does."""
-    summary = summarise(family)
+    summary = summarise(group)
     method = next((name for name in summary if is_catran(name)), next(iter(summary)))
-    runs = family.runs[family.runs["method"] == method]
+    runs = group.runs[group.runs["method"] == method]
     runs = runs[runs["fraction"] == runs["fraction"].max()]
-    return int(runs[leading_measure(family)].fillna(-np.inf).idxmax())
+    return int(runs[leading_metric(group)].fillna(-np.inf).idxmax())
 
 
-def summarise(family: Family) -> dict[str, dict[str, Estimate]]:
+def summarise(group: ResultGroup) -> dict[str, dict[str, Estimate]]:
     """Estimate every figure of every method, the best method first.
 
     Returns
     -------
     dict
-        Method → measure → estimate. References' figures follow the measures.
+        Method → metric → estimate. References' figures follow the measures.
     """
-    values = replicate_values(family)
-    figures = [name for name in (*MEASURES, *reference_columns(family)) if name in values]
+    values = replicate_values(group)
+    figures = [name for name in (*METRICS, *reference_columns(group)) if name in values]
     summary = {
         str(method): {name: estimate(group[name]) for name in figures} for method, group in values.groupby("method")
     }
-    leading = leading_measure(family)
+    leading = leading_metric(group)
     return dict(sorted(summary.items(), key=lambda item: (-np.nan_to_num(item[1][leading].mean, nan=-np.inf), item[0])))
 
 
-def leading_measure(family: Family) -> str:
-    """Name the measure that orders methods: what is true where truth is known, what is beyond noise elsewhere."""
-    return "captured" if "captured" in family.runs else "excess_wasserstein"
+def leading_metric(group: ResultGroup) -> str:
+    """Name the metric that orders methods: what is true where truth is known, what is beyond noise elsewhere."""
+    return "captured" if "captured" in group.runs else "excess_wasserstein"
 
 
-def reference_columns(family: Family) -> list[str]:
+def reference_columns(group: ResultGroup) -> list[str]:
     """Columns of the figures against reference networks."""
-    return [f"{name} {figure}" for name, figure in _reference_figures(family.records)]
+    return [f"{name} {figure}" for name, figure in _reference_figures(group.records)]
 
 
-def by_fraction(family: Family, measure: str) -> dict[str, dict[float, Estimate]]:
-    """Estimate one measure per method and fraction."""
-    values = family.runs.groupby(["method", "fraction", "replicate"])[measure].mean()
+def by_fraction(group: ResultGroup, metric: str) -> dict[str, dict[float, Estimate]]:
+    """Estimate one metric per method and fraction."""
+    values = group.runs.groupby(["method", "fraction", "replicate"])[metric].mean()
     estimates: dict[str, dict[float, Estimate]] = {}
-    for (method, fraction), group in values.groupby(["method", "fraction"]):
-        estimates.setdefault(str(method), {})[float(fraction)] = estimate(group)
+    for (method, fraction), replicates in values.groupby(["method", "fraction"]):
+        estimates.setdefault(str(method), {})[float(fraction)] = estimate(replicates)
     return estimates
 
 
-def mean_curve(family: Family, pick: Callable[[RunRecord], Curve]) -> dict[str, dict[int, Estimate]]:
+def mean_curve(group: ResultGroup, pick: Callable[[RunResult], Curve]) -> dict[str, dict[int, Estimate]]:
     """Estimate a figure per method and number of edges, at the largest fraction.
 
     Only numbers of edges that all replicates of the method have are kept: elsewhere the mean would jump.
     """
     found: dict[str, dict[int, dict[Any, list[float]]]] = {}
-    for record, replicate in zip(family.records, family.runs["replicate"], strict=True):
-        if record.fraction == family.fraction:
+    for record, replicate in zip(group.records, group.runs["replicate"], strict=True):
+        if record.fraction == group.fraction:
             curve = pick(record)
             for edges, value in zip(curve.edges, curve.value, strict=True):
                 found.setdefault(record.method, {}).setdefault(edges, {}).setdefault(replicate, []).append(value)
@@ -199,7 +201,7 @@ def mean_curve(family: Family, pick: Callable[[RunRecord], Curve]) -> dict[str, 
     return curves
 
 
-def _flat(record: RunRecord) -> dict[str, Any]:
+def _flat(record: RunResult) -> dict[str, Any]:
     row: dict[str, Any] = {
         name: getattr(record, name)
         for name in ("method", "data", "headline", "simulated", "regime", "fraction", "seed")
@@ -213,22 +215,22 @@ def _flat(record: RunRecord) -> dict[str, Any]:
     return row | {f"machine {name}": value for name, value in record.machine.items()}
 
 
-def _family_name(record: RunRecord) -> str:
+def _family_name(record: RunResult) -> str:
     name = record.data
     if record.simulated:
         name = re.sub(r",? *\bseed \d+", "", record.headline.split(";")[-1]).strip() or record.data
     return f"{name} · controls only" if record.regime == "observational" else name
 
 
-def _family(name: str, simulated: bool, group: list[tuple[Path, RunRecord]]) -> Family:
+def _family(name: str, simulated: bool, group: list[tuple[Path, RunResult]]) -> ResultGroup:
     folders, records = zip(*group, strict=True)
     replicate = "world" if simulated and len({record.data for record in records}) > 1 else "seed"
     runs = runs_table(records)
     runs["replicate"] = runs["data" if replicate == "world" else "seed"]
-    return Family(name, simulated, replicate, records, folders, runs)
+    return ResultGroup(name, simulated, replicate, records, folders, runs)
 
 
-def _reference_figures(records: Iterable[RunRecord]) -> list[tuple[str, str]]:
+def _reference_figures(records: Iterable[RunResult]) -> list[tuple[str, str]]:
     """Pairs of a reference network and a figure against it, in the order of their first appearance."""
     pairs = {
         (name, figure): None for record in records for name, figures in record.references.items() for figure in figures
@@ -236,8 +238,8 @@ def _reference_figures(records: Iterable[RunRecord]) -> list[tuple[str, str]]:
     return list(pairs)
 
 
-def _wasserstein_by_fraction(family: Family, keys: list[str]) -> pd.DataFrame:
-    return family.runs.groupby([*keys, "fraction"])["mean_wasserstein"].median().unstack("fraction").sort_index(axis=1)
+def _wasserstein_by_fraction(group: ResultGroup, keys: list[str]) -> pd.DataFrame:
+    return group.runs.groupby([*keys, "fraction"])["mean_wasserstein"].median().unstack("fraction").sort_index(axis=1)
 
 
 def _areas(wasserstein: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Who wins where, by how much, and where CaTran loses: one sentence per family."""
+"""Who wins where, by how much, and where CaTran loses: one sentence per group."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catran_causalbench.report.measures import MEASURES, Estimate
-from catran_causalbench.report.summary import ORACLE, Family, estimate, is_catran, replicate_values, summarise
+from catran_causalbench.report.aggregation import ORACLE, ResultGroup, estimate, is_catran, replicate_values, summarise
+from catran_causalbench.report.metrics import METRICS, Estimate
 from catran_causalbench.report.tables import incomplete
 
 _TRUE_FIGURES = ("captured", "precision", "mean_wasserstein", "false_omission_rate", "challenge_score")
@@ -16,11 +16,11 @@ _HELD_OUT_FIGURES = ("excess_wasserstein", "mean_wasserstein", "false_omission_r
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method against its best rival in one measure.
+    """A method against its best rival in one metric.
 
     Attributes
     ----------
-    measure, method, rival
+    metric, method, rival
         Names.
     own, other
         Their means over the replicates that both have.
@@ -28,7 +28,7 @@ class Comparison:
         How much better the method is there, replicate by replicate; negative where it is worse.
     """
 
-    measure: str
+    metric: str
     method: str
     rival: str
     own: float
@@ -43,43 +43,43 @@ class Comparison:
         return "leads" if self.gain.mean > 0 else "loses"
 
 
-def compare(family: Family) -> list[Comparison]:
-    """Compare the best CaTran (or else the best method) with the best of the others, measure by measure.
+def compare(group: ResultGroup) -> list[Comparison]:
+    """Compare the best CaTran (or else the best method) with the best of the others, metric by metric.
 
     The oracle is no rival, nor is a method that lacks replicates which others have: those may have been the hard ones.
     Nor does a CaTran stand for it that lacks some, where another has them all. Empty with fewer than two methods.
     """
-    methods = [name for name in summarise(family) if name != ORACLE]
-    lacking = incomplete(family)
+    methods = [name for name in summarise(group) if name != ORACLE]
+    lacking = incomplete(group)
     catrans = sorted(filter(is_catran, methods), key=lambda name: name in lacking)
     method = next(iter([*catrans, *methods]), "")
     rivals = [name for name in methods if name != method and not is_catran(name)]
     if not rivals:
         return []
-    values = replicate_values(family)
+    values = replicate_values(group)
     comparisons = []
-    for measure in _TRUE_FIGURES if "captured" in family.runs else _HELD_OUT_FIGURES:
-        sign = 1 if MEASURES[measure].better == "higher" else -1
-        table = values[measure].unstack("method")
+    for metric in _TRUE_FIGURES if "captured" in group.runs else _HELD_OUT_FIGURES:
+        sign = 1 if METRICS[metric].better == "higher" else -1
+        table = values[metric].unstack("method")
         counts = table[rivals].count()
         means = table.loc[table[method].notna(), counts.index[counts == counts.max()]].mean().dropna()
         if len(means):
             rival = str((sign * means).idxmax())
             pairs = table[[method, rival]].dropna()
             gains = sign * (pairs[method] - pairs[rival])
-            if family.replicate == "seed" and gains.nunique() == 1:
+            if group.replicate == "seed" and gains.nunique() == 1:
                 gains = gains[:1]  # seeds that change nothing give one result, however often
             own, other = pairs.mean()
-            comparisons.append(Comparison(measure, method, rival, own, other, estimate(gains)))
+            comparisons.append(Comparison(metric, method, rival, own, other, estimate(gains)))
     return comparisons
 
 
-def headline(family: Family) -> str:
+def headline(group: ResultGroup) -> str:
     """Say it in one sentence."""
-    comparisons = compare(family)
+    comparisons = compare(group)
     if not comparisons:
-        methods = [name for name in summarise(family) if name != ORACLE]
-        return f"{family.title}: {', '.join(methods) or 'the oracle'} alone has scores, so there is nothing to compare."
+        methods = [name for name in summarise(group) if name != ORACLE]
+        return f"{group.title}: {', '.join(methods) or 'the oracle'} alone has scores, so there is nothing to compare."
     parts = []
     for verdict, phrase in (
         ("leads", "leads in"),
@@ -91,15 +91,15 @@ def headline(family: Family) -> str:
             parts.append(f"{phrase} {_listed(found)}")
     single = all(np.isnan(comparison.gain.half_width) for comparison in comparisons)
     doubt = " (one result each, so nobody knows how far chance decides)" * single
-    method, lacking = comparisons[0].method, incomplete(family)
+    method, lacking = comparisons[0].method, incomplete(group)
     lack = f"; it has {lacking[method]}, and is compared on those" if method in lacking else ""
-    return f"{family.title}: {method} {_listed(parts)}{doubt}{lack}."
+    return f"{group.title}: {method} {_listed(parts)}{doubt}{lack}."
 
 
 def _words(comparison: Comparison) -> str:
-    measure = MEASURES[comparison.measure]
-    own, other = measure.number(comparison.own), measure.number(comparison.other)
-    return f"{measure.label} ({own} against {other} of {comparison.rival})"
+    metric = METRICS[comparison.metric]
+    own, other = metric.number(comparison.own), metric.number(comparison.other)
+    return f"{metric.label} ({own} against {other} of {comparison.rival})"
 
 
 def _listed(parts: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which figures a family of runs can fill, and how to read each."""
+"""Which figures a group of runs can fill, and how to read each."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 from catran_causalbench.report import figures
-from catran_causalbench.report.drawing import Look
-from catran_causalbench.report.summary import Family, best_run, challenge_figures, mean_curve, summarise
+from catran_causalbench.report.aggregation import ResultGroup, best_run, challenge_figures, mean_curve, summarise
+from catran_causalbench.report.figure_style import MethodStyle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class ReportFigure:
     """A figure of the report.
 
     Attributes
@@ -37,16 +37,16 @@ class Exhibit:
     figure: Figure
 
 
-def exhibits(family: Family, looks: Mapping[str, Look]) -> Iterator[Exhibit]:
-    """Draw what the family's runs suffice for."""
-    methods = ", ".join(summarise(family))
+def report_figures(group: ResultGroup, method_styles: Mapping[str, MethodStyle]) -> Iterator[ReportFigure]:
+    """Draw what the group's runs suffice for."""
+    methods = ", ".join(summarise(group))
     for plan in _PLANS:
-        if plan.possible(family):
-            alternative = f"{plan.title}; {family.title}. Methods, best first: {methods}. The table holds the numbers."
-            yield Exhibit(plan.name, plan.title, plan.caption, alternative, plan.draw(family, looks))
-    run = best_run(family)
-    if (family.folders[run] / "output_network.csv").exists():
-        yield _network(family, run)
+        if plan.possible(group):
+            alternative = f"{plan.title}; {group.title}. Methods, best first: {methods}. The table holds the numbers."
+            yield ReportFigure(plan.name, plan.title, plan.caption, alternative, plan.draw(group, method_styles))
+    run = best_run(group)
+    if (group.folders[run] / "output_network.csv").exists():
+        yield _network(group, run)
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,20 @@ class _Plan:
     name: str
     title: str
     caption: str
-    draw: Callable[[Family, Mapping[str, Look]], Figure]
-    possible: Callable[[Family], bool]
+    draw: Callable[[ResultGroup, Mapping[str, MethodStyle]], Figure]
+    possible: Callable[[ResultGroup], bool]
 
 
-def _has_truth(family: Family) -> bool:
-    return "captured" in family.runs and bool(family.runs["captured"].notna().any())
+def _has_truth(group: ResultGroup) -> bool:
+    return "captured" in group.runs and bool(group.runs["captured"].notna().any())
 
 
-def _has_fractions(family: Family) -> bool:
-    return family.runs["fraction"].nunique() > 1
+def _has_fractions(group: ResultGroup) -> bool:
+    return group.runs["fraction"].nunique() > 1
 
 
-def _has_curves(family: Family) -> bool:
-    curves = mean_curve(family, lambda record: record.wasserstein)
+def _has_curves(group: ResultGroup) -> bool:
+    curves = mean_curve(group, lambda record: record.wasserstein)
     return any(sum(not isnan(point.mean) for point in points.values()) > 1 for points in curves.values())
 
 
@@ -86,14 +86,14 @@ _PLANS = (
         "From left to right more of the best edges are taken; higher and farther right is better. The mark is the "
         "whole network.",
         figures.precision_recall,
-        lambda family: _has_truth(family) and _has_curves(family),
+        lambda group: _has_truth(group) and _has_curves(group),
     ),
     _Plan(
         "truth-by-fraction",
         "Captured effect and precision with fewer perturbations",
         "The farther left a method keeps its height, the less it needs every gene to be perturbed.",
         figures.truth_by_fraction,
-        lambda family: _has_truth(family) and _has_fractions(family),
+        lambda group: _has_truth(group) and _has_fractions(group),
     ),
     _Plan(
         "challenge",
@@ -101,7 +101,7 @@ _PLANS = (
         "Farther right is better. Dots are means over replicates, diamonds the challenge's own score: the area under "
         "the median. The score rewards noisy genes too, so an oracle need not be first.",
         figures.challenge,
-        lambda family: bool(challenge_figures(family)["challenge_score"].notna().any()),
+        lambda group: bool(challenge_figures(group)["challenge_score"].notna().any()),
     ),
     _Plan(
         "wasserstein-by-fraction",
@@ -122,7 +122,7 @@ _PLANS = (
         "Mean Wasserstein distance against false omission rate",
         "Up and left is better: strong edges, and few strong ones left out. Bars are 95 % intervals.",
         figures.plane,
-        lambda family: bool((family.runs["mean_wasserstein"] + family.runs["false_omission_rate"]).notna().any()),
+        lambda group: bool((group.runs["mean_wasserstein"] + group.runs["false_omission_rate"]).notna().any()),
     ),
     _Plan(
         "cost",
@@ -130,33 +130,33 @@ _PLANS = (
         "Farther left is better; both axes are logarithmic. Time of the inference alone, and the most memory that it "
         "took beyond what its process held before.",
         figures.cost,
-        lambda family: True,
+        lambda group: True,
     ),
 )
 
 
-def _network(family: Family, run: int) -> Exhibit:
-    from catran_causalbench.plots.network import draw_network
+def _network(group: ResultGroup, run: int) -> ReportFigure:
+    from catran_causalbench.plotting.network import draw_network
 
-    record = family.records[run]
+    record = group.records[run]
     kind = "SIMULATED data, " if record.simulated else ""
     subject = f"{kind}{record.method} on {record.data}, seed {record.seed}"
-    return Exhibit(
+    return ReportFigure(
         "network",
         "The inferred network",
         "An arrow leads from a regulator to its target; thicker is surer. Genes with many targets are the hubs to look "
         "at first.",
         f"The inferred network as arrows between genes; {subject}. The run's output_network.csv lists all its edges.",
-        draw_network(_read_edges(family, run), title=subject),
+        draw_network(_read_edges(group, run), title=subject),
     )
 
 
-def _read_edges(family: Family, run: int) -> pd.DataFrame:
+def _read_edges(group: ResultGroup, run: int) -> pd.DataFrame:
     """Read the harness's file; it holds no weights, so an edge weighs by its rank: 1 for the best, falling to 0."""
     import pandas as pd
 
-    edges = pd.read_csv(family.folders[run] / "output_network.csv", index_col=0, dtype=str)
+    edges = pd.read_csv(group.folders[run] / "output_network.csv", index_col=0, dtype=str)
     edges.columns = pd.Index(["source", "target"])
-    if family.simulated:  # ids of simulated genes are long and say nothing; ENSGSIM00000012 is named SIM12
+    if group.simulated:  # ids of simulated genes are long and say nothing; ENSGSIM00000012 is named SIM12
         edges = edges.replace(r"^ENSGSIM0*(?=\d)", "SIM", regex=True)
     return edges.assign(weight=[1 - rank / len(edges) for rank in range(len(edges))])

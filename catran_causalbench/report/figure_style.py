@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catran_causalbench.plots.style import INK, new_figure
-from catran_causalbench.report.measures import Estimate
-from catran_causalbench.report.summary import ORACLE, RANDOM, is_catran
+from catran_causalbench.plotting.style import INK, new_figure
+from catran_causalbench.report.aggregation import ORACLE, RANDOM, is_catran
+from catran_causalbench.report.metrics import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ _TYPE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Look:
+class MethodStyle:
     """How a method is drawn in every figure."""
 
     colour: str
@@ -78,19 +78,19 @@ class Look:
         }
 
 
-def looks(methods: Iterable[str]) -> dict[str, Look]:
+def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     """Give every method a look: CaTran's presets one strong colour, oracle and random grey, others theirs by name."""
     found, catrans, others = {}, 0, 0
     for method in sorted(set(methods)):
         if is_catran(method):
-            found[method] = Look(_CATRAN, "o*hp8"[catrans % 5], _DASHES[min(catrans, 2)], 2.4, 6)
+            found[method] = MethodStyle(_CATRAN, "o*hp8"[catrans % 5], _DASHES[min(catrans, 2)], 2.4, 6)
             catrans += 1
         elif method in (ORACLE, RANDOM):
-            found[method] = Look(*(("#6E6E6E", "d") if method == ORACLE else ("#A0A0A0", "H")), ":", 1.3, 3)
+            found[method] = MethodStyle(*(("#6E6E6E", "d") if method == ORACLE else ("#A0A0A0", "H")), ":", 1.3, 3)
         else:
             colour = _OTHERS[others % len(_OTHERS)]
             dashes = _DASHES[others // len(_OTHERS) % len(_DASHES)]
-            found[method] = Look(colour, _MARKERS[others % len(_MARKERS)], dashes, 1.3, 4)
+            found[method] = MethodStyle(colour, _MARKERS[others % len(_MARKERS)], dashes, 1.3, 4)
             others += 1
     return found
 
@@ -116,7 +116,7 @@ def short(method: str) -> str:
     return method if len(method) <= _LONGEST_NAME else method[: _LONGEST_NAME - 1] + "…"
 
 
-def draw_line(axis: Axes, points: Mapping[Any, Estimate], look: Look) -> None:
+def draw_line(axis: Axes, points: Mapping[Any, Estimate], look: MethodStyle) -> None:
     """Draw means and their intervals over a number; what is NaN is left out."""
     known = [(at, point) for at, point in points.items() if not np.isnan(point.mean)]
     places = [at for at, _ in known]
@@ -128,7 +128,7 @@ def draw_line(axis: Axes, points: Mapping[Any, Estimate], look: Look) -> None:
     )
 
 
-def label_ends(figure: Figure, axis: Axes, ends: Mapping[str, float], known: Mapping[str, Look]) -> None:
+def label_ends(figure: Figure, axis: Axes, ends: Mapping[str, float], known: Mapping[str, MethodStyle]) -> None:
     """Name lines at the right edge, in their colours, spread so that no name covers another.
 
     The axis needs its limits by now, and nearly the figure's height.
@@ -170,7 +170,7 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
     return [max((up + down) / 2, index * gap) for index, (up, down) in enumerate(zip(upwards, downwards, strict=True))]
 
 
-def legend_below(figure: Figure, methods: Sequence[str], known: Mapping[str, Look], lines: bool = True) -> None:
+def legend_below(figure: Figure, methods: Sequence[str], known: Mapping[str, MethodStyle], lines: bool = True) -> None:
     """Name the methods under the figure, in three columns."""
     from matplotlib.lines import Line2D
 

@@ -26,7 +26,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Measure:
+class Metric:
     """One column of the tables.
 
     Attributes
@@ -75,64 +75,64 @@ class Measure:
         return f"{value:,.{decimals}f}".replace("-", "−")
 
 
-MEASURES = {
-    measure.name: measure
-    for measure in (
-        Measure("captured", "captured effect", "higher", "True effect of the edges as a share of the oracle's."),
-        Measure("precision", "precision", "higher", "Share of the edges that are direct edges of the true network."),
-        Measure(
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("captured", "captured effect", "higher", "True effect of the edges as a share of the oracle's."),
+        Metric("precision", "precision", "higher", "Share of the edges that are direct edges of the true network."),
+        Metric(
             "mean_wasserstein",
             "mean Wasserstein",
             "higher",
             "How far the target's expression moves in held-out cells when the source is knocked down. It carries a "
             "noise floor and falls with the number of edges: compare at equal numbers only.",
         ),
-        Measure(
+        Metric(
             "excess_wasserstein",
             "Wasserstein beyond null",
             "higher",
             "The same beyond what permuted labels give, 0 for edges without effect.",
         ),
-        Measure(
+        Metric(
             "false_omission_rate",
             "false omission rate",
             "lower",
             "Share of pairs left out of the network that react significantly all the same.",
         ),
-        Measure(
+        Metric(
             "challenge_score",
             "challenge score",
             "higher",
             "Trapezoid area of mean Wasserstein over the share of perturbations trained on.",
         ),
-        Measure(
+        Metric(
             "improvement", "improvement", "higher", "Mean Wasserstein at 100 % of the perturbations minus that at 25 %."
         ),
-        Measure("seconds", "seconds", "lower", "Time of the inference alone.", decimals=None),
-        Measure(
+        Metric("seconds", "seconds", "lower", "Time of the inference alone.", decimals=None),
+        Metric(
             "peak_megabytes",
             "memory taken (MB)",
             "lower",
             "Most memory taken beyond what was held before.",
             decimals=None,
         ),
-        Measure("recall", "recall", "higher", "Share of the true network's direct edges that were found."),
-        Measure("average_precision", "AUPRC", "higher", "Area under the precision–recall curve, direct edges."),
-        Measure(
+        Metric("recall", "recall", "higher", "Share of the true network's direct edges that were found."),
+        Metric("average_precision", "AUPRC", "higher", "Area under the precision–recall curve, direct edges."),
+        Metric(
             "orientation",
             "orientation",
             "higher",
             "Share that points the right way, among edges true in one direction; guessing gives 0.5.",
         ),
-        Measure(
+        Metric(
             "ancestor_precision", "ancestor precision", "higher", "Share of the edges whose source acts on the target."
         ),
-        Measure(
+        Metric(
             "ancestor_average_precision",
             "ancestor AUPRC",
             "higher",
             "Area under the precision–recall curve, ancestors.",
         ),
-        Measure("num_edges", "edges", "", "Edges that were returned.", decimals=0),
+        Metric("num_edges", "edges", "", "Edges that were returned.", decimals=0),
     )
 }

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from catran_causalbench.errors import InputError
 from catran_causalbench.report import tables
-from catran_causalbench.report.drawing import Look, looks, style
-from catran_causalbench.report.gallery import Exhibit, exhibits
-from catran_causalbench.report.headline import headline
-from catran_causalbench.report.measures import MEASURES
-from catran_causalbench.report.summary import Family, families, runs_table, score_of_medians, summarise
-from catran_causalbench.sweep.folder import read_identity
-from catran_causalbench.sweep.plan import Rules
-from catran_causalbench.sweep.record import FAILURE, files_below, read_sweep
-from catran_causalbench.whole_files import check_replaceable, whole_folder
+from catran_causalbench.report.aggregation import ResultGroup, group_results, runs_table, score_of_medians, summarise
+from catran_causalbench.report.conclusions import headline
+from catran_causalbench.report.figure_catalog import ReportFigure, report_figures
+from catran_causalbench.report.figure_style import MethodStyle, method_styles, style
+from catran_causalbench.report.metrics import METRICS
+from catran_causalbench.sweep.plan import EvaluationProtocol
+from catran_causalbench.sweep.records import FAILURE, files_below, read_sweep
+from catran_causalbench.sweep.store import read_identity
+from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,8 +57,8 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
     Returns
     -------
     dict
-        ``page`` (path), ``failed`` (number of failed runs), ``headlines``, and ``families``: their names, settings and
-        estimates by method and measure.
+        ``page`` (path), ``failed`` (number of failed runs), ``headlines``, and ``group_results``: their names, settings and
+        estimates by method and metric.
 
     Raises
     ------
@@ -70,11 +70,11 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
     identities = {sweep: read_identity(sweep) for sweep in dict.fromkeys(map(_sweep_of, (path for path, _ in found)))}
     _check_comparable(identities)
     rules = {sweep: _rules(identity) for sweep, identity in identities.items()}
-    groups = families(found, {path: rules[_sweep_of(path)] for path, _ in found})
-    known = looks(record.method for _, record in found)
+    groups = group_results(found, {path: rules[_sweep_of(path)] for path, _ in found})
+    known = method_styles(record.method for _, record in found)
     failed = [failure for folder in folders for failure in _read_failures(folder)]
     _make_parent(output)
-    with whole_folder(output) as made:
+    with atomic_directory(output) as made:
         (made / "figures").mkdir()
         prefixes = _prefixes(groups)
         sections = [_section(*pair, known, made / "figures") for pair in zip(groups, prefixes, strict=True)]
@@ -86,17 +86,17 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
             machines=tables.machines(groups),
             versions=_versions(),
             command=command,
-            definitions=[measure for measure in MEASURES.values() if _is_shown(measure.name, sections)],
+            definitions=[metric for metric in METRICS.values() if _is_shown(metric.name, sections)],
         )
         (made / PAGE).write_text(page, encoding="utf-8")
         runs_table(record for _, record in found).to_csv(made / "results.csv", index=False)
-        text = "\n\n".join(f"### {family.title}\n\n{tables.markdown(family)}" for family in groups)
+        text = "\n\n".join(f"### {group.title}\n\n{tables.markdown(group)}" for group in groups)
         (made / "table.md").write_text(text + "\n", encoding="utf-8")
     return {
         "page": str(output / PAGE),
         "failed": len(failed),
         "headlines": [section["headline"] for section in sections],
-        "families": [_summary(family) for family in groups],
+        "group_results": [_summary(group) for group in groups],
     }
 
 
@@ -137,13 +137,13 @@ def _sweep_of(run: Path) -> Path:
 
 
 def _rules(identity: dict[str, Any]) -> dict[str, Any]:
-    return {rule.name: identity[rule.name] for rule in fields(Rules) if rule.name in identity}
+    return {rule.name: identity[rule.name] for rule in fields(EvaluationProtocol) if rule.name in identity}
 
 
 def _check_comparable(identities: dict[Path, dict[str, Any]]) -> None:
     """Refuse sweeps that differ in code, data or a method's settings: one name would stand for two things.
 
-    Other rules are no fault: their runs become families of their own.
+    Other rules are no fault: their runs become group_results of their own.
     """
     known: dict[str, tuple[Path, Any]] = {}
     for sweep, identity in identities.items():
@@ -158,11 +158,11 @@ def _in_words(rules: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in rules.items())
 
 
-def _prefixes(groups: Sequence[Family]) -> list[str]:
-    """Name each family as files can be named; where letters that they can't hold were the difference, by number."""
+def _prefixes(groups: Sequence[ResultGroup]) -> list[str]:
+    """Name each group as files can be named; where letters that they can't hold were the difference, by number."""
     found: list[str] = []
-    for family in groups:
-        words = f"{'simulated ' * family.simulated}{family.name}".lower()
+    for group in groups:
+        words = f"{'simulated ' * group.simulated}{group.name}".lower()
         name = re.sub(r"[^a-z0-9]+", "-", words).strip("-") or "data"
         while name in found:
             name += f"-{len(found) + 1}"
@@ -170,27 +170,27 @@ def _prefixes(groups: Sequence[Family]) -> list[str]:
     return found
 
 
-def _section(family: Family, prefix: str, known: dict[str, Look], folder: Path) -> dict[str, Any]:
-    """Draw and save a family's figures, and gather what the page says of it."""
+def _section(group: ResultGroup, prefix: str, known: dict[str, MethodStyle], folder: Path) -> dict[str, Any]:
+    """Draw and save a group's figures, and gather what the page says of it."""
     shown = []
     with style():
-        for exhibit in exhibits(family, known):
+        for exhibit in report_figures(group, known):
             name = f"{prefix}-{exhibit.name}"
             exhibit.figure.savefig(folder / f"{name}.png", dpi=200)
             exhibit.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
             shown.append({"name": name, "exhibit": exhibit, "source": _data_uri(exhibit)})
     return {
-        "family": family,
-        "headline": headline(family),
-        "settings": tables.settings(family),
-        "edges_differ": family.runs["num_edges"].nunique() > 1,
-        "tables": [tables.measure_table(family), tables.reference_table(family)],
-        "incomplete": tables.incomplete(family),
+        "group": group,
+        "headline": headline(group),
+        "settings": tables.settings(group),
+        "edges_differ": group.runs["num_edges"].nunique() > 1,
+        "tables": [tables.metric_table(group), tables.reference_table(group)],
+        "incomplete": tables.incomplete(group),
         "figures": shown,
     }
 
 
-def _data_uri(exhibit: Exhibit) -> str:
+def _data_uri(exhibit: ReportFigure) -> str:
     kind, content = "svg+xml", _saved(exhibit.figure, "svg", metadata={"Date": None})
     if len(content) > _LARGEST_SVG:
         kind, content = "png", _saved(exhibit.figure, "png", dpi=200)
@@ -226,21 +226,21 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _is_shown(measure: str, sections: Sequence[dict[str, Any]]) -> bool:
-    return any(column.name == measure for section in sections for column in section["tables"][0].columns)
+def _is_shown(metric: str, sections: Sequence[dict[str, Any]]) -> bool:
+    return any(column.name == metric for section in sections for column in section["tables"][0].columns)
 
 
-def _summary(family: Family) -> dict[str, Any]:
-    medians = score_of_medians(family)
+def _summary(group: ResultGroup) -> dict[str, Any]:
+    medians = score_of_medians(group)
     return {
-        "name": family.name,
-        "simulated": family.simulated,
-        "replicate": family.replicate,
-        "fraction": family.fraction,
-        "settings": tables.settings(family),
+        "name": group.name,
+        "simulated": group.simulated,
+        "replicate": group.replicate,
+        "fraction": group.fraction,
+        "settings": tables.settings(group),
         "methods": {
-            method: {measure: asdict(value) for measure, value in row.items()}
+            method: {metric: asdict(value) for metric, value in row.items()}
             | {"challenge_score_of_medians": medians[method]}
-            for method, row in summarise(family).items()
+            for method, row in summarise(group).items()
         },
     }

@@ -7,10 +7,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catran_causalbench.causalbench.build.directory import find_metadata
+from catran_causalbench.causalbench.ground_truth import TRUE_NETWORK, read_true_network
 from catran_causalbench.errors import InputError
-from catran_causalbench.harness.benchmark_directory import find_description
-from catran_causalbench.harness.simulated_truth import TRUE_NETWORK, read_true_network
-from catran_causalbench.whole_files import check_room, write_whole
+from catran_causalbench.utils.atomic_io import check_writable, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def read_scores(data_directory: Path, run_folders: list[Path]) -> tuple[str, pd.
 
     if not data_directory.is_dir():
         raise InputError.of("data_directory", f"no folder {str(data_directory)!r}", "a benchmark directory")
-    headline = str(find_description(data_directory).get("headline", f"Data in {data_directory}"))
+    headline = str(find_metadata(data_directory).get("headline", f"Data in {data_directory}"))
     true_edges = set(read_true_network(data_directory)) if (data_directory / TRUE_NETWORK).exists() else set()
     folder_names = [folder.name for folder in run_folders]
     rows: dict[str, dict[str, Any]] = {}
@@ -83,7 +83,7 @@ def check_figure(path: Path) -> None:
     """
     if path.suffix not in _FIGURES:
         raise InputError.of("figure", f"a file named {path.name}", f"a name that ends in {', '.join(_FIGURES)}")
-    check_room(path)
+    check_writable(path)
 
 
 def draw_scores(headline: str, table: pd.DataFrame, path: Path) -> None:
@@ -107,7 +107,7 @@ def draw_scores(headline: str, table: pd.DataFrame, path: Path) -> None:
         axis.tick_params(labelsize=8)
     figure.suptitle(headline, fontsize=9, x=0.01, ha="left", parse_math=False)
     figure.tight_layout()
-    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=160))
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=160))
     plt.close(figure)
 
 

@@ -1,19 +1,19 @@
 """A simulated Perturb-seq world whose directed network is known."""
 
-from catran_causalbench.simulation.cells import Cells, log_normalise, simulate_cells, true_effects
-from catran_causalbench.simulation.named_settings import difficulty_of, shape, with_difficulty
-from catran_causalbench.simulation.topology import Topology, read_topology
-from catran_causalbench.simulation.world import World, WorldSettings, make_world
+from catran_causalbench.simulation.causal_model import CausalModel, SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.expression import Cells, log_normalise, simulate_cells, true_effects
+from catran_causalbench.simulation.graph import RegulatoryGraph, read_regulatory_graph
+from catran_causalbench.simulation.presets import difficulty_of, shape, with_difficulty
 
 __all__ = [
+    "CausalModel",
     "Cells",
-    "Topology",
-    "World",
-    "WorldSettings",
+    "RegulatoryGraph",
+    "SimulationConfig",
     "difficulty_of",
     "log_normalise",
-    "make_world",
-    "read_topology",
+    "read_regulatory_graph",
+    "sample_causal_model",
     "shape",
     "simulate_cells",
     "true_effects",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation.topology import Topology
+from catran_causalbench.simulation.graph import RegulatoryGraph
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "repressor_share": (0.0, 1.0),
     "effect_strength": (0.01, 1.0),
     "programs": (0, 20),
-    "knock_down": (0.1, 0.99),
+    "knockdown": (0.1, 0.99),
     "escape_share": (0.0, 0.9),
     "transcriptome_umis": (1_000.0, 1_000_000.0),
     "dispersion": (0.01, 5.0),
@@ -45,7 +45,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class WorldSettings:
+class SimulationConfig:
     """Size and nature of a simulated experiment; the seed is given apart.
 
     Parameters
@@ -66,7 +66,7 @@ class WorldSettings:
         Median weight of an edge: shift of the target for a unit shift of the regulator, both in natural logs.
     programs
         Latent programs shared by genes; the first is the cell cycle.
-    knock_down
+    knockdown
         Mean share of its transcripts that a targeted gene loses.
     escape_share
         Share of perturbed cells in which the knock-down does nothing.
@@ -91,7 +91,7 @@ class WorldSettings:
     repressor_share: float = 0.3
     effect_strength: float = 0.15
     programs: int = 3
-    knock_down: float = 0.8
+    knockdown: float = 0.8
     escape_share: float = 0.1
     transcriptome_umis: float = 12_000.0
     dispersion: float = 0.2
@@ -132,7 +132,7 @@ class WorldSettings:
 
 
 @dataclass(frozen=True)
-class World:
+class CausalModel:
     """A network and its mechanism; G genes, natural logs throughout.
 
     Parameters
@@ -151,7 +151,7 @@ class World:
     loadings
         Shape (R, G): what each program's score adds to each gene. The first two rows are the cosine and the sine of
         the cell cycle.
-    knock_downs
+    knockdowns
         Length G: by how much a knock-down lowers the gene.
     perturbed
         Length G: whether the gene is among the perturbed ones.
@@ -159,7 +159,7 @@ class World:
         Shape (O, G): shift of the genes' drive when one of O genes outside the matrix is perturbed.
     """
 
-    settings: WorldSettings
+    settings: SimulationConfig
     seed: int
     gene_ids: tuple[str, ...]
     gene_names: tuple[str, ...]
@@ -167,7 +167,7 @@ class World:
     levels: Floats
     noise: Floats
     loadings: Floats
-    knock_downs: Floats
+    knockdowns: Floats
     perturbed: NDArray[np.bool_]
     outside: Floats
 
@@ -182,7 +182,7 @@ class World:
         return list(zip(sources[order].tolist(), targets[order].tolist(), strict=True))
 
 
-def make_world(settings: WorldSettings, seed: int, topology: Topology | None = None) -> World:
+def sample_causal_model(settings: SimulationConfig, seed: int, topology: RegulatoryGraph | None = None) -> CausalModel:
     """Draw a network and its mechanism.
 
     Parameters
@@ -209,7 +209,7 @@ def make_world(settings: WorldSettings, seed: int, topology: Topology | None = N
     genes = settings.genes
     # Most genes of a panel give a few UMIs per cell; Replogle et al. 2022 keep those above 0.25.
     levels = np.log(np.clip(rng.lognormal(np.log(2.0), 1.2, genes), 0.25, 50.0))
-    return World(
+    return CausalModel(
         settings=settings,
         seed=seed,
         gene_ids=topology.gene_names if topology else tuple(f"ENSGSIM{index:08d}" for index in range(genes)),
@@ -218,9 +218,9 @@ def make_world(settings: WorldSettings, seed: int, topology: Topology | None = N
         levels=levels.astype(np.float32),
         noise=rng.uniform(0.15, 0.35, genes).astype(np.float32),
         loadings=_draw_loadings(settings, rng),
-        # A beta law of mean `knock_down`; the bound keeps the logarithm finite.
-        knock_downs=-np.log1p(
-            -np.minimum(rng.beta(15 * settings.knock_down, 15 * (1 - settings.knock_down), genes), 0.99)
+        # A beta law of mean `knockdown`; the bound keeps the logarithm finite.
+        knockdowns=-np.log1p(
+            -np.minimum(rng.beta(15 * settings.knockdown, 15 * (1 - settings.knockdown), genes), 0.99)
         ).astype(np.float32),
         perturbed=np.isin(np.arange(genes), rng.choice(genes, genes - settings.unperturbed, replace=False)),
         outside=_draw_outside(settings, rng),
@@ -231,7 +231,7 @@ def _stream(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS.index(purpose),)))
 
 
-def _draw_weights(settings: WorldSettings, topology: Topology | None, rng: np.random.Generator) -> Floats:
+def _draw_weights(settings: SimulationConfig, topology: RegulatoryGraph | None, rng: np.random.Generator) -> Floats:
     """Draw signed weights, source × target, strong enough to matter and weak enough to settle."""
     genes = settings.genes
     edges = topology.edges if topology else _draw_edges(settings, rng)
@@ -244,7 +244,7 @@ def _draw_weights(settings: WorldSettings, topology: Topology | None, rng: np.ra
     return (weights * (MAX_SPECTRAL_RADIUS / max(radius, MAX_SPECTRAL_RADIUS))).astype(np.float32)
 
 
-def _draw_edges(settings: WorldSettings, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _draw_edges(settings: SimulationConfig, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draw edges, source × target: Poisson in-degrees, power-law out-degrees, at least one feedback loop."""
     genes = settings.genes
     attraction = rng.pareto(HUB_EXPONENT, genes) + 0.1
@@ -258,7 +258,7 @@ def _draw_edges(settings: WorldSettings, rng: np.random.Generator) -> NDArray[np
     return edges
 
 
-def _draw_loadings(settings: WorldSettings, rng: np.random.Generator) -> Floats:
+def _draw_loadings(settings: SimulationConfig, rng: np.random.Generator) -> Floats:
     """Draw what the programs add to the genes; each touches about a third of them."""
     genes = settings.genes
     if settings.programs == 0:
@@ -271,7 +271,7 @@ def _draw_loadings(settings: WorldSettings, rng: np.random.Generator) -> Floats:
     return np.concatenate([cycle, others]).astype(np.float32)
 
 
-def _draw_outside(settings: WorldSettings, rng: np.random.Generator) -> Floats:
+def _draw_outside(settings: SimulationConfig, rng: np.random.Generator) -> Floats:
     """Draw how each gene outside the matrix, when perturbed, shifts about a tenth of the matrix, at least 3 genes."""
     count, genes = max(3, settings.genes // 10), settings.genes
     shifts = rng.normal(0.0, 1.0, (count, genes))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
-from catran_causalbench.simulation.world import SATURATION, Floats, World
+from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
+from catran_causalbench.simulation.causal_model import SATURATION, CausalModel, Floats
 
 # Cells settled at once: small enough for the caches and for memory, part of what makes a seed's result.
 BLOCK = 4_096
@@ -17,7 +17,7 @@ TOLERANCE = 1e-3
 # Spread of the log library size, as in droplet data of one batch.
 LIBRARY_SPREAD = 0.35
 # Spread of the knock-down from cell to cell, relative to its target's.
-KNOCK_DOWN_SPREAD = 0.25
+KNOCKDOWN_SPREAD = 0.25
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ def log_normalise(counts: NDArray[np.integer], totals: NDArray[np.integer], targ
     return np.log1p(expression, out=expression)
 
 
-def simulate_cells(world: World) -> Cells:
+def simulate_cells(world: CausalModel) -> Cells:
     """Simulate the world's experiment: as many cells as its settings say, in random order.
 
     Parameters
     ----------
     world
-        From `make_world`. The cells depend on nothing else.
+        From `sample_causal_model`. The cells depend on nothing else.
     """
     settings = world.settings
     rng = world.stream("cells")
@@ -96,7 +96,7 @@ def simulate_cells(world: World) -> Cells:
     return Cells(counts, totals, log_normalise(counts, totals), labels)
 
 
-def true_effects(world: World, cells_per_gene: int = 256) -> Floats:
+def true_effects(world: CausalModel, cells_per_gene: int = 256) -> Floats:
     """Compute what knocking down each gene does to every other, free of sampling noise.
 
     The same cells are settled with and without each knock-down, and the mean over library sizes and counts is taken
@@ -105,7 +105,7 @@ def true_effects(world: World, cells_per_gene: int = 256) -> Floats:
     Parameters
     ----------
     world
-        From `make_world`.
+        From `sample_causal_model`.
     cells_per_gene
         Paired cells over which an effect is averaged.
 
@@ -121,19 +121,19 @@ def true_effects(world: World, cells_per_gene: int = 256) -> Floats:
     drive = _draw_drive(world, cells_per_gene, rng)
     nobody = np.full(cells_per_gene, -1)
     control = _settle(world, drive, nobody, np.zeros(cells_per_gene, np.float32))
-    jitter = rng.normal(1.0, KNOCK_DOWN_SPREAD, cells_per_gene).clip(0.2).astype(np.float32)
+    jitter = rng.normal(1.0, KNOCKDOWN_SPREAD, cells_per_gene).clip(0.2).astype(np.float32)
     grid, curve = _expected_expression(world)
     levels = world.levels[:, None]
     baseline = np.interp(control + levels, grid, curve).mean(axis=1)
     effects = np.empty((settings.genes, settings.genes), np.float32)
     for gene in range(settings.genes):
         targets = np.full(cells_per_gene, gene)
-        settled = _settle(world, drive, targets, jitter * world.knock_downs[gene], start=control)
+        settled = _settle(world, drive, targets, jitter * world.knockdowns[gene], start=control)
         effects[gene] = np.interp(settled + levels, grid, curve).mean(axis=1) - baseline
     return effects * np.float32(1 - settings.escape_share)
 
 
-def _assign(world: World, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _assign(world: CausalModel, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give each cell the column of its target and the row of its outside gene; −1 where there is none."""
     settings = world.settings
     perturbed = np.flatnonzero(world.perturbed)
@@ -150,7 +150,7 @@ def _assign(world: World, rng: np.random.Generator) -> tuple[NDArray[np.int64], 
     return targets[order], outside[order]
 
 
-def _draw_drive(world: World, cells: int, rng: np.random.Generator) -> Floats:
+def _draw_drive(world: CausalModel, cells: int, rng: np.random.Generator) -> Floats:
     """Draw what programs and noise add to every gene before regulation; genes × cells."""
     drive = world.noise[:, None] * rng.standard_normal((world.settings.genes, cells), np.float32)
     if len(world.loadings):
@@ -161,14 +161,14 @@ def _draw_drive(world: World, cells: int, rng: np.random.Generator) -> Floats:
     return drive
 
 
-def _draw_drops(world: World, targets: NDArray[np.int64], rng: np.random.Generator) -> Floats:
+def _draw_drops(world: CausalModel, targets: NDArray[np.int64], rng: np.random.Generator) -> Floats:
     """Draw by how much each cell's knock-down lowers its target."""
-    jitter = rng.normal(1.0, KNOCK_DOWN_SPREAD, len(targets)).clip(0.2)
-    return (jitter * np.where(targets >= 0, world.knock_downs[targets], 0.0)).astype(np.float32)
+    jitter = rng.normal(1.0, KNOCKDOWN_SPREAD, len(targets)).clip(0.2)
+    return (jitter * np.where(targets >= 0, world.knockdowns[targets], 0.0)).astype(np.float32)
 
 
 def _settle(
-    world: World, drive: Floats, targets: NDArray[np.int64], drops: Floats, start: Floats | None = None
+    world: CausalModel, drive: Floats, targets: NDArray[np.int64], drops: Floats, start: Floats | None = None
 ) -> Floats:
     """Find the steady state z = drive + Wᵀ·saturated(z), genes × cells, as deviation from the levels.
 
@@ -191,7 +191,7 @@ def _settle(
             return state
 
 
-def _expected_expression(world: World) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _expected_expression(world: CausalModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Tabulate the mean log-normalised expression, over library sizes and counts, against the log mean of a gene."""
     from scipy import stats
 

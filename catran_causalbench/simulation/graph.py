@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
+from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
 @dataclass(frozen=True)
-class Topology:
+class RegulatoryGraph:
     """Who regulates whom, among G genes.
 
     Attributes
@@ -49,7 +49,7 @@ class Topology:
     self_loops: int = 0
     repeats: int = 0
 
-    def neighbourhood(self, genes: int, seed: int) -> Topology:
+    def neighbourhood(self, genes: int, seed: int) -> RegulatoryGraph:
         """Choose genes that hang together, and keep the edges among them.
 
         Chosen are, one after the other, genes with an edge to those chosen before, drawn by the number of such edges; a
@@ -87,7 +87,7 @@ class Topology:
         return replace(self, gene_names=names, edges=self.edges[among], signs=self.signs[among])
 
 
-def read_topology(path: str | os.PathLike[str]) -> Topology:
+def read_regulatory_graph(path: str | os.PathLike[str]) -> RegulatoryGraph:
     """Read a table of edges.
 
     Parameters
@@ -99,7 +99,7 @@ def read_topology(path: str | os.PathLike[str]) -> Topology:
 
     Returns
     -------
-    Topology
+    RegulatoryGraph
         All genes of the table by name; edges from a gene to itself are left out, repeated ones count once.
 
     Raises
@@ -127,7 +127,7 @@ def read_topology(path: str | os.PathLike[str]) -> Topology:
     represses[rows[signs[other] < 0], columns[signs[other] < 0]] = True
     signs = activates.astype(np.int8) - represses.astype(np.int8)
     loops = int((~other).sum())
-    return Topology(tuple(names), edges, signs, path.name, loops, int(other.sum() - edges.sum()))
+    return RegulatoryGraph(tuple(names), edges, signs, path.name, loops, int(other.sum() - edges.sum()))
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -6,23 +6,23 @@ from dataclasses import replace
 from typing import Any
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation.world import WorldSettings
+from catran_causalbench.simulation.causal_model import SimulationConfig
 
 _SHAPES = {
-    "tiny": WorldSettings(genes=30, cells=4_500),
-    "small": WorldSettings(genes=100, cells=16_000),
-    "rpe1": WorldSettings(genes=383, cells=92_000),
-    "k562": WorldSettings(genes=622, cells=129_000),
+    "tiny": SimulationConfig(genes=30, cells=4_500),
+    "small": SimulationConfig(genes=100, cells=16_000),
+    "rpe1": SimulationConfig(genes=383, cells=92_000),
+    "k562": SimulationConfig(genes=622, cells=129_000),
 }
 # A difficulty changes what the cells are like, never how many there are.
 _DIFFICULTIES: dict[str, dict[str, Any]] = {
-    "easy": {"effect_strength": 0.25, "knock_down": 0.9, "escape_share": 0.0, "programs": 1, "dispersion": 0.1},
+    "easy": {"effect_strength": 0.25, "knockdown": 0.9, "escape_share": 0.0, "programs": 1, "dispersion": 0.1},
     "standard": {},
-    "hard": {"effect_strength": 0.1, "knock_down": 0.6, "escape_share": 0.3, "programs": 6, "dispersion": 0.4},
+    "hard": {"effect_strength": 0.1, "knockdown": 0.6, "escape_share": 0.3, "programs": 6, "dispersion": 0.4},
 }
 
 
-def shape(name: str) -> WorldSettings:
+def shape(name: str) -> SimulationConfig:
     """Give the settings of a named size.
 
     Parameters
@@ -39,7 +39,7 @@ def shape(name: str) -> WorldSettings:
     return _named("shape", name, _SHAPES)
 
 
-def with_difficulty(settings: WorldSettings, name: str) -> WorldSettings:
+def with_difficulty(settings: SimulationConfig, name: str) -> SimulationConfig:
     """Make a world easier or harder to read.
 
     Parameters
@@ -58,7 +58,7 @@ def with_difficulty(settings: WorldSettings, name: str) -> WorldSettings:
     return replace(settings, **_named("difficulty", name, _DIFFICULTIES))
 
 
-def difficulty_of(settings: WorldSettings) -> str:
+def difficulty_of(settings: SimulationConfig) -> str:
     """Name the difficulty of a world; empty where it is neither an easy nor a hard one."""
     matching = (name for name, changes in _DIFFICULTIES.items() if changes and replace(settings, **changes) == settings)
     return next(matching, "")

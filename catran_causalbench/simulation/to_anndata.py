@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
-from catran_causalbench.simulation.cells import simulate_cells
-from catran_causalbench.simulation.world import WorldSettings, make_world
+from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
+from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -44,7 +44,9 @@ def simulate_anndata(genes: int = 60, cells: int | None = None, seed: int = 0) -
     import pandas as pd
     from scipy import sparse
 
-    world = make_world(WorldSettings(genes=genes, cells=_CELLS_PER_GENE * genes if cells is None else cells), seed)
+    world = sample_causal_model(
+        SimulationConfig(genes=genes, cells=_CELLS_PER_GENE * genes if cells is None else cells), seed
+    )
     simulated = simulate_cells(world)
     # Excluded cells are those in which a gene that was not measured is perturbed.
     name_of = {**dict(zip(world.gene_ids, world.gene_names, strict=True)), CONTROL_LABEL: CONTROL_LABEL}

@@ -9,21 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from catran_causalbench.code_version import code_version
-from catran_causalbench.errors import InputError
-from catran_causalbench.harness.data_selection import (
+from catran_causalbench.causalbench.dataset_spec import (
     DATASET_NAMES,
     INTERVENTIONAL,
     OBSERVATIONAL,
     PARTIAL,
     REGIMES,
-    DataSelection,
+    DatasetSpec,
 )
-from catran_causalbench.harness.simulated_truth import has_truth
-from catran_causalbench.sweep.data_state import references_digest
-from catran_causalbench.sweep.methods import ORACLE, check_method, is_settings_file, label, settings_digest
+from catran_causalbench.causalbench.fingerprint import references_digest
+from catran_causalbench.causalbench.ground_truth import has_truth
+from catran_causalbench.errors import InputError
+from catran_causalbench.methods import ORACLE, check_method, is_settings_file, label, settings_digest
+from catran_causalbench.utils.fingerprint import code_version
 
-RIVAL_TRAINING = "CATRAN_RIVAL_TRAINING"  # see catran_causalbench.rivals.causal_models, which is slow to import
+RIVAL_TRAINING = "CATRAN_RIVAL_TRAINING"  # see catran_causalbench.baselines.dcdi, which is slow to import
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # the challenge's
 
 
@@ -42,9 +42,9 @@ class Run:
     Attributes
     ----------
     method, data
-        From :func:`~catran_causalbench.sweep.methods.check_method`; absolute path of the data directory.
+        From :func:`~catran_causalbench.methods.check_method`; absolute path of the data directory.
     regime, fraction, seed
-        As in :class:`~catran_causalbench.sweep.record.RunRecord`.
+        As in :class:`~catran_causalbench.sweep.records.RunResult`.
     """
 
     method: str
@@ -66,7 +66,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Rules:
+class EvaluationProtocol:
     """What is the same for all runs of a sweep, so that they compare.
 
     Attributes
@@ -78,8 +78,8 @@ class Rules:
         :func:`~catran_causalbench.evaluation.evaluate_network`).
     dataset_name, do_filter
         Which data set of each directory is meant.
-    rival_training
-        Share of their training that DCDI and its kin get (see :mod:`~catran_causalbench.rivals.causal_models`); by
+    dcdi_training_share
+        Share of their training that DCDI and its kin get (see :mod:`~catran_causalbench.baselines.dcdi`); by
         default what the environment says where the sweep is started.
     """
 
@@ -88,19 +88,19 @@ class Rules:
     omission_estimation_size: int = 500
     dataset_name: str = DATASET_NAMES[0]
     do_filter: bool = False
-    rival_training: float = field(default_factory=_rival_training)
+    dcdi_training_share: float = field(default_factory=_rival_training)
 
     def __post_init__(self) -> None:
         _check_whole("edges", self.edges, 1)
         _check_whole("max_path_length", self.max_path_length, -1)
         _check_whole("omission_estimation_size", self.omission_estimation_size, 0)
-        _check_share("rival_training", self.rival_training)
+        _check_share("dcdi_training_share", self.dcdi_training_share)
         _ = self.selection  # which checks itself
 
     @property
-    def selection(self) -> DataSelection:
+    def selection(self) -> DatasetSpec:
         """The data set of each directory."""
-        return DataSelection(self.dataset_name, self.do_filter)
+        return DatasetSpec(self.dataset_name, self.do_filter)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class SweepPlan:
     Attributes
     ----------
     methods
-        See :mod:`~catran_causalbench.sweep.methods`.
+        See :mod:`~catran_causalbench.methods`.
     data
         Data directories of distinct names.
     regimes
@@ -133,7 +133,7 @@ class SweepPlan:
     regimes: Sequence[str] = (PARTIAL,)
     fractions: Sequence[float] = FRACTIONS
     seeds: Sequence[int] = (0,)
-    rules: Rules = field(default_factory=Rules)
+    rules: EvaluationProtocol = field(default_factory=EvaluationProtocol)
 
     def __post_init__(self) -> None:
         for name in ("methods", "data", "regimes", "fractions", "seeds"):
@@ -166,7 +166,7 @@ class SweepPlan:
         InputError
             For unknown keys, missing ones and values that cannot be used.
         """
-        ours, rules = ({entry.name for entry in fields(kind)} for kind in (cls, Rules))
+        ours, rules = ({entry.name for entry in fields(kind)} for kind in (cls, EvaluationProtocol))
         ours.remove("rules")
         for key in values:
             if key not in ours | rules:
@@ -175,7 +175,7 @@ class SweepPlan:
             if not values.get(key):
                 raise InputError.of("plan", f"no {key}", "at least one method and one data directory")
         parts = {key: value for key, value in values.items() if key in ours}
-        return cls(**parts, rules=Rules(**{key: value for key, value in values.items() if key in rules}))
+        return cls(**parts, rules=EvaluationProtocol(**{key: value for key, value in values.items() if key in rules}))
 
     @classmethod
     def from_yaml(cls, path: Path, changes: Mapping[str, Any]) -> SweepPlan:

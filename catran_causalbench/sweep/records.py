@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.whole_files import write_json
+from catran_causalbench.utils.atomic_io import write_json
 
 DETAILS = "details.json"
 FAILURE = "failure.json"
@@ -32,8 +32,8 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class TruthScores:
-    """A network against the truth of a simulated world (see :mod:`catran_causalbench.evaluation.truth`).
+class GroundTruthScores:
+    """A network against the truth of a simulated world (see :mod:`catran_causalbench.evaluation.ground_truth`).
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class TruthScores:
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class RunResult:
     """One method on one training set, and how good its edges are on the held-out cells.
 
     Attributes
@@ -102,7 +102,7 @@ class RunRecord:
     excess_wasserstein: float
     wasserstein: Curve
     references: dict[str, dict[str, float]] = field(default_factory=dict)
-    truth: TruthScores | None = None
+    truth: GroundTruthScores | None = None
     machine: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
@@ -110,7 +110,7 @@ class RunRecord:
         write_json(folder / DETAILS, asdict(self))
 
     @classmethod
-    def read(cls, folder: Path) -> RunRecord:
+    def read(cls, folder: Path) -> RunResult:
         """Read what :meth:`write` wrote.
 
         Raises
@@ -125,7 +125,7 @@ class RunRecord:
             raise InputError.of(str(path), f"no readable record ({error})", "the record of a finished run") from None
 
 
-def read_sweep(folder: Path) -> list[tuple[Path, RunRecord]]:
+def read_sweep(folder: Path) -> list[tuple[Path, RunResult]]:
     """Read the finished runs below a folder, each with its own folder, in the order of their paths.
 
     Raises
@@ -133,7 +133,7 @@ def read_sweep(folder: Path) -> list[tuple[Path, RunRecord]]:
     InputError
         There is none, or one is broken.
     """
-    runs = [(path.parent, RunRecord.read(path.parent)) for path in files_below(folder, DETAILS)]
+    runs = [(path.parent, RunResult.read(path.parent)) for path in files_below(folder, DETAILS)]
     if not runs:
         raise InputError.of("folder", f"no finished run below {folder}", "the output of catran-causalbench sweep")
     return runs

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from distributed import CancelledError, as_completed
 from distributed.comm import CommClosedError
 
-from catran_causalbench.claims import claimed
 from catran_causalbench.errors import InputError
-from catran_causalbench.sweep.cluster import connected
-from catran_causalbench.sweep.folder import check_identity, is_done, remove_unfinished, write_failure
+from catran_causalbench.sweep.dask_cluster import connected
 from catran_causalbench.sweep.plan import Run, SweepPlan
-from catran_causalbench.sweep.run import Outcome, execute_by
+from catran_causalbench.sweep.store import check_identity, is_done, remove_unfinished, write_failure
+from catran_causalbench.sweep.worker import Outcome, execute_by
+from catran_causalbench.utils.locking import lock_directory
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -36,11 +36,11 @@ def run_sweep(
     plan
         What to run.
     output
-        The sweep's folder; see :mod:`~catran_causalbench.sweep.folder`.
+        The sweep's folder; see :mod:`~catran_causalbench.sweep.store`.
     announce
         Called with every run that ends.
     workers, scheduler
-        See :func:`~catran_causalbench.sweep.cluster.connected`. The workers of a scheduler must see the same files and
+        See :func:`~catran_causalbench.sweep.dask_cluster.connected`. The workers of a scheduler must see the same files and
         have the same code.
 
     Raises
@@ -51,7 +51,7 @@ def run_sweep(
     if scheduler and workers:
         raise InputError.of("workers", f"{workers} beside a scheduler", "one of the two: a scheduler has its workers")
     output = output.absolute()
-    with claimed(output, "output", "sweep"):
+    with lock_directory(output, "output", "sweep"):
         check_identity(output, plan.identity)
         runs = pending(plan, output)
         if not runs:

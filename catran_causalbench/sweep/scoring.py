@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
+from catran_causalbench.causalbench.ground_truth import GroundTruth
+from catran_causalbench.causalbench.reference_networks import DIRECTED, NAMES
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation import (
     HeldOutEvaluator,
     adjacency_matrix,
     average_precision,
-    captured_effect_share,
     edge_columns,
+    effect_recovery,
     evaluate_network,
     excess_wasserstein,
     orientation_accuracy,
@@ -24,10 +27,7 @@ from catran_causalbench.evaluation import (
     reference_metrics,
     wasserstein_curve,
 )
-from catran_causalbench.harness.benchmark_data import BenchmarkData
-from catran_causalbench.harness.known_networks import DIRECTED, NAMES
-from catran_causalbench.harness.simulated_truth import SimulatedTruth
-from catran_causalbench.sweep.record import Curve, TruthScores
+from catran_causalbench.sweep.records import Curve, GroundTruthScores
 
 CURVE_POINTS = 40
 
@@ -43,7 +43,7 @@ class Scores:
     metrics
         What the harness writes into metrics.json, but for ``run_time``.
     num_edges, mean_wasserstein, false_omission_rate, excess_wasserstein, wasserstein, references, truth
-        As in :class:`~catran_causalbench.sweep.record.RunRecord`, without references that have no pair of the genes.
+        As in :class:`~catran_causalbench.sweep.records.RunResult`, without references that have no pair of the genes.
     omissions
         Pairs that were drawn for the false omission rate: fewer than asked for where fewer are without a path.
     """
@@ -55,11 +55,11 @@ class Scores:
     excess_wasserstein: float
     wasserstein: Curve
     references: dict[str, dict[str, float]]
-    truth: TruthScores | None
+    truth: GroundTruthScores | None
     omissions: int
 
 
-def score_edges(data: BenchmarkData, edges: Edges, max_path_length: int, omission_estimation_size: int) -> Scores:
+def score_edges(data: BenchmarkDataset, edges: Edges, max_path_length: int, omission_estimation_size: int) -> Scores:
     """Score a network.
 
     Parameters
@@ -113,7 +113,7 @@ def _curve(values: np.ndarray) -> Curve:
     return Curve(edges.tolist(), values[edges - 1].tolist())
 
 
-def _references(data: BenchmarkData, edges: Edges) -> dict[str, dict[str, float]]:
+def _references(data: BenchmarkDataset, edges: Edges) -> dict[str, dict[str, float]]:
     found = {}
     for name in NAMES:
         agreement = reference_metrics(edges, data.known.pairs[name], data.held_out.gene_names, name in DIRECTED)
@@ -122,12 +122,12 @@ def _references(data: BenchmarkData, edges: Edges) -> dict[str, dict[str, float]
     return found
 
 
-def _truth_scores(truth: SimulatedTruth, source: np.ndarray, target: np.ndarray) -> TruthScores:
+def _truth_scores(truth: GroundTruth, source: np.ndarray, target: np.ndarray) -> GroundTruthScores:
     ancestors = reachable(truth.network)
     ranks = rank_scores(source, target, len(truth.network))
     found = np.cumsum(truth.network[source, target])
-    return TruthScores(
-        captured=captured_effect_share(source, target, truth.effects),
+    return GroundTruthScores(
+        captured=effect_recovery(source, target, truth.effects),
         average_precision=average_precision(ranks, truth.network),
         ancestor_average_precision=average_precision(ranks, ancestors),
         orientation=orientation_accuracy(source, target, truth.network),

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.sweep.record import FAILURE, RunRecord
-from catran_causalbench.whole_files import write_json
+from catran_causalbench.sweep.records import FAILURE, RunResult
+from catran_causalbench.utils.atomic_io import write_json
 
 _IDENTITY = "sweep.json"
 _UNFINISHED = ".unfinished-"
@@ -21,14 +21,14 @@ _UNFINISHED = ".unfinished-"
 def is_done(folder: Path) -> bool:
     """Whether a run's folder holds a finished run, whose record can be read."""
     try:
-        RunRecord.read(folder)
+        RunResult.read(folder)
     except InputError:
         return False
     return True
 
 
 @contextmanager
-def written_whole(folder: Path) -> Iterator[Path]:
+def atomic_run_directory(folder: Path) -> Iterator[Path]:
     """Give a new folder beside the one to write; it takes its place if the block ends well, and vanishes if not."""
     scratch = folder.parent / f"{_UNFINISHED}{folder.name}-{uuid.uuid4().hex[:8]}"
     scratch.mkdir(parents=True)
@@ -44,7 +44,7 @@ def written_whole(folder: Path) -> Iterator[Path]:
 def write_failure(folder: Path, error: BaseException, traceback: str) -> None:
     """Record why a run failed, in the place of its results."""
     values = {"type": type(error).__name__, "message": str(error), "traceback": traceback}
-    with written_whole(folder) as scratch:
+    with atomic_run_directory(folder) as scratch:
         (scratch / FAILURE).write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
 
 

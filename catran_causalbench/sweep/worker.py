@@ -13,17 +13,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from catran_causalbench.code_version import code_version
+from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
+from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, PARTIAL, DatasetSpec
+from catran_causalbench.causalbench.fingerprint import file_states
 from catran_causalbench.errors import InputError
-from catran_causalbench.harness.benchmark_data import BenchmarkData
-from catran_causalbench.harness.data_selection import INTERVENTIONAL, OBSERVATIONAL, PARTIAL, DataSelection
-from catran_causalbench.sweep.data_state import file_states
-from catran_causalbench.sweep.folder import is_done, write_failure, written_whole
-from catran_causalbench.sweep.machine import PeakMemory, machine
-from catran_causalbench.sweep.methods import ORACLE, infer_edges, label, load_method, oracle_edges, plugin_file
-from catran_causalbench.sweep.plan import RIVAL_TRAINING, Rules, Run
-from catran_causalbench.sweep.record import RunRecord
-from catran_causalbench.sweep.scores import Edges, Scores, score_edges
+from catran_causalbench.methods import ORACLE, infer_edges, label, load_method, oracle_edges, plugin_file
+from catran_causalbench.sweep.plan import RIVAL_TRAINING, EvaluationProtocol, Run
+from catran_causalbench.sweep.records import RunResult
+from catran_causalbench.sweep.scoring import Edges, Scores, score_edges
+from catran_causalbench.sweep.store import atomic_run_directory, is_done, write_failure
+from catran_causalbench.utils.fingerprint import code_version
+from catran_causalbench.utils.hardware import PeakMemory, machine
 
 # As the harness spells them in arguments.json.
 _REGIMES = {OBSERVATIONAL: "Observational", PARTIAL: "PartialIntervational", INTERVENTIONAL: "Interventional"}
@@ -52,7 +52,7 @@ class Outcome:
     error: str = ""
 
 
-def execute_by(code: str, run: Run, rules: Rules, output: Path) -> Outcome:
+def execute_by(code: str, run: Run, rules: EvaluationProtocol, output: Path) -> Outcome:
     """Do one run as :func:`execute` does, if this process has the code that the sweep was started with.
 
     Raises
@@ -65,33 +65,33 @@ def execute_by(code: str, run: Run, rules: Rules, output: Path) -> Outcome:
     return execute(run, rules, output)
 
 
-def execute(run: Run, rules: Rules, output: Path) -> Outcome:
+def execute(run: Run, rules: EvaluationProtocol, output: Path) -> Outcome:
     """Do one run and store it, or why it failed, below the sweep's folder; a finished one is left as it is."""
     folder = output / run.folder
     try:
         with _ONE_AT_A_TIME:
-            record = RunRecord.read(folder) if is_done(folder) else _run(run, rules, folder)
+            record = RunResult.read(folder) if is_done(folder) else _run(run, rules, folder)
     except (Exception, SystemExit) as error:
         write_failure(folder, error, traceback.format_exc())
         return Outcome(run, error=f"{type(error).__name__}: {error}")
     return Outcome(run, record.seconds, record.mean_wasserstein)
 
 
-def _data(folder: Path, selection: DataSelection) -> BenchmarkData:
+def _data(folder: Path, selection: DatasetSpec) -> BenchmarkDataset:
     return _cached_data(folder, selection, file_states(folder, selection))
 
 
 @lru_cache(maxsize=1)  # runs on the same data come one after the other; a worker may outlive what a directory holds
-def _cached_data(folder: Path, selection: DataSelection, _: tuple[tuple[int, int, int], ...]) -> BenchmarkData:
-    return BenchmarkData.read(folder, selection)
+def _cached_data(folder: Path, selection: DatasetSpec, _: tuple[tuple[int, int, int], ...]) -> BenchmarkDataset:
+    return BenchmarkDataset.read(folder, selection)
 
 
-def _run(run: Run, rules: Rules, folder: Path) -> RunRecord:
+def _run(run: Run, rules: EvaluationProtocol, folder: Path) -> RunResult:
     data = _data(run.data, rules.selection)
-    os.environ[RIVAL_TRAINING] = repr(rules.rival_training)  # of the sweep, whatever the worker was started with
+    os.environ[RIVAL_TRAINING] = repr(rules.dcdi_training_share)  # of the sweep, whatever the worker was started with
     edges, seconds, peak_megabytes = _inferred(run, rules.edges, data)
     scores = score_edges(data, edges, rules.max_path_length, rules.omission_estimation_size)
-    record = RunRecord(
+    record = RunResult(
         method=label(run.method),
         data=run.data.name,
         headline=data.headline,
@@ -110,13 +110,13 @@ def _run(run: Run, rules: Rules, folder: Path) -> RunRecord:
         truth=scores.truth,
         machine=machine(),
     )
-    with written_whole(folder) as scratch:
+    with atomic_run_directory(folder) as scratch:
         _write_as_the_harness(scratch, run, rules, scores, edges, seconds)
     record.write(folder)
     return record
 
 
-def _inferred(run: Run, num_edges: int, data: BenchmarkData) -> tuple[Edges, float, float]:
+def _inferred(run: Run, num_edges: int, data: BenchmarkDataset) -> tuple[Edges, float, float]:
     """Give edges, seconds and the peak of the memory in megabytes."""
     load_method(run.method)
     gc.collect()
@@ -132,7 +132,9 @@ def _inferred(run: Run, num_edges: int, data: BenchmarkData) -> tuple[Edges, flo
     return edges, seconds, memory.peak_megabytes
 
 
-def _write_as_the_harness(folder: Path, run: Run, rules: Rules, scores: Scores, edges: Edges, seconds: float) -> None:
+def _write_as_the_harness(
+    folder: Path, run: Run, rules: EvaluationProtocol, scores: Scores, edges: Edges, seconds: float
+) -> None:
     """Write the three files of ``causalbench_run``.
 
     The challenge's plotting script takes runs of one ``model_name`` for one method, so it is the method's and not

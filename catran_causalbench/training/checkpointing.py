@@ -14,7 +14,7 @@ from pytorch_lightning.plugins.io import CheckpointIO
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
-    from catran_causalbench.run_folder import RunFolder
+    from catran_causalbench.training.run_directory import RunDirectory
 
 
 class KeepLastCheckpoint(Checkpoint):
@@ -23,7 +23,7 @@ class KeepLastCheckpoint(Checkpoint):
     Lightning calls callbacks of this base class after all others, so one that refuses an epoch prevents its saving.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunDirectory) -> None:
         self._folder = folder
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
@@ -34,7 +34,7 @@ class KeepLastCheckpoint(Checkpoint):
 class CheckpointFile(CheckpointIO):
     """A checkpoint as a file in the run folder."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunDirectory) -> None:
         self._folder = folder
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
@@ -64,7 +64,7 @@ class CheckpointFile(CheckpointIO):
             reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
             found = f"{path}, which is no checkpoint of this run ({reason})"
             expected = "the one it wrote; delete the file and start again to train from the first epoch"
-            raise InputError.of("output.run_folder", found, expected) from None
+            raise InputError.of("output.run_directory", found, expected) from None
         return checkpoint
 
     def remove_checkpoint(self, path: Any) -> None:

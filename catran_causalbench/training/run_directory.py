@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catran_causalbench.claims import claimed
-from catran_causalbench.code_version import code_version
 from catran_causalbench.config import CatranConfig
-from catran_causalbench.dataset import PerturbationDataset
+from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
-from catran_causalbench.processes import writes_files
-from catran_causalbench.whole_files import move_into_place
+from catran_causalbench.utils.atomic_io import move_into_place
+from catran_causalbench.utils.distributed import is_main_process
+from catran_causalbench.utils.fingerprint import code_version
+from catran_causalbench.utils.locking import lock_directory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _MARK = "run_identity.txt"
-_FIELD = "output.run_folder"
+_FIELD = "output.run_directory"
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunDirectory:
     """Paths inside a run folder, and the identity of the run it belongs to.
 
     Attributes
@@ -45,7 +45,7 @@ class RunFolder:
 
     @classmethod
     @contextmanager
-    def prepare(cls, config: CatranConfig, dataset: PerturbationDataset, seed: int) -> Iterator[RunFolder | None]:
+    def prepare(cls, config: CatranConfig, dataset: PerturbationDataset, seed: int) -> Iterator[RunDirectory | None]:
         """Make the folder, hold it and note the settings; give None where the user named no folder.
 
         Raises
@@ -53,11 +53,11 @@ class RunFolder:
         InputError
             Where the folder cannot be written to, belongs to another run, or the same run is at work in it.
         """
-        if not config.output.run_folder:
+        if not config.output.run_directory:
             yield None
             return
-        folder = cls(Path(config.output.run_folder), _run_identity(config, dataset, seed))
-        claim = claimed(folder.path, _FIELD, "run") if writes_files() else nullcontext()
+        folder = cls(Path(config.output.run_directory), _run_identity(config, dataset, seed))
+        claim = lock_directory(folder.path, _FIELD, "run") if is_main_process() else nullcontext()
         with claim:
             folder._note_identity(config)
             yield folder
@@ -103,7 +103,7 @@ class RunFolder:
         OSError
             Where there is no room, or the folder cannot be written to.
         """
-        if writes_files():
+        if is_main_process():
             # The same name every time: what a killed run left is overwritten.
             move_into_place(self.path / f".{name}.part", self.path / name, lambda part: part.write_bytes(content))
 
@@ -120,7 +120,7 @@ class RunFolder:
             yield
         except OSError as error:
             raise TrainingError(
-                f"output.run_folder: {self.path} cannot be written to any more ({error.strerror or error}); make room, "
+                f"output.run_directory: {self.path} cannot be written to any more ({error.strerror or error}); make room, "
                 "then start the same run again: it continues from its last finished epoch"
             ) from None
 

@@ -15,30 +15,30 @@ import torch
 from lion_pytorch import Lion
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from catran_causalbench.checkpoints import CheckpointFile, KeepLastCheckpoint
 from catran_causalbench.config import CatranConfig
-from catran_causalbench.dataset import PerturbationDataset
+from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
-from catran_causalbench.factored import FactoredCatranNetwork
-from catran_causalbench.gate_training import GateTraining
-from catran_causalbench.gated_attention import GatedAttention
-from catran_causalbench.losses import catran_losses
-from catran_causalbench.minibatches import Minibatch, MinibatchStream
-from catran_causalbench.network import CatranNetwork
-from catran_causalbench.processes import agree_on, launched_together, number_of_processes
-from catran_causalbench.run_folder import RunFolder
+from catran_causalbench.models.catran.dataloader import Minibatch, MinibatchLoader
+from catran_causalbench.models.catran.factored_module import FactoredCatranModule
+from catran_causalbench.models.catran.losses import catran_losses
+from catran_causalbench.models.catran.module import CatranModule
+from catran_causalbench.models.evidence.module import GatedAttention
+from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
+from catran_causalbench.training.checkpointing import CheckpointFile, KeepLastCheckpoint
+from catran_causalbench.training.run_directory import RunDirectory
+from catran_causalbench.utils.distributed import all_agree, launched_by_torchrun, num_processes
 
 _LOG = logging.getLogger(__name__)
 
 LOGGED_TERMS = ("hidden", "visible", "interventional", "total")
 
 
-class CatranTraining(lightning.LightningModule):
+class CatranTrainingPlan(lightning.LightningModule):
     """A network, its objective and its optimiser."""
 
     def __init__(self, dataset: PerturbationDataset, config: CatranConfig, seed: int) -> None:
         super().__init__()
-        form = FactoredCatranNetwork if config.network.form == "factored" else CatranNetwork
+        form = FactoredCatranModule if config.network.form == "factored" else CatranModule
         with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global state before we fill them
             self.network = form(
                 dataset.num_genes,
@@ -51,9 +51,9 @@ class CatranTraining(lightning.LightningModule):
         self._seed = seed
         self._terms: list[torch.Tensor] = []
 
-    def train_dataloader(self) -> MinibatchStream:
+    def train_dataloader(self) -> MinibatchLoader:
         """Minibatches of the current epoch, made on the device of the network."""
-        self._stream = MinibatchStream(
+        self._stream = MinibatchLoader(
             self.dataset,
             self.config.training,
             self.config.corruption,
@@ -85,7 +85,7 @@ class CatranTraining(lightning.LightningModule):
         minibatch twice, and attention does not depend on them. Several processes repeat nothing: the others would wait
         for messages in another order.
         """
-        alone = number_of_processes() == 1
+        alone = num_processes() == 1
         super().optimizer_step(epoch, step, optimizer, lambda: self._stream.with_room(closure, again=alone))
 
     def on_train_start(self) -> None:
@@ -96,9 +96,9 @@ class CatranTraining(lightning.LightningModule):
         InputError
             Where they found different checkpoints.
         """
-        if not agree_on(self.current_epoch, self.device):
+        if not all_agree(self.current_epoch, self.device):
             found = f"a checkpoint after epoch {self.current_epoch} that other processes do not find"
-            raise InputError.of("output.run_folder", found, "a folder on a disk that all machines share")
+            raise InputError.of("output.run_directory", found, "a folder on a disk that all machines share")
 
     def on_fit_end(self) -> None:
         """Free the device of the cells."""
@@ -154,8 +154,8 @@ class StopWithoutNumbers(lightning.Callback):
 
 
 def train(
-    dataset: PerturbationDataset, config: CatranConfig, seed: int = 0, folder: RunFolder | None = None
-) -> CatranNetwork | GatedAttention:
+    dataset: PerturbationDataset, config: CatranConfig, seed: int = 0, folder: RunDirectory | None = None
+) -> CatranModule | GatedAttention:
     """Learn attention, from evidence or by the paper's objective (on a GPU if there is one, else on the CPU).
 
     Parameters
@@ -186,18 +186,18 @@ def train(
         Where the user stops it; a run with a folder can be continued.
     """
     if config.attention.learned_from == "evidence":
-        gates = GateTraining(dataset, config.evidence, seed)
+        gates = EvidenceTrainingPlan(dataset, config.evidence, seed)
         if gates.stream.has_lessons:
             _fit(gates, 1, "cpu", folder, StopWithoutNumbers("evidence.learning_rate"))
         return gates.attention_after_training()
-    catran = CatranTraining(dataset, config, seed)
-    processes = _processes(catran) if launched_together() else {}
+    catran = CatranTrainingPlan(dataset, config, seed)
+    processes = _processes(catran) if launched_by_torchrun() else {}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     _fit(catran, config.training.epochs, device, folder, StopWithoutNumbers("training.learning_rate"), **processes)
     return catran.network.cpu().eval()
 
 
-def _processes(catran: CatranTraining) -> dict[str, Any]:
+def _processes(catran: CatranTrainingPlan) -> dict[str, Any]:
     """Say to Lightning which processes ``torchrun`` started, once they can share the minibatches."""
     processes = int(os.environ["WORLD_SIZE"])
     for field, found, possible in (
@@ -219,12 +219,12 @@ def _fit(
     module: lightning.LightningModule,
     epochs: int,
     accelerator: str,
-    folder: RunFolder | None,
+    folder: RunDirectory | None,
     stop_without_numbers: StopWithoutNumbers,
     **processes: Any,
 ) -> None:
     plugins: list[Any] = [CheckpointFile(folder)] if folder else []
-    if not launched_together():
+    if not launched_by_torchrun():
         # Whatever job this process is part of, it trains alone: Lightning would count a job's tasks and requeue it.
         plugins.append(LightningEnvironment())
     with quiet_lightning(), folder.needed() if folder else nullcontext(), _interruptible(folder):
@@ -244,7 +244,7 @@ def _fit(
 
 
 @contextmanager
-def _interruptible(folder: RunFolder | None) -> Iterator[None]:
+def _interruptible(folder: RunDirectory | None) -> Iterator[None]:
     """Let Ctrl-C through, which Lightning turns into the end of the process, and say how to go on."""
     try:
         yield
@@ -252,7 +252,7 @@ def _interruptible(folder: RunFolder | None) -> Iterator[None]:
         if not isinstance(end.__context__, KeyboardInterrupt):
             raise
         if folder is None:
-            _LOG.warning("Stopped. Nothing was kept: name output.run_folder to be able to continue a run.")
+            _LOG.warning("Stopped. Nothing was kept: name output.run_directory to be able to continue a run.")
         else:
             _LOG.warning("Stopped. To continue from the last finished epoch, start the same run again.")
         raise KeyboardInterrupt from None

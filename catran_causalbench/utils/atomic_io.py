@@ -13,7 +13,7 @@ from typing import Any
 from catran_causalbench.errors import InputError
 
 
-def write_whole(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> Path:
+def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> Path:
     """Have a file written under a temporary name beside its place, then rename it.
 
     Parameters
@@ -56,12 +56,12 @@ def move_into_place(temporary: Path, path: Path, write: Callable[[Path], Any]) -
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:
-    """Write plain values as JSON, whole or not at all; see :func:`write_whole`."""
+    """Write plain values as JSON, whole or not at all; see :func:`write_atomically`."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def check_room(path: str | os.PathLike[str]) -> None:
+def check_writable(path: str | os.PathLike[str]) -> None:
     """Make sure that a file or folder can be made at a path, before hours go into what it is to hold.
 
     Raises
@@ -109,7 +109,7 @@ def check_replaceable(path: Path, field: str, ours: Collection[str], overwrite: 
 
 
 @contextmanager
-def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a folder to write into, which takes its name, and the place of what has it, when all is written.
 
     Raises

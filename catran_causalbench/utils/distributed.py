@@ -15,35 +15,35 @@ import torch
 from torch import distributed
 
 
-def launched_together() -> bool:
+def launched_by_torchrun() -> bool:
     """Whether ``torchrun`` started this process as one of several."""
     return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ["WORLD_SIZE"]) > 1
 
 
-def writes_files() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that writes what all of them found."""
-    return not launched_together() or os.environ["RANK"] == "0"
+    return not launched_by_torchrun() or os.environ["RANK"] == "0"
 
 
-def number_of_processes() -> int:
+def num_processes() -> int:
     """How many processes train together."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
-def own_share(rows: torch.Tensor) -> torch.Tensor:
+def local_rows(rows: torch.Tensor) -> torch.Tensor:
     """Pick this process's share of a minibatch's rows: equal parts in the order of the processes' ranks."""
-    processes = number_of_processes()
+    processes = num_processes()
     return rows if processes == 1 else rows.chunk(processes)[distributed.get_rank()]
 
 
-def total_over_processes(values: torch.Tensor) -> torch.Tensor:
+def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
     """Sum what each process has; gradients pass."""
-    return values if number_of_processes() == 1 else _Total.apply(values)
+    return values if num_processes() == 1 else _Total.apply(values)
 
 
-def agree_on(value: int, device: torch.device) -> bool:
+def all_agree(value: int, device: torch.device) -> bool:
     """Whether all processes have the same number."""
-    if number_of_processes() == 1:
+    if num_processes() == 1:
         return True
     ends = torch.tensor([value, -value], device=device)
     distributed.all_reduce(ends, distributed.ReduceOp.MAX)

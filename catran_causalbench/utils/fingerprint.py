@@ -12,7 +12,7 @@ from catran_causalbench import __version__
 @cache
 def code_version() -> str:
     """Version of the package and, after a ``+``, a fingerprint of its modules."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for module in sorted(package.rglob("*.py")):
         digest.update(repr((module.relative_to(package).as_posix(), module.read_bytes())).encode())

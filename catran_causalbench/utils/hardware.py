@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from catran_causalbench.cores import available_cores
+from catran_causalbench.utils.cores import available_cores
 
 _SECONDS_BETWEEN_LOOKS = 0.02
 

@@ -15,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @contextmanager
-def claimed(folder: Path, field: str, work: str) -> Iterator[None]:
+def lock_directory(folder: Path, field: str, work: str) -> Iterator[None]:
     """Make a folder and hold it against others; the hold ends with the process, however it ends.
 
     Parameters
@@ -30,7 +30,7 @@ def claimed(folder: Path, field: str, work: str) -> Iterator[None]:
     Raises
     ------
     InputError
-        The folder cannot be made, or another process has claimed it.
+        The folder cannot be made, or another process has lock_directory it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,10 +13,10 @@ from typing import Any
 from causalscbench.evaluation.statistical_evaluation import Evaluator
 
 from catran_causalbench.evaluation import HeldOutEvaluator, evaluate_network
-from catran_causalbench.simulation import WorldSettings, make_world, simulate_cells
+from catran_causalbench.simulation import SimulationConfig, sample_causal_model, simulate_cells
 
 # A fifth of RPE1's 92,000 cells: some 2,300 controls and 40 cells per perturbation of 383 genes.
-SETTINGS = WorldSettings(genes=383, cells=18_400, control_share=0.125, min_cells=20)
+SETTINGS = SimulationConfig(genes=383, cells=18_400, control_share=0.125, min_cells=20)
 EDGES = 1_000
 OMISSIONS = 500
 REPEATS = 3
@@ -24,7 +24,7 @@ REPEATS = 3
 
 def main() -> None:
     """Simulate, time both evaluators alternately, check that they agree, and print."""
-    world = make_world(SETTINGS, seed=0)
+    world = sample_causal_model(SETTINGS, seed=0)
     simulated = simulate_cells(world)
     genes = list(world.gene_ids)
     cells = simulated.expression, simulated.labels.tolist(), genes

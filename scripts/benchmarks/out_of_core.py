@@ -27,9 +27,9 @@ from anndata.io import sparse_dataset, write_elem
 from scipy import sparse
 
 from catran_causalbench import load_config
-from catran_causalbench.from_anndata import read_screen
+from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.inference import infer_network
-from catran_causalbench.sweep.machine import machine
+from catran_causalbench.utils.hardware import machine
 
 _CELLS_PER_BLOCK = 10_000
 _SHARE_OF_CONTROLS = 0.1
@@ -56,7 +56,9 @@ def main() -> None:
     }
     stages = results["stages"]
     with measured(stages, "reading"):
-        dataset = read_screen(anndata.read_h5ad(screen_file, backed="r"), target_column="target", genes="all").dataset
+        dataset = read_screen(
+            anndata.read_h5ad(screen_file, backed="r"), perturbation_key="target", genes="all"
+        ).dataset
     results["in_a_file"] = dataset.expression.base is not None
     with measured(stages, "evidence"):
         infer_network(dataset, load_config("genome-wide")).edges()

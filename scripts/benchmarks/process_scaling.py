@@ -15,12 +15,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from benchmark_speed import bare_step, median_seconds, random_dataset
 from rich.console import Console
 from rich.table import Table
+from speed import bare_step, median_seconds, random_dataset
 
-from catran_causalbench import load_config, processes
-from catran_causalbench.sweep.machine import machine
+from catran_causalbench import load_config
+from catran_causalbench.utils import distributed as processes
+from catran_causalbench.utils.hardware import machine
 
 GENES, CELLS = 622, 40_000
 PROCESSES = (1, 2, 4, 8, 16)

@@ -24,13 +24,13 @@ import torch
 from speed_report import draw, tables
 
 from catran_causalbench import CatranConfig, PerturbationDataset, load_config
-from catran_causalbench.dataset import CONTROL
-from catran_causalbench.factored import FactoredCatranNetwork
+from catran_causalbench.data.dataset import CONTROL
 from catran_causalbench.inference import InferredNetwork
-from catran_causalbench.network import CatranNetwork
-from catran_causalbench.run_folder import RunFolder
-from catran_causalbench.sweep.machine import machine
-from catran_causalbench.training import CatranTraining, train
+from catran_causalbench.models.catran.factored_module import FactoredCatranModule
+from catran_causalbench.models.catran.module import CatranModule
+from catran_causalbench.training.run_directory import RunDirectory
+from catran_causalbench.training.trainer import CatranTrainingPlan, train
+from catran_causalbench.utils.hardware import machine
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CHANNELS = 41
@@ -136,12 +136,12 @@ def status_gigabytes(field: str) -> float:
 def warm_up() -> float:
     """Compile the head before anything is timed; seconds that took."""
     start = time.perf_counter()
-    forward_and_backward(FactoredCatranNetwork(50).to(DEVICE), 512, 50)()
+    forward_and_backward(FactoredCatranModule(50).to(DEVICE), 512, 50)()
     synchronise()
     return time.perf_counter() - start
 
 
-def forward_and_backward(network: CatranNetwork, cells: int, genes: int) -> Callable[[], torch.Tensor]:
+def forward_and_backward(network: CatranModule, cells: int, genes: int) -> Callable[[], torch.Tensor]:
     """Build a function that runs one forward and backward pass."""
     generator = torch.Generator().manual_seed(0)
     expression = torch.rand(cells, genes, generator=generator).mul(3).to(DEVICE)
@@ -158,8 +158,8 @@ def forward_and_backward(network: CatranNetwork, cells: int, genes: int) -> Call
 
 def compared_passes(genes: int, cells: int, literal_gigabytes: float, ceiling: dict[str, float]) -> dict[str, Any]:
     """Compare forward + backward of both forms, after checking that they agree."""
-    literal = CatranNetwork(genes, generator=torch.Generator().manual_seed(0)).to(DEVICE)
-    factored = FactoredCatranNetwork(genes).to(DEVICE)
+    literal = CatranModule(genes, generator=torch.Generator().manual_seed(0)).to(DEVICE)
+    factored = FactoredCatranModule(genes).to(DEVICE)
     factored.load_state_dict(literal.state_dict())
     fast = forward_and_backward(factored, cells, genes)
     row: dict[str, Any] = {"genes": genes, "cells": cells, **cost("fast", fast, 9)}
@@ -202,9 +202,9 @@ def compared_steps(genes: int, literal_gigabytes: float) -> dict[str, Any]:
     return with_ratios(row | cost("literal", bare_step(dataset, LITERAL)[0], 3 if on_gpu() else 1))
 
 
-def bare_step(dataset: PerturbationDataset, config: CatranConfig) -> tuple[Callable[[], None], CatranTraining]:
+def bare_step(dataset: PerturbationDataset, config: CatranConfig) -> tuple[Callable[[], None], CatranTrainingPlan]:
     """Build a function that takes training steps in a bare loop: minibatch, both losses, backward, Lion."""
-    training = CatranTraining(dataset, config, 0).to(DEVICE)
+    training = CatranTrainingPlan(dataset, config, 0).to(DEVICE)
     optimiser = training.configure_optimizers()
     minibatches = chain.from_iterable(repeat(training.train_dataloader()))
 
@@ -268,10 +268,10 @@ def lightning_overhead(genes: int, cells: int) -> dict[str, float]:
     train(dataset, config)
     plain = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
-        logged_config = replace(config, output=replace(config.output, run_folder=folder))
-        with RunFolder.prepare(logged_config, dataset, 0) as run_folder:
+        logged_config = replace(config, output=replace(config.output, run_directory=folder))
+        with RunDirectory.prepare(logged_config, dataset, 0) as run_directory:
             start = time.perf_counter()
-            train(dataset, logged_config, folder=run_folder)
+            train(dataset, logged_config, folder=run_directory)
             logged = time.perf_counter() - start
     return {"bare_seconds": bare, "lightning_over_bare": plain / bare, "logged_over_lightning": logged / plain}
 

@@ -1,4 +1,4 @@
-"""What benchmark_speed.py measured, as tables in Markdown and as a figure."""
+"""What speed.py measured, as tables in Markdown and as a figure."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from catran_causalbench import infer_network, load_config, validate_dataset
-from catran_causalbench.evaluation import captured_effect_share, precision
-from catran_causalbench.simulation import WorldSettings, make_world, simulate_cells, true_effects
+from catran_causalbench.evaluation import effect_recovery, precision
+from catran_causalbench.simulation import SimulationConfig, sample_causal_model, simulate_cells, true_effects
 
 NUM_EDGES = 1000
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=100)
     parser.add_argument("--cells", type=int, default=16_000)
     arguments = parser.parse_args()
-    world = make_world(WorldSettings(genes=arguments.genes, cells=arguments.cells), 0)
+    world = sample_causal_model(SimulationConfig(genes=arguments.genes, cells=arguments.cells), 0)
     cells, effects = simulate_cells(world), true_effects(world)
     dataset = validate_dataset(cells.expression, cells.labels.tolist(), world.gene_ids)
     paper = load_config("paper")
@@ -44,7 +44,7 @@ def main() -> None:
             edges = infer_network(dataset, config, seed).edges(NUM_EDGES)
             found.append(tuple(edges[end].map(column).to_numpy() for end in ("source", "target")))
         common = len(set(zip(*found[0], strict=True)) & set(zip(*found[1], strict=True))) / NUM_EDGES
-        captured = [captured_effect_share(*edges, effects) for edges in found]
+        captured = [effect_recovery(*edges, effects) for edges in found]
         precise = [precision(*edges, world.weights != 0) for edges in found]
         results.append([*captured, *precise, common])
         table.add_row(str(seed), *(f"{value:.3f}" for value in results[-1]))

@@ -24,10 +24,10 @@ from sklearn.model_selection import train_test_split
 
 from catran_causalbench import infer_network, load_config, validate_dataset
 from catran_causalbench.config import DataSettings
-from catran_causalbench.evaluation import HeldOutEvaluator, captured_effect_share, excess_wasserstein, precision
-from catran_causalbench.preprocessing import METHODS
-from catran_causalbench.simulation import World, make_world, shape, simulate_cells, true_effects
-from catran_causalbench.whole_files import write_json, write_whole
+from catran_causalbench.data.preprocessing import METHODS
+from catran_causalbench.evaluation import HeldOutEvaluator, effect_recovery, excess_wasserstein, precision
+from catran_causalbench.simulation import CausalModel, sample_causal_model, shape, simulate_cells, true_effects
+from catran_causalbench.utils.atomic_io import write_atomically, write_json
 
 FIGURES = {"captured": "captured ↑", "precision": "precision ↑", "excess": "Wasserstein beyond its null ↑"}
 
@@ -46,18 +46,20 @@ def main() -> None:
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=len(arguments.seeds) * len(arguments.presets) * len(methods))
         for seed in arguments.seeds:
-            world = make_world(shape(arguments.shape), seed)
+            world = sample_causal_model(shape(arguments.shape), seed)
             for row in world_rows(world, arguments.presets, methods, arguments.edges):
                 bar.update(task, advance=1, description="{preset}, {preprocessing}, world {world}".format(**row))
                 rows.append(row)
     arguments.output.mkdir(parents=True, exist_ok=True)
     table = markdown(pd.DataFrame(rows), arguments.shape)
     write_json(arguments.output / "preprocessing.json", rows)
-    write_whole(arguments.output / "preprocessing.md", lambda path: path.write_text(table, encoding="utf-8"))
+    write_atomically(arguments.output / "preprocessing.md", lambda path: path.write_text(table, encoding="utf-8"))
     print(table)
 
 
-def world_rows(world: World, presets: list[str], methods: list[str], num_edges: int | None) -> list[dict[str, Any]]:
+def world_rows(
+    world: CausalModel, presets: list[str], methods: list[str], num_edges: int | None
+) -> list[dict[str, Any]]:
     """Train with every preset and preprocessing on one world, and score the edges against its truth."""
     cells, effects = simulate_cells(world), np.abs(true_effects(world))
     genes, labels = list(world.gene_ids), np.array(cells.labels)
@@ -82,7 +84,7 @@ def world_rows(world: World, presets: list[str], methods: list[str], num_edges: 
                     "genes": len(genes),
                     "cells": len(labels),
                     "edges": len(edges),
-                    "captured": captured_effect_share(source, target, effects),
+                    "captured": effect_recovery(source, target, effects),
                     "precision": precision(source, target, world.weights != 0),
                     "excess": float(np.mean(excess_wasserstein(held_out, source, target))),
                     "seconds": seconds,

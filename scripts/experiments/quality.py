@@ -30,23 +30,23 @@ from scipy import integrate
 from sklearn.model_selection import train_test_split
 
 from catran_causalbench import PerturbationDataset, infer_network, load_config, validate_dataset
-from catran_causalbench.code_version import code_version
-from catran_causalbench.dataset import CONTROL_LABEL
-from catran_causalbench.edges import RankedEdges, rank_matrix
+from catran_causalbench.baselines import edges_of_scores, rival_scores
+from catran_causalbench.causalbench.build.from_screen import read_own_data
+from catran_causalbench.data.dataset import CONTROL_LABEL
 from catran_causalbench.evaluation import (
     HeldOutEvaluator,
     average_precision,
-    captured_effect_share,
+    effect_recovery,
     excess_wasserstein,
     false_omission_rate,
     mean_wasserstein,
     precision,
 )
-from catran_causalbench.gated_attention import PairEvidence
-from catran_causalbench.harness.own_data import read_own_data
-from catran_causalbench.rivals import edges_of_scores, rival_scores
-from catran_causalbench.simulation import make_world, shape, simulate_cells, true_effects
-from catran_causalbench.whole_files import write_json
+from catran_causalbench.grn.edges import RankedEdges, rank_matrix
+from catran_causalbench.models.evidence.module import PairEvidence
+from catran_causalbench.simulation import sample_causal_model, shape, simulate_cells, true_effects
+from catran_causalbench.utils.atomic_io import write_json
+from catran_causalbench.utils.fingerprint import code_version
 
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)
 REAL_SETS = ("schraivogel2020_tapseq_k562_crispri", "sachs2005_all14", "dixit2016_bmdc_24tf")
@@ -145,7 +145,7 @@ def world_rows(seed: int, shape_name: str, methods: list[str]) -> Iterator[tuple
     """Score methods on one simulated world at every fraction; the oracle ranks all pairs by their true effect."""
     if not methods:
         return
-    world = make_world(shape(shape_name), seed)
+    world = sample_causal_model(shape(shape_name), seed)
     cells, effects = simulate_cells(world), np.abs(true_effects(world))
     np.fill_diagonal(effects, 0)
     genes, network = list(world.gene_ids), world.weights != 0
@@ -165,7 +165,7 @@ def world_rows(seed: int, shape_name: str, methods: list[str]) -> Iterator[tuple
             row = {"world": seed, "fraction": fraction, "method": method, "edges": num_edges, "seconds": seconds}
             row |= held_out_scores(held_out, edges, dataset.gene_names)
             row["precision"] = precision(edges.source, edges.target, network)
-            row["captured"] = captured_effect_share(edges.source, edges.target, effects)
+            row["captured"] = effect_recovery(edges.source, edges.target, effects)
             row["unperturbed"] = unperturbed_average_precision(scores, large, dataset)
             if fraction == 1 and method != "oracle":
                 row["stability"] = stability(method, dataset, num_edges)
@@ -209,7 +209,7 @@ def stability(method: str, dataset: PerturbationDataset, num_edges: int) -> floa
 
 def real_rows(path: Path, methods: list[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Score methods on real cells, over several splits; a third of all pairs are edges."""
-    data = read_own_data(path, target_column="gene", control_label=CONTROL_LABEL, min_cells=100, counts=False)
+    data = read_own_data(path, perturbation_key="gene", control=CONTROL_LABEL, min_cells=100, counts=False)
     genes = list(data.gene_ids)
     num_edges = len(genes) * (len(genes) - 1) // 3
     for method in [name for name in methods if name != "oracle"]:  # here nobody knows the truth

@@ -26,11 +26,11 @@ from types import CodeType, ModuleType
 
 import yaml
 
-from catran_causalbench.cores import available_cores
+from catran_causalbench.utils.cores import available_cores
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a pool of OpenMP threads does not survive a fork
 
-PACKAGE = Path(__file__).resolve().parent.parent / "catran_causalbench"
+PACKAGE = Path(__file__).resolve().parents[2] / "catran_causalbench"
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.yaml")
 EVALUATOR = ("tests/test_evaluation.py", "tests/test_evaluation_truth.py")
 TESTS = {

@@ -11,10 +11,10 @@ import pytest
 import torch
 from scipy import stats
 
-from catran_causalbench import rivals
-from catran_causalbench.dataset import CONTROL, validate_dataset
+from catran_causalbench import baselines as rivals
+from catran_causalbench.baselines import betterboost, guanlab, rival_edges, rival_names, rival_scores, sparserc
+from catran_causalbench.data.dataset import CONTROL, validate_dataset
 from catran_causalbench.errors import InputError
-from catran_causalbench.rivals import betterboost, guanlab, rival_edges, rival_names, rival_scores, sparserc
 
 GENES = [f"gene{number}" for number in range(8)]
 PERTURBED = GENES[:5]
@@ -102,7 +102,7 @@ def test_an_unknown_rival_is_refused_by_name(dataset):
 
 
 def test_no_rival_needs_causalbench():
-    code = "import sys; from catran_causalbench.rivals import *; [rival_scores(name) for name in rival_names()];"
+    code = "import sys; from catran_causalbench.baselines import *; [rival_scores(name) for name in rival_names()];"
     code += "sys.exit('causalscbench' in sys.modules or 'dask' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code.replace("import *", "import rival_names, rival_scores")]).returncode

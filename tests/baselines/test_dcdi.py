@@ -10,10 +10,11 @@ import torch
 from causalscbench.models import dcdi_models
 from causalscbench.models.training_regimes import TrainingRegime
 
-from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL, validate_dataset
-from catran_causalbench.edges import rank_matrix
+from catran_causalbench.baselines import dcdi as causal_models
+from catran_causalbench.baselines import edges_of_scores, rival_names, rival_scores
+from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL, validate_dataset
 from catran_causalbench.errors import InputError, TrainingError
-from catran_causalbench.rivals import causal_models, edges_of_scores, rival_names, rival_scores
+from catran_causalbench.grn.edges import rank_matrix
 
 GENES = [f"gene{number:02d}" for number in range(12)]
 RARE = 5

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_data
+from helpers import random_data
 from typer.testing import CliRunner
 
-from catran_causalbench.command_line import app
+from catran_causalbench.cli import app
 
 RUNNER = CliRunner()
 

@@ -10,14 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 import catran_causalbench
-from catran_causalbench import diagnosis
-from catran_causalbench.command_line import app
-from catran_causalbench.harness.data_files import check_data_directory
-from catran_causalbench.harness.simulated_data import write_simulated_directory
-from catran_causalbench.simulation import WorldSettings
+from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
+from catran_causalbench.causalbench.manifest import check_data_directory
+from catran_causalbench.cli import app, diagnosis
+from catran_causalbench.simulation import SimulationConfig
 
 PINS = dict(
-    re.findall(r"^([\w-]+)==([\w.]+)", (Path(__file__).parents[1] / "constraints.txt").read_text(), flags=re.MULTILINE)
+    re.findall(r"^([\w-]+)==([\w.]+)", (Path(__file__).parents[2] / "constraints.txt").read_text(), flags=re.MULTILINE)
 )
 NEEDED = [re.match(r"[\w-]+", line)[0] for line in metadata.requires("catran-causalbench") if "extra ==" not in line]
 GOOD = {name: metadata.version(name) for name in NEEDED}
@@ -74,7 +73,7 @@ def test_a_package_that_is_not_installed_is_told(monkeypatch):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    settings = WorldSettings(genes=12, cells=600, min_cells=20)
+    settings = SimulationConfig(genes=12, cells=600, min_cells=20)
     return write_simulated_directory(tmp_path_factory.mktemp("doctor") / "world", settings, seed=0)
 
 

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 import catran_causalbench as catran
-from catran_causalbench.command_line import app
-from catran_causalbench.command_line.fitting import FILES
-from catran_causalbench.simulation.screen import simulate_anndata
+from catran_causalbench.cli import app
+from catran_causalbench.cli.fitting import FILES
+from catran_causalbench.simulation.to_anndata import simulate_anndata
 
 CONFIG = "evidence: {steps: 8, pairs_per_minibatch: 256, gates: 2, gates_kept: 1}\noutput: {edges: 40}\n"
 
@@ -36,7 +36,7 @@ def test_what_is_written_agrees_with_the_api(screen, tmp_path):
     result = fit(screen, tmp_path / "network")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["network"]
     assert {entry.name for entry in (tmp_path / "network").iterdir()} == set(FILES)
-    expected = catran.fit(screen, target_column="target_gene", config=str(screen.parent / "quick.yaml")).edges()
+    expected = catran.fit(screen, perturbation_key="target_gene", config=str(screen.parent / "quick.yaml")).edges()
     assert len(expected) == 40
     written = pd.read_csv(tmp_path / "network" / "edges.csv")
     pd.testing.assert_frame_equal(written, expected, check_dtype=False, rtol=1e-6)
@@ -85,8 +85,8 @@ def test_what_others_put_there_is_never_replaced(screen, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--target-column", "nonsense"], "target_column"),
-        (["--control-label", "nonsense"], "control_label"),
+        (["--target-column", "nonsense"], "perturbation_key"),
+        (["--control-label", "nonsense"], "control"),
         (["--layer", "nonsense"], "layer"),
         (["--genes", "SIM1,nonsense"], "genes"),
         (["--counts"], "counts"),

@@ -14,9 +14,9 @@ from scipy import sparse
 
 import catran_causalbench as catran
 from catran_causalbench.config import CatranConfig
+from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.errors import InputError
-from catran_causalbench.new_matrix import new_matrix
-from catran_causalbench.simulation import screen as simulated_screens
+from catran_causalbench.simulation import to_anndata as simulated_screens
 
 GATES = {"evidence": {"steps": 8, "pairs_per_minibatch": 256, "gates": 2, "gates_kept": 1}}
 PAPER = {
@@ -27,9 +27,9 @@ PAPER = {
 
 @pytest.fixture
 def no_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr("catran_causalbench.new_matrix._SHARE_OF_MEMORY", 0)
-    monkeypatch.setattr("catran_causalbench.dataset._CELLS_PER_BLOCK", 77)
-    monkeypatch.setattr("catran_causalbench.from_anndata._VALUES_PER_BLOCK", 1000)
+    monkeypatch.setattr("catran_causalbench.data.out_of_core._SHARE_OF_MEMORY", 0)
+    monkeypatch.setattr("catran_causalbench.data.dataset._CELLS_PER_BLOCK", 77)
+    monkeypatch.setattr("catran_causalbench.data.anndata_reader._VALUES_PER_BLOCK", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -45,7 +45,7 @@ def raw_counts():
 def fit(adata, settings):
     with pytest.warns(UserWarning, match="one value in all cells"):
         return catran.fit(
-            adata, target_column="target_gene", genes="all", counts=True, config=CatranConfig.from_mapping(settings)
+            adata, perturbation_key="target_gene", genes="all", counts=True, config=CatranConfig.from_mapping(settings)
         )
 
 
@@ -61,7 +61,7 @@ def test_in_a_file_or_in_memory_the_edges_are_the_same(settings, request, tmp_pa
 
 
 def test_where_the_memory_is_short_the_matrix_is_a_file_without_a_name(no_memory, tmp_path):
-    matrix = new_matrix(50, 40)
+    matrix = allocate_matrix(50, 40)
     matrix[:] = np.arange(40)
     assert isinstance(matrix.base, np.memmap)
     assert matrix.sum() == 50 * sum(range(40))
@@ -69,7 +69,7 @@ def test_where_the_memory_is_short_the_matrix_is_a_file_without_a_name(no_memory
 
 
 def test_where_it_is_not_it_stays_in_memory():
-    assert new_matrix(50, 40).base is None
+    assert allocate_matrix(50, 40).base is None
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_the_memory_limit_of_a_job_counts(limit, pages_of_files, in_a_file, monk
         (job / "memory.stat").write_text(f"anon 3000\ninactive_file {pages_of_files}\n")
     own = tmp_path / "cgroup"
     own.write_text("0::/job/step\n")
-    monkeypatch.setattr("catran_causalbench.new_matrix._CONTROL_GROUPS", tmp_path)
-    monkeypatch.setattr("catran_causalbench.new_matrix._OWN_GROUP", own)
-    assert isinstance(new_matrix(50, 40).base, np.memmap) == in_a_file  # 8,000 bytes
+    monkeypatch.setattr("catran_causalbench.data.out_of_core._CONTROL_GROUPS", tmp_path)
+    monkeypatch.setattr("catran_causalbench.data.out_of_core._OWN_GROUP", own)
+    assert isinstance(allocate_matrix(50, 40).base, np.memmap) == in_a_file  # 8,000 bytes
 
 
 def test_without_room_anywhere_the_error_says_how_much_is_needed(no_memory, monkeypatch):
@@ -99,23 +99,23 @@ def test_without_room_anywhere_the_error_says_how_much_is_needed(no_memory, monk
     with pytest.raises(
         InputError, match=r"too many for the memory and for .*expected 4\.0 GB in the folder that TMPDIR"
     ):
-        new_matrix(100_000, 10_000)
+        allocate_matrix(100_000, 10_000)
 
 
 # Reads 240 MB of dense values with room for 200 MB beyond what the libraries take.
 CHILD = """
 import resource, sys
 import anndata
-import catran_causalbench.new_matrix
-from catran_causalbench.evidence import sum_cells
-from catran_causalbench.from_anndata import read_screen
+import catran_causalbench.data.out_of_core
+from catran_causalbench.models.evidence.statistics import sufficient_statistics
+from catran_causalbench.data.anndata_reader import read_screen
 
-catran_causalbench.new_matrix._SHARE_OF_MEMORY = float(sys.argv[2])
+catran_causalbench.data.out_of_core._SHARE_OF_MEMORY = float(sys.argv[2])
 data = {line.split(":")[0]: line.split(":")[1] for line in open("/proc/self/status")}["VmData"]
 limit = int(data.split()[0]) * 1024 + 200_000_000
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-screen = read_screen(anndata.read_h5ad(sys.argv[1], backed="r"), target_column="target", genes="all")
-print(sum_cells(screen.dataset, 2, 0).count.sum())
+screen = read_screen(anndata.read_h5ad(sys.argv[1], backed="r"), perturbation_key="target", genes="all")
+print(sufficient_statistics(screen.dataset, 2, 0).count.sum())
 """
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import random_data
+from helpers import random_data
 
 from catran_causalbench import InputError, validate_dataset
 from catran_causalbench.config import CatranConfig, DataSettings
-from catran_causalbench.preprocessing import METHODS, preprocess, recover_counts
+from catran_causalbench.data.preprocessing import METHODS, preprocess, recover_counts
 
 
 def counted_cells(cells=300, genes=20, seed=0, smallest=0):

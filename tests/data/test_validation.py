@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import scipy.sparse
-from conftest import random_data
+from helpers import random_data
 
-from catran_causalbench.dataset import CONTROL, EXCLUDED, validate_dataset
+from catran_causalbench.data.dataset import CONTROL, EXCLUDED, validate_dataset
 from catran_causalbench.errors import InputError
 
 

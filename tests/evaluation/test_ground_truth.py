@@ -11,14 +11,14 @@ from catran_causalbench.evaluation import (
     HeldOutEvaluator,
     adjacency_matrix,
     average_precision,
-    captured_effect,
-    captured_effect_share,
+    effect_recovery,
     excess_wasserstein,
     null_wasserstein,
     orientation_accuracy,
     precision,
     rank_scores,
     reachable,
+    recovered_effect,
     reference_metrics,
 )
 
@@ -134,17 +134,17 @@ def test_captured_effect_is_a_share_of_the_oracles(truth):
     _, effects, source, target = truth
     captured = np.mean([abs(float(effects[edge])) for edge in zip(source, target, strict=True)])
     sizes = sorted((abs(float(effects[a, b])) for a in range(GENES) for b in range(GENES) if a != b), reverse=True)
-    assert captured_effect(source, target, effects) == pytest.approx(captured)
-    assert captured_effect_share(source, target, effects) == pytest.approx(captured / np.mean(sizes[:60]))
+    assert recovered_effect(source, target, effects) == pytest.approx(captured)
+    assert effect_recovery(source, target, effects) == pytest.approx(captured / np.mean(sizes[:60]))
     # The diagonal, a perturbation's effect on its own gene, is nobody's to capture.
     off_diagonal = np.abs(np.where(np.eye(GENES), 0, effects))
     best = np.unravel_index(np.argsort(-off_diagonal, axis=None)[:60], effects.shape)
-    assert captured_effect_share(*best, effects + 50 * np.eye(GENES)) == pytest.approx(1)
+    assert effect_recovery(*best, effects + 50 * np.eye(GENES)) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("metric", [precision, orientation_accuracy, captured_effect, captured_effect_share])
+@pytest.mark.parametrize("metric", [precision, orientation_accuracy, recovered_effect, effect_recovery])
 def test_padding_a_list_is_refused(truth, metric):
-    table = truth[1] if metric in (captured_effect, captured_effect_share) else truth[0]
+    table = truth[1] if metric in (recovered_effect, effect_recovery) else truth[0]
     with pytest.raises(InputError, match="edges: found column 1 → column 2 again at position 2; expected distinct"):
         metric(np.array([1, 0, 1]), np.array([2, 4, 2]), table)
     with pytest.raises(InputError, match="edges: found the self-edge column 3 → column 3 at position 1"):

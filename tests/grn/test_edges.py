@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from catran_causalbench import edges as edges_module
-from catran_causalbench.edges import rank_edges
+from catran_causalbench.grn import edges as edges_module
+from catran_causalbench.grn.edges import rank_edges
 
 
 def brute_force(weights, count):

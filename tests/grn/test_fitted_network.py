@@ -15,11 +15,11 @@ from scipy import sparse
 
 import catran_causalbench as catran
 from catran_causalbench.config import CatranConfig
-from catran_causalbench.dataset import validate_dataset
+from catran_causalbench.data.anndata_reader import read_screen
+from catran_causalbench.data.dataset import validate_dataset
 from catran_causalbench.fitting import _read_losses
-from catran_causalbench.from_anndata import read_screen
 from catran_causalbench.inference import infer_network
-from catran_causalbench.simulation import screen as simulated_screens
+from catran_causalbench.simulation import to_anndata as simulated_screens
 
 QUICK = {"evidence": {"steps": 8, "pairs_per_minibatch": 256, "gates": 2, "gates_kept": 1}}
 SETTINGS = CatranConfig.from_mapping(QUICK)
@@ -32,7 +32,7 @@ def simulated():
 
 
 def fit(data, **options):
-    return catran.fit(data, **{"target_column": "target_gene", "config": SETTINGS, **options})
+    return catran.fit(data, **{"perturbation_key": "target_gene", "config": SETTINGS, **options})
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def network(simulated):
 
 
 def read(adata, **options):
-    return read_screen(adata, **{"target_column": "target_gene", "min_cells": 2, **options})
+    return read_screen(adata, **{"perturbation_key": "target_gene", "min_cells": 2, **options})
 
 
 def small(targets, names=("A", "B", "C"), **options):
@@ -78,7 +78,7 @@ def test_however_it_is_stored_the_edges_are_the_same(simulated, network, how, tm
 
 @pytest.mark.parametrize("how", ["dense", "csr", "csc"])
 def test_blocks_join_without_seams(simulated, how, monkeypatch, tmp_path):
-    monkeypatch.setattr("catran_causalbench.from_anndata._VALUES_PER_BLOCK", 7 * 1999)
+    monkeypatch.setattr("catran_causalbench.data.anndata_reader._VALUES_PER_BLOCK", 7 * 1999)
     chosen = [f"SIM{number}" for number in (3, 0, 7)]
     dataset = read(stored(simulated, how, tmp_path), genes=chosen).dataset
     assert dataset.gene_names == ("SIM0", "SIM3", "SIM7")
@@ -104,7 +104,7 @@ def test_combined_labels_follow_the_rule():
     targets = ["NT"] * 3 + ["A"] * 3 + ["A+NT", "NT+A", "A+A", " A + NT"] + ["B"] * 3 + ["NT+NT"]
     targets += ["A+B", "B+A+NT", "A+unmeasured", "unmeasured", None, "", "non-targeting", "excluded"]
     with pytest.warns(UserWarning, match="3 cells with several targets"):
-        screen = read(small(targets), control_label="NT")
+        screen = read(small(targets), control="NT")
     assert screen.cells == {"perturbed": 10, "control": 4, "combined": 3, "unlabelled": 2, "other": 3}
     counts = dict(zip(*np.unique(screen.dataset.intervention, return_counts=True), strict=True))
     assert counts == {0: 7, 1: 3, -1: 4, -2: 8}
@@ -156,8 +156,8 @@ def test_counts_are_recognised_and_normalised_as_causalbench_does(simulated):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target_column": "nonsense"}, "target_column.*target_gene"),
-        ({"control_label": "nonsense"}, "control_label.*SIM"),
+        ({"perturbation_key": "nonsense"}, "perturbation_key.*target_gene"),
+        ({"control": "nonsense"}, "control.*SIM"),
         ({"layer": "nonsense"}, "layer.*counts"),
         ({"genes": "nonsense"}, "genes: .*'perturbed', 'all'"),
         ({"genes": ["SIM1", "nonsense"]}, "genes: .*nonsense"),
@@ -329,7 +329,7 @@ def test_what_a_notebook_shows(network):
 
 def test_losses_are_known_whether_or_not_a_run_folder_is(network, simulated, tmp_path):
     assert len(network.losses) == QUICK["evidence"]["steps"]
-    config = CatranConfig.from_mapping({**QUICK, "output": {"run_folder": str(tmp_path / "run")}})
+    config = CatranConfig.from_mapping({**QUICK, "output": {"run_directory": str(tmp_path / "run")}})
     assert fit(simulated, config=config).losses.equals(network.losses)
     assert (tmp_path / "run" / "edges.csv").exists()
 

@@ -4,8 +4,7 @@ import os
 import signal
 from dataclasses import replace
 
-from conftest import random_data
-from test_inference import QUICK
+from helpers import QUICK, random_data
 
 from catran_causalbench import infer_network, validate_dataset
 from catran_causalbench.config import AttentionSettings, OutputSettings
@@ -18,7 +17,7 @@ CONFIGS = {
 
 def run(name, folder):
     """Train, and leave all in a run folder."""
-    config = replace(CONFIGS[name], output=OutputSettings(edges=50, run_folder=str(folder)))
+    config = replace(CONFIGS[name], output=OutputSettings(edges=50, run_directory=str(folder)))
     return infer_network(validate_dataset(*random_data()), config).edges()
 
 

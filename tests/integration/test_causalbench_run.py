@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import catran_causalbench
-from catran_causalbench.harness.own_data import write_own_data_directory
-from catran_causalbench.harness.score_table import PRECISION, draw_scores, print_scores, read_scores
-from catran_causalbench.harness.simulated_data import write_simulated_directory
+from catran_causalbench.causalbench.build.from_screen import convert_screen
+from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
+from catran_causalbench.report.run_table import PRECISION, draw_scores, print_scores, read_scores
 from catran_causalbench.simulation import shape
 
 PLUGIN = Path(catran_causalbench.__file__).parent / "plugin.py"
@@ -88,7 +88,7 @@ def test_simulated_directory(simulated, tmp_path, regime, capsys):
 @pytest.mark.parametrize("regime", REGIMES)
 def test_real_tap_seq_data(real_data, tmp_path, regime):
     source = real_data("schraivogel2020_tapseq_k562_crispri.npz")
-    directory = write_own_data_directory(tmp_path / "schraivogel", source)
+    directory = convert_screen(tmp_path / "schraivogel", source)
     run = causalbench_run(directory, tmp_path, regime, "output: {edges: 60}\n", dataset="weissmann_k562")
     genes = json.loads((directory / "description.json").read_text())
     assert not genes["simulated"]

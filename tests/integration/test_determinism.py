@@ -5,10 +5,10 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import PYTHONPATH
 
 from catran_causalbench import infer_network, load_config, validate_dataset
 
@@ -49,7 +49,7 @@ def edges_of_a_process(preset, threads, hash_seed):
     numbers = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"], str(threads))
     environment = {
         **os.environ, **numbers, "OMP_WAIT_POLICY": "passive", "PYTHONHASHSEED": str(hash_seed),
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": PYTHONPATH,
     }  # fmt: skip
     finished = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return finished.stdout

@@ -10,25 +10,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import random_data
-from test_inference import QUICK
+from helpers import QUICK, random_data
 
 from catran_causalbench import InputError, infer_network, validate_dataset
 from catran_causalbench.config import CorruptionSettings, NetworkSettings, OutputSettings, TrainingSettings
-from catran_causalbench.processes import agree_on
-from catran_causalbench.training import CatranTraining, train
+from catran_causalbench.training.trainer import CatranTrainingPlan, train
+from catran_causalbench.utils.distributed import all_agree
 
 TRAINING = TrainingSettings(epochs=2, cells_per_minibatch=100, genes_per_minibatch=10)
 
 
 def settings(folder):
-    return replace(QUICK, training=TRAINING, output=OutputSettings(edges=50, run_folder=str(folder)))
+    return replace(QUICK, training=TRAINING, output=OutputSettings(edges=50, run_directory=str(folder)))
 
 
 def gradients(**corruption):
     """Losses and gradients of the first minibatch, and the running statistics that it leaves."""
     config = replace(QUICK, training=TRAINING, corruption=CorruptionSettings(**corruption))
-    training = CatranTraining(validate_dataset(*random_data()), config, seed=0)
+    training = CatranTrainingPlan(validate_dataset(*random_data()), config, seed=0)
     training.trainer = type("Trainer", (), {"current_epoch": 0})()
     minibatch = next(iter(training.train_dataloader()))
     outputs = training.training_step(minibatch, 0)
@@ -48,7 +47,7 @@ def run_of_a_process(folder):
     rank = torch.distributed.get_rank()  # of the group that Lightning made
     table.to_csv(folder / f"edges-{rank}.csv", index=False)
     torch.save(gradients(), folder / f"gradients-{rank}.pt")
-    agreed = [agree_on(value, torch.device("cpu")) for value in (3, 0, rank, -rank)]
+    agreed = [all_agree(value, torch.device("cpu")) for value in (3, 0, rank, -rank)]
     assert agreed == [True, True, False, False]
     torch.distributed.destroy_process_group()
 
@@ -110,8 +109,10 @@ def test_what_processes_cannot_share_is_refused(monkeypatch, change, message):
 
 def test_processes_that_would_continue_from_different_epochs_stop(monkeypatch):
     """As they do where every machine has a run folder of its own."""
-    monkeypatch.setattr("catran_causalbench.training.agree_on", lambda epoch, device: False)
-    with pytest.raises(InputError, match=r"output\.run_folder: found a checkpoint after epoch 0 that other processes"):
+    monkeypatch.setattr("catran_causalbench.training.trainer.all_agree", lambda epoch, device: False)
+    with pytest.raises(
+        InputError, match=r"output\.run_directory: found a checkpoint after epoch 0 that other processes"
+    ):
         train(validate_dataset(*random_data()), replace(QUICK, training=TRAINING))
 
 

@@ -11,22 +11,21 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import random_data
 from fault_worker import CONFIGS, run, run_and_die
+from helpers import PYTHONPATH, random_data
 
 from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, load_config, validate_dataset
-from catran_causalbench.claims import claimed
+from catran_causalbench.causalbench.build.from_screen import convert_screen
 from catran_causalbench.config import EvidenceSettings
-from catran_causalbench.gate_training import GateTraining
-from catran_causalbench.harness.own_data import write_own_data_directory
-from catran_causalbench.minibatches import MinibatchStream
-from catran_causalbench.run_folder import RunFolder
-from catran_causalbench.training import CatranTraining
+from catran_causalbench.models.catran.dataloader import MinibatchLoader
+from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
+from catran_causalbench.training.run_directory import RunDirectory
+from catran_causalbench.training.trainer import CatranTrainingPlan
+from catran_causalbench.utils.locking import lock_directory
 
 BOTH = pytest.mark.parametrize("name", list(CONFIGS))
 KILLS = int(os.environ.get("CATRAN_KILLS", "8"))  # by preset
@@ -39,7 +38,7 @@ def processes():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fault_worker"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # Python 3.11 does not hand it on
+        patch.setenv("PYTHONPATH", PYTHONPATH, prepend=os.pathsep)  # Python 3.11 does not hand it on
         patch.setenv("OMP_NUM_THREADS", "1")  # a pool of OpenMP threads does not survive a fork
         forkserver.ensure_running()
     return context
@@ -101,20 +100,20 @@ def test_a_run_killed_while_writing_loses_nothing(tmp_path, processes, undisturb
 
 
 INTERRUPTED = """
-import sys, time, typer
-sys.path.insert(0, {tests!r})
+import os, sys, time, typer
+sys.path[:0] = {tests!r}.split(os.pathsep)
 import fault_worker
-from catran_causalbench import training
-from catran_causalbench.command_line.console import command
+from catran_causalbench.training import trainer as training
+from catran_causalbench.cli.console import command
 
-class Slow(training.CatranTraining):
+class Slow(training.CatranTrainingPlan):
     def training_step(self, minibatch, step):
         if self.current_epoch == 3:
             print("in epoch 4", flush=True)
             time.sleep(0.2)
         return super().training_step(minibatch, step)
 
-training.CatranTraining = Slow
+training.CatranTrainingPlan = Slow
 try:
     command(fault_worker.run)("minibatches", {folder!r})
 except typer.Exit as end:  # as typer itself does
@@ -123,7 +122,7 @@ except typer.Exit as end:  # as typer itself does
 
 
 def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(tmp_path, undisturbed):
-    code = INTERRUPTED.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    code = INTERRUPTED.format(tests=PYTHONPATH, folder=str(tmp_path))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "in epoch 4\n"
     start = time.perf_counter()
@@ -194,7 +193,7 @@ def test_logs_that_cannot_be_written_end_a_run_with_advice(tmp_path, monkeypatch
 @pytest.mark.parametrize("path", ["file/run", "file", "null\0character", "x" * 300])
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"output\.run_folder: found .* which cannot be written to"):
+    with pytest.raises(InputError, match=r"output\.run_directory: found .* which cannot be written to"):
         run("evidence", tmp_path / path)
 
 
@@ -202,7 +201,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, path):
 def test_garbage_in_the_folder_is_refused_by_name(tmp_path, name):
     run("evidence", tmp_path)
     (tmp_path / name).write_bytes(b"\xff\x00garbage")
-    with pytest.raises(InputError, match=r"output\.run_folder: found "):
+    with pytest.raises(InputError, match=r"output\.run_directory: found "):
         run("evidence", tmp_path)
     assert (tmp_path / name).read_bytes() == b"\xff\x00garbage"
 
@@ -257,18 +256,18 @@ def test_a_truncated_data_file_is_refused_and_nothing_made(tmp_path, kind):
     for length in (0, 10, len(whole) // 3, len(whole) - 5):
         path.write_bytes(whole[:length])
         with pytest.raises(InputError, match="screen"):
-            write_own_data_directory(tmp_path / "made", path, target_column="target")
+            convert_screen(tmp_path / "made", path, perturbation_key="target")
         assert not (tmp_path / "made").exists()
 
 
 def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_epoch(tmp_path, monkeypatch):
-    step = CatranTraining.training_step
+    step = CatranTrainingPlan.training_step
 
     def poisoned(self, minibatch, number):
         outputs = step(self, minibatch, number)
         return {**outputs, "loss": outputs["loss"] * (float("nan") if (self.current_epoch, number) == (2, 3) else 1)}
 
-    monkeypatch.setattr(CatranTraining, "training_step", poisoned)
+    monkeypatch.setattr(CatranTrainingPlan, "training_step", poisoned)
     with pytest.raises(TrainingError, match=r"loss became nan in epoch 3, step 4 of 6; try a smaller training\.learn"):
         run("minibatches", tmp_path)
     assert whole_checkpoint(tmp_path) == 1
@@ -276,8 +275,8 @@ def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_e
 
 
 def test_gates_whose_loss_is_no_number_stop_too(data, monkeypatch):
-    losses = GateTraining._losses
-    monkeypatch.setattr(GateTraining, "_losses", lambda self, minibatch: losses(self, minibatch) * float("inf"))
+    losses = EvidenceTrainingPlan._losses
+    monkeypatch.setattr(EvidenceTrainingPlan, "_losses", lambda self, minibatch: losses(self, minibatch) * float("inf"))
     with pytest.raises(TrainingError, match=r"epoch 1, step 1 of 5; try a smaller evidence\.learning_rate"):
         infer_network(validate_dataset(*data), CatranConfig(evidence=EvidenceSettings(steps=5)))
 
@@ -286,7 +285,7 @@ def test_weights_that_are_no_numbers_stop_training_though_the_loss_was_one(data,
     def poisoned(self, optimizer):
         self.gates.level.grad[:] = float("nan")
 
-    monkeypatch.setattr(GateTraining, "on_before_optimizer_step", poisoned)
+    monkeypatch.setattr(EvidenceTrainingPlan, "on_before_optimizer_step", poisoned)
     with pytest.raises(TrainingError, match="weights are no numbers in epoch 1, step 1 of 1"):
         infer_network(validate_dataset(*data), CatranConfig(evidence=EvidenceSettings(steps=1)))
 
@@ -305,7 +304,7 @@ def out_of_memory(method, times):
     return failing
 
 
-MEMORY_HUNGRY = {"training_step": CatranTraining, "_draw": MinibatchStream, "backward": CatranTraining}
+MEMORY_HUNGRY = {"training_step": CatranTrainingPlan, "_draw": MinibatchLoader, "backward": CatranTrainingPlan}
 
 
 @pytest.mark.parametrize("method", MEMORY_HUNGRY)
@@ -332,9 +331,9 @@ def test_too_little_memory_for_a_minibatch_ends_with_advice(tmp_path, monkeypatc
 
 def test_several_processes_repeat_no_step(tmp_path, monkeypatch):
     """Each would send messages that the others do not expect."""
-    monkeypatch.setattr("catran_causalbench.training.number_of_processes", lambda: 2)
-    step = CatranTraining.training_step
-    monkeypatch.setattr(CatranTraining, "training_step", out_of_memory(step, times=1))
+    monkeypatch.setattr("catran_causalbench.training.trainer.num_processes", lambda: 2)
+    step = CatranTrainingPlan.training_step
+    monkeypatch.setattr(CatranTrainingPlan, "training_step", out_of_memory(step, times=1))
     with pytest.raises(TrainingError, match="too little memory"):
         run("minibatches", tmp_path)
 
@@ -344,7 +343,7 @@ def test_minibatches_are_the_same_once_the_cells_are_off_the_device():
     training = replace(config.training, genes_per_minibatch=5)
 
     def stream():
-        return MinibatchStream(dataset, training, config.corruption, 0, torch.device("cpu"), lambda: 1)
+        return MinibatchLoader(dataset, training, config.corruption, 0, torch.device("cpu"), lambda: 1)
 
     short = stream()
     short._move_cells_off()
@@ -355,24 +354,24 @@ def test_minibatches_are_the_same_once_the_cells_are_off_the_device():
 def test_a_prepared_folder_is_unchanged_when_another_run_asks_for_it(tmp_path):
     run("evidence", tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    other = replace(load_config("paper"), output=replace(load_config("paper").output, run_folder=str(tmp_path)))
-    prepared = RunFolder.prepare(other, validate_dataset(*random_data()), 0)
+    other = replace(load_config("paper"), output=replace(load_config("paper").output, run_directory=str(tmp_path)))
+    prepared = RunDirectory.prepare(other, validate_dataset(*random_data()), 0)
     with pytest.raises(InputError, match="holds a run with other data"), prepared:
         pass
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
 
 def test_a_folder_is_one_run_s_at_a_time(tmp_path):
-    with claimed(tmp_path / "run", "output.run_folder", "run"):
-        with pytest.raises(InputError, match=r"output\.run_folder: found .*/run, to which another run is writing"):
+    with lock_directory(tmp_path / "run", "output.run_directory", "run"):
+        with pytest.raises(InputError, match=r"output\.run_directory: found .*/run, to which another run is writing"):
             run("evidence", tmp_path / "run")
         assert not list((tmp_path / "run").iterdir())
     run("evidence", tmp_path / "run")
 
 
 def test_a_system_that_cannot_lock_folders_is_told_of(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("catran_causalbench.claims.sys.platform", "win32")
-    with claimed(tmp_path / "run", "output.run_folder", "run"):
+    monkeypatch.setattr("catran_causalbench.utils.locking.sys.platform", "win32")
+    with lock_directory(tmp_path / "run", "output.run_directory", "run"):
         assert "run cannot be locked on this system: let no other run write there" in caplog.text
 
 

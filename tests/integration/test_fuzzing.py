@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 import yaml
+from helpers import QUICK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_inference import QUICK
 
 from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, load_config, validate_dataset
 from catran_causalbench.config import AttentionSettings, OutputSettings
@@ -163,7 +163,7 @@ RAW = st.one_of(
     st.text("{}[]:-&*!|>'\"#%@, \n\tabtraining019.e<=?~_", max_size=60).map(str.encode),
     st.sampled_from(
         [b"training: {epochs: !!int ''}", b"a: 2020-99-99", b"!!float x", b"!!bool x", b"[" * 5000, b"&a [*a, *a]",
-         b"training: &t {epochs: *t}", b"output: {run_folder: \"\\ud800\"}", b"output: {run_folder: \"\\0\"}",
+         b"training: &t {epochs: *t}", b"output: {run_directory: \"\\ud800\"}", b"output: {run_directory: \"\\0\"}",
          b"training: {epochs: " + b"9" * 5000 + b"}"]
     ),
 )  # fmt: skip
@@ -221,6 +221,6 @@ def test_labels_that_match_no_gene_are_told():
 
 
 def test_values_too_large_end_training_in_an_error_not_in_edges(data):
-    config = replace(QUICKER, loss=replace(QUICKER.loss, hidden_weight=1e308))
+    config = replace(QUICKER, loss=replace(QUICKER.loss, masked_weight=1e308))
     with pytest.raises(TrainingError, match="loss became"):
         infer_network(validate_dataset(*data), config)

@@ -15,10 +15,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import FancyArrowPatch
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.plots.attention import draw_attention
-from catran_causalbench.plots.network import MOST_EDGES, draw_network
-from catran_causalbench.plots.style import ACTIVATION, REPRESSION, UNKNOWN
-from catran_causalbench.plots.training import draw_training
+from catran_causalbench.plotting.attention import draw_attention
+from catran_causalbench.plotting.network import MOST_EDGES, draw_network
+from catran_causalbench.plotting.style import ACTIVATION, REPRESSION, UNKNOWN
+from catran_causalbench.plotting.training import draw_training
 
 
 def some_edges(count, genes=60, seed=0):
@@ -141,8 +141,8 @@ def digest_of_a_picture():
 
 def test_the_same_edges_give_the_same_picture_and_pyplot_has_no_part_in_it():
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_plots; "
-        "print(test_plots.digest_of_a_picture(), 'matplotlib.pyplot' in sys.modules)"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_plotting; "
+        "print(test_plotting.digest_of_a_picture(), 'matplotlib.pyplot' in sys.modules)"
     )
     other_hashes = {**os.environ, "PYTHONHASHSEED": "1"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=other_hashes)

@@ -16,32 +16,32 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from catran_causalbench.command_line import app
+from catran_causalbench.cli import app
 from catran_causalbench.errors import InputError
 from catran_causalbench.report import write_report
-from catran_causalbench.report.drawing import looks, spread
-from catran_causalbench.report.headline import compare, headline
-from catran_causalbench.report.measures import MEASURES, Estimate
-from catran_causalbench.report.summary import (
+from catran_causalbench.report.aggregation import (
     by_fraction,
     challenge_figures,
     estimate,
-    families,
+    group_results,
     mean_curve,
     score_of_medians,
     summarise,
 )
-from catran_causalbench.report.tables import incomplete, markdown, measure_table
-from catran_causalbench.sweep.plan import Rules
-from catran_causalbench.sweep.record import Curve, RunRecord, TruthScores
+from catran_causalbench.report.conclusions import compare, headline
+from catran_causalbench.report.figure_style import method_styles, spread
+from catran_causalbench.report.metrics import METRICS, Estimate
+from catran_causalbench.report.tables import incomplete, markdown, metric_table
+from catran_causalbench.sweep.plan import EvaluationProtocol
+from catran_causalbench.sweep.records import Curve, GroundTruthScores, RunResult
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def record(method="catran", world=0, fraction=1.0, w1=0.2, captured=0.5, simulated=True, seed=0, **others):
     """One run; a simulated world by its number, or the real data set ``screen``."""
-    truth = TruthScores(captured, 0.3, 0.4, 0.9, Curve([10, 20], [0.8, 0.6]), Curve([10, 20], [0.1, 0.2]), 0.7)
-    run = RunRecord(
+    truth = GroundTruthScores(captured, 0.3, 0.4, 0.9, Curve([10, 20], [0.8, 0.6]), Curve([10, 20], [0.1, 0.2]), 0.7)
+    run = RunResult(
         method=method,
         data=f"world-{world}" if simulated else "screen",
         headline=f"SIMULATED DATA – no cell here was measured; 30 genes, seed {world}" if simulated else "A screen",
@@ -64,8 +64,8 @@ def record(method="catran", world=0, fraction=1.0, w1=0.2, captured=0.5, simulat
 
 
 def family_of(*records):
-    (family,) = families([(Path(str(number)), run) for number, run in enumerate(records)], {})
-    return family
+    (group,) = group_results([(Path(str(number)), run) for number, run in enumerate(records)], {})
+    return group
 
 
 def write_sweep(folder, records, edges=True):
@@ -148,7 +148,7 @@ def test_a_missing_fraction_leaves_the_challenge_score_out():
 def test_worlds_of_the_same_settings_are_pooled():
     other = record(world=9, headline="SIMULATED DATA – no cell here was measured; 99 genes, seed 9", data="large")
     found = [record(world=1), record(world=2), other, record(simulated=False), record(simulated=False, seed=1)]
-    groups = families([(Path(), run) for run in found], {})
+    groups = group_results([(Path(), run) for run in found], {})
     assert [(group.name, group.replicate, len(group.records)) for group in groups] == [
         ("30 genes", "world", 2),
         ("99 genes", "seed", 1),
@@ -160,17 +160,17 @@ def test_worlds_of_the_same_settings_are_pooled():
 
 def test_controls_only_are_a_family_of_their_own():
     found = [record(), record(regime="observational", fraction=0.0)]
-    assert len(families([(Path(), run) for run in found], {})) == 2
+    assert len(group_results([(Path(), run) for run in found], {})) == 2
 
 
 def test_runs_by_other_rules_are_not_pooled(tmp_path):
     """Mean Wasserstein falls with more edges, so sweeps over 500 and over 1,000 have nothing to say to each other."""
     for edges in (500, 1000):
         write_sweep(tmp_path / str(edges), [record(w1=100 / edges)])
-        (tmp_path / str(edges) / "sweep.json").write_text(json.dumps(asdict(Rules(edges=edges))))
+        (tmp_path / str(edges) / "sweep.json").write_text(json.dumps(asdict(EvaluationProtocol(edges=edges))))
     made = write_report([tmp_path / "500", tmp_path / "1000"], tmp_path / "report")
-    assert [family["name"] for family in made["families"]] == ["30 genes, edges 500", "30 genes, edges 1000"]
-    means = [family["methods"]["catran"]["mean_wasserstein"]["mean"] for family in made["families"]]
+    assert [group["name"] for group in made["group_results"]] == ["30 genes, edges 500", "30 genes, edges 1000"]
+    means = [group["methods"]["catran"]["mean_wasserstein"]["mean"] for group in made["group_results"]]
     assert means == [0.2, 0.1]
 
 
@@ -178,7 +178,7 @@ def test_runs_by_other_rules_are_not_pooled(tmp_path):
 def test_one_name_never_stands_for_two_things(tmp_path, key):
     for value in ("a", "b"):
         sweep = write_sweep(tmp_path / "sweeps" / value, [record()], edges=False)
-        (sweep / "sweep.json").write_text(json.dumps({**asdict(Rules()), key: value}))
+        (sweep / "sweep.json").write_text(json.dumps({**asdict(EvaluationProtocol()), key: value}))
     for folders in ([tmp_path / "sweeps" / "a", sweep], [tmp_path / "sweeps"]):
         with pytest.raises(InputError, match=rf"^{key}: found 'b' in '.*/b', where '.*/a' has 'a'; expected the same"):
             write_report(folders, tmp_path / "report")
@@ -186,10 +186,10 @@ def test_one_name_never_stands_for_two_things(tmp_path, key):
 
 def test_figures_are_of_the_largest_fraction():
     runs = [record(world=world, fraction=fraction, captured=fraction) for world in (0, 1) for fraction in (0.5, 1.0)]
-    family = family_of(*runs)
-    assert summarise(family)["catran"]["captured"] == Estimate(1.0, 0.0, 2)
-    assert by_fraction(family, "captured")["catran"][0.5].mean == 0.5
-    assert summarise(family)["catran"]["corum f1"].mean == pytest.approx(0.13)
+    group = family_of(*runs)
+    assert summarise(group)["catran"]["captured"] == Estimate(1.0, 0.0, 2)
+    assert by_fraction(group, "captured")["catran"][0.5].mean == 0.5
+    assert summarise(group)["catran"]["corum f1"].mean == pytest.approx(0.13)
 
 
 def test_curves_keep_what_all_replicates_have():
@@ -206,7 +206,7 @@ def test_headline_says_where_catran_leads_and_loses():
         for method, w1, captured in (("catran", 0.2, 0.6), ("guanlab", 0.3, 0.5), ("oracle", 0.9, 1.0))
         for world in (0, 1, 2)
     ]
-    verdicts = {comparison.measure: comparison.verdict for comparison in compare(family_of(*runs))}
+    verdicts = {comparison.metric: comparison.verdict for comparison in compare(family_of(*runs))}
     # Worlds differ far more than methods do, but within each world the difference is the same.
     assert verdicts["captured"] == "leads"
     assert verdicts["mean_wasserstein"] == "loses"
@@ -238,11 +238,11 @@ def test_a_rival_with_missing_replicates_is_not_the_best():
 def test_a_catran_with_missing_replicates_is_compared_on_those_it_has():
     records = [record(world=world, captured=0.9 - world / 10) for world in (0, 1)]
     records += [record("guanlab", world=world, captured=[0.95, 0.86, 0.1, 0.1][world]) for world in range(4)]
-    family = family_of(*records)
-    comparison = compare(family)[0]
+    group = family_of(*records)
+    comparison = compare(group)[0]
     assert (comparison.own, comparison.other) == (pytest.approx(0.85), pytest.approx(0.905))
-    assert headline(family).endswith("; it has 2 of 4 worlds, and is compared on those.")
-    assert "**0.850" not in markdown(family), "the two worlds it has are the easy ones"
+    assert headline(group).endswith("; it has 2 of 4 worlds, and is compared on those.")
+    assert "**0.850" not in markdown(group), "the two worlds it has are the easy ones"
     other = [record("catran-paper", world=world, captured=0.2) for world in range(4)]
     assert compare(family_of(*records, *other))[0].method == "catran-paper"
 
@@ -257,23 +257,23 @@ def test_seeds_that_change_nothing_decide_nothing():
 
 
 def test_best_value_is_bold_and_the_oracle_is_none():
-    family = family_of(record("catran", captured=0.7), record("guanlab", captured=0.6), record("oracle", captured=1.0))
-    table = measure_table(family)
-    column = [measure.name for measure in table.columns].index("captured")
+    group = family_of(record("catran", captured=0.7), record("guanlab", captured=0.6), record("oracle", captured=1.0))
+    table = metric_table(group)
+    column = [metric.name for metric in table.columns].index("captured")
     assert {name: cells[column].best for name, cells in table.rows.items()} == {
         "oracle": False,
         "catran": True,
         "guanlab": False,
     }
-    text = markdown(family)
+    text = markdown(group)
     assert "| **catran** | **0.700** |" in text
     assert all(part in text for part in ("SIMULATED", "world-0", "seeds 0", "a processor", "20 edges"))
 
 
 def test_missing_replicates_are_said():
-    family = family_of(record(world=0), record(world=1), record("guanlab", world=1), record("random", fraction=0.5))
-    assert incomplete(family) == {"guanlab": "1 of 2 worlds", "random": "0 of 2 worlds"}
-    assert "| guanlab (1 of 2 worlds) |" in markdown(family)
+    group = family_of(record(world=0), record(world=1), record("guanlab", world=1), record("random", fraction=0.5))
+    assert incomplete(group) == {"guanlab": "1 of 2 worlds", "random": "0 of 2 worlds"}
+    assert "| guanlab (1 of 2 worlds) |" in markdown(group)
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_missing_replicates_are_said():
     ],
 )
 def test_number_formats(name, value, half_width, text):
-    assert MEASURES[name].text(Estimate(value, half_width, 2)) == text
+    assert METRICS[name].text(Estimate(value, half_width, 2)) == text
 
 
 def test_labels_are_spread():
@@ -298,7 +298,7 @@ def test_labels_are_spread():
 
 
 def test_catran_keeps_its_colour():
-    few, many = looks(["catran", "a"]), looks(["catran", "catran-paper", *"abcdefghijkl"])
+    few, many = method_styles(["catran", "a"]), method_styles(["catran", "catran-paper", *"abcdefghijkl"])
     assert few["catran"].colour == many["catran"].colour == many["catran-paper"].colour
     others = {(look.colour, look.marker, str(look.dashes)) for name, look in many.items() if "catran" not in name}
     assert len(others) == 12
@@ -411,8 +411,8 @@ def test_command_prints_where_the_page_is_and_json(tmp_path):
     assert CliRunner().invoke(app, arguments).exit_code == 2  # not without --overwrite
     result = CliRunner().invoke(app, [*arguments, "--overwrite", "--json"])
     summary = json.loads(result.output)
-    assert summary["families"][0]["methods"]["catran"]["captured"]["mean"] == 0.5
-    assert summary["families"][0]["replicate"] == "world"
+    assert summary["group_results"][0]["methods"]["catran"]["captured"]["mean"] == 0.5
+    assert summary["group_results"][0]["replicate"] == "world"
 
 
 def test_a_folder_that_is_no_report_is_never_replaced(tmp_path):
@@ -433,16 +433,16 @@ def test_a_folder_that_is_no_report_is_never_replaced(tmp_path):
 
 
 def test_a_sweep_at_work_can_be_reported(tmp_path, monkeypatch):
-    """One run ends and a failed one succeeds between two looks at the folder."""
+    """One run ends and a failed one succeeds between two method_styles at the folder."""
     sweep = write_sweep(tmp_path / "sweep", [record()])
     (sweep / "world-0" / "failure.json").symlink_to("what was listed and is gone")
-    read = RunRecord.read
+    read = RunResult.read
 
     def read_while_a_run_ends(folder):
         write_sweep(sweep / "later", [record(world=1)]) if not (sweep / "later").exists() else None
         return read(folder)
 
-    monkeypatch.setattr(RunRecord, "read", read_while_a_run_ends)
+    monkeypatch.setattr(RunResult, "read", read_while_a_run_ends)
     assert write_report([sweep], tmp_path / "report")["failed"] == 0
 
 

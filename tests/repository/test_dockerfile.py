@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from setuptools import find_packages
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_the_commands_of_the_demo_exist(steps):
     assert all((Path(sys.executable).parent / program).exists() for program in programs)
     from typer.main import get_command
 
-    from catran_causalbench.command_line import app
+    from catran_causalbench.cli import app
 
     commands = get_command(app).commands
     for part in (part.split() for part in script.split("&&")):

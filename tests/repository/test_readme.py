@@ -8,11 +8,11 @@ import shlex
 import warnings
 
 import pytest
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 from typer.testing import CliRunner
 
-from catran_causalbench.command_line import app
-from catran_causalbench.simulation.screen import simulate_anndata
+from catran_causalbench.cli import app
+from catran_causalbench.simulation.to_anndata import simulate_anndata
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPOSITORY
 from fault_worker import run
+from helpers import REPOSITORY
 
 from catran_causalbench import InputError, load_config
-from catran_causalbench.sweep.cluster import connected
+from catran_causalbench.sweep.dask_cluster import connected
 
 MODULES = sorted((REPOSITORY / "catran_causalbench").rglob("*.py"))
 FORBIDDEN_CALLS = {

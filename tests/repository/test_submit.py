@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "submit.sh"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "submit.sh"
 PROGRAMS = ("catran-causalbench", "docker", "evalai")
 
 
@@ -56,7 +56,7 @@ def test_the_image_is_checked_built_and_pushed_in_this_order(submit):
     assert calls == [
         "docker info demo",
         "catran-causalbench check-submission ",  # without the settings of this shell
-        f"docker build --tag catran-causalbench:latest {SCRIPT.parents[1]} demo",
+        f"docker build --tag catran-causalbench:latest {SCRIPT.parents[2]} demo",
         "evalai push catran-causalbench:latest --phase phase-7 demo",
     ]
 

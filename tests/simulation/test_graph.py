@@ -9,19 +9,19 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from catran_causalbench.command_line import app
+from catran_causalbench.cli import app
 from catran_causalbench.errors import InputError
 from catran_causalbench.simulation import (
-    WorldSettings,
-    make_world,
-    read_topology,
+    SimulationConfig,
+    read_regulatory_graph,
+    sample_causal_model,
     shape,
     simulate_cells,
     true_effects,
     with_difficulty,
 )
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 TRRUST = SHARED / "ground_truth" / "trrust_rawdata.human.tsv"
 REPLOGLE = SHARED / "SUMMARY_replogle2022_k562_up_degs_585kd.npz"
 TABLE = """source,target,sign
@@ -51,7 +51,7 @@ def pairs(topology, chosen):
 
 
 def test_table_becomes_edges_and_signs(tmp_path):
-    topology = read_topology(written(tmp_path, TABLE))
+    topology = read_regulatory_graph(written(tmp_path, TABLE))
     assert topology.gene_names == ("A", "B", "C", "D", "E")
     assert pairs(topology, topology.edges) == {("A", "B"), ("A", "C"), ("B", "C"), ("C", "A"), ("D", "E")}
     assert pairs(topology, topology.signs > 0) == {("A", "B")}
@@ -59,39 +59,40 @@ def test_table_becomes_edges_and_signs(tmp_path):
 
 
 def test_table_without_headings_is_read_as_trrust_writes_it(tmp_path):
-    topology = read_topology(written(tmp_path, "A\tB\tActivation\t123\nB\tC\tUnknown\t7;8\n", "edges.tsv"))
+    topology = read_regulatory_graph(written(tmp_path, "A\tB\tActivation\t123\nB\tC\tUnknown\t7;8\n", "edges.tsv"))
     assert pairs(topology, topology.edges) == {("A", "B"), ("B", "C")}
     assert pairs(topology, topology.signs != 0) == {("A", "B")}
 
 
 def test_rows_left_out_are_counted(tmp_path):
-    topology = read_topology(written(tmp_path, TABLE))
+    topology = read_regulatory_graph(written(tmp_path, TABLE))
     assert (topology.self_loops, topology.repeats) == (1, 2)
     assert (topology.neighbourhood(3, 0).self_loops, topology.neighbourhood(3, 0).repeats) == (1, 2)
 
 
 def test_signs_may_stand_in_a_column_mode(tmp_path):
-    topology = read_topology(written(tmp_path, "Mode,Source,Target\nRepression,A,B\nActivation,B,C\n"))
+    topology = read_regulatory_graph(written(tmp_path, "Mode,Source,Target\nRepression,A,B\nActivation,B,C\n"))
     assert pairs(topology, topology.signs < 0) == {("A", "B")}
     assert pairs(topology, topology.signs > 0) == {("B", "C")}
 
 
 @pytest.mark.parametrize("head", ["source,target,sign\n", ""])
 def test_a_minus_may_be_typeset(tmp_path, head):
-    topology = read_topology(written(tmp_path, f"{head}A,B,−\nB,C,−0.5\nC,A,-\n"))
+    topology = read_regulatory_graph(written(tmp_path, f"{head}A,B,−\nB,C,−0.5\nC,A,-\n"))
     assert pairs(topology, topology.signs < 0) == {("A", "B"), ("B", "C"), ("C", "A")}
 
 
 def test_the_order_of_rows_does_not_matter(tmp_path):
     head, *rows = TABLE.splitlines()
-    turned = read_topology(written(tmp_path, "\n".join([head, *rows[::-1]]))).neighbourhood(4, 5)
-    topology = read_topology(written(tmp_path, TABLE)).neighbourhood(4, 5)
+    turned = read_regulatory_graph(written(tmp_path, "\n".join([head, *rows[::-1]]))).neighbourhood(4, 5)
+    topology = read_regulatory_graph(written(tmp_path, TABLE)).neighbourhood(4, 5)
     assert turned.gene_names == topology.gene_names
     np.testing.assert_array_equal(turned.signs, topology.signs)
-    settings = WorldSettings(genes=10, cells=2_000)
+    settings = SimulationConfig(genes=10, cells=2_000)
     ten = "source,target\n" + "\n".join(f"{a},{b}" for a, b in zip("ABCDEFGHIJ", "BCDEFGHIJA", strict=True))
     np.testing.assert_array_equal(
-        make_world(settings, 1, read_topology(written(tmp_path, ten))).weights != 0, np.roll(np.eye(10), 1, axis=1)
+        sample_causal_model(settings, 1, read_regulatory_graph(written(tmp_path, ten))).weights != 0,
+        np.roll(np.eye(10), 1, axis=1),
     )
 
 
@@ -111,19 +112,19 @@ def test_the_order_of_rows_does_not_matter(tmp_path):
 )
 def test_a_wrong_table_is_named(tmp_path, text, name, message):
     with pytest.raises(InputError, match=message):
-        read_topology(written(tmp_path, text, name))
+        read_regulatory_graph(written(tmp_path, text, name))
 
 
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(InputError, match="no file"):
-        read_topology(tmp_path / "none.csv")
+        read_regulatory_graph(tmp_path / "none.csv")
 
 
 @pytest.fixture
 def ring(tmp_path):
     """Forty genes in a ring, and a pair apart."""
     rows = [f"G{i:02d},G{(i + 1) % 40:02d}" for i in range(40)]
-    return read_topology(written(tmp_path, "\n".join(["source,target", *rows, "X,Y"])))
+    return read_regulatory_graph(written(tmp_path, "\n".join(["source,target", *rows, "X,Y"])))
 
 
 def test_neighbourhood_hangs_together(ring):
@@ -143,7 +144,7 @@ def test_neighbourhood_hangs_together(ring):
 
 def test_world_acts_through_the_table(tmp_path, ring):
     topology = replace(ring, signs=np.where(ring.edges, -1, 0).astype(np.int8)).neighbourhood(30, 1)
-    world = make_world(WorldSettings(genes=30, cells=4_500), 1, topology)
+    world = sample_causal_model(SimulationConfig(genes=30, cells=4_500), 1, topology)
     assert world.gene_names == world.gene_ids == topology.gene_names
     np.testing.assert_array_equal(world.weights < 0, topology.edges)
     assert (world.weights <= 0).all()
@@ -151,7 +152,7 @@ def test_world_acts_through_the_table(tmp_path, ring):
     assert (effects[topology.edges] > 0).mean() > 0.9  # less of a repressor, more of its target
     assert set(cells.labels) == {*topology.gene_names, "non-targeting", "excluded"}
     with pytest.raises(InputError, match="topology: found 30 genes; expected 40"):
-        make_world(WorldSettings(genes=40, cells=6_000), 1, topology)
+        sample_causal_model(SimulationConfig(genes=40, cells=6_000), 1, topology)
 
 
 def simulate(folder, *options):
@@ -204,7 +205,7 @@ def test_difficulties_change_the_cells_not_their_number():
     easy, standard, hard = (with_difficulty(shape("tiny"), name) for name in ("easy", "standard", "hard"))
     assert standard == shape("tiny")
     assert {easy.cells, hard.cells} == {standard.cells}
-    sizes = [np.abs(true_effects(make_world(settings, 2))).sum() for settings in (easy, standard, hard)]
+    sizes = [np.abs(true_effects(sample_causal_model(settings, 2))).sum() for settings in (easy, standard, hard)]
     assert sizes[0] > 1.2 * sizes[1] > 1.4 * sizes[2]
     with pytest.raises(InputError, match="difficulty: found 'absurd'; expected one of easy, standard, hard"):
         with_difficulty(standard, "absurd")

@@ -8,15 +8,22 @@ import numpy as np
 import pytest
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation import WorldSettings, log_normalise, make_world, shape, simulate_cells, true_effects
+from catran_causalbench.simulation import (
+    SimulationConfig,
+    log_normalise,
+    sample_causal_model,
+    shape,
+    simulate_cells,
+    true_effects,
+)
 
-SETTINGS = WorldSettings(genes=60, cells=8_000)
+SETTINGS = SimulationConfig(genes=60, cells=8_000)
 OFF_DIAGONAL = ~np.eye(60, dtype=bool)
 
 
 @pytest.fixture(scope="module")
 def world():
-    return make_world(SETTINGS, 3)
+    return sample_causal_model(SETTINGS, 3)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +42,7 @@ def observed_effects(world, cells):
 
 
 def test_same_seed_gives_the_same_world_and_cells(world, cells, effects):
-    again = make_world(SETTINGS, 3)
+    again = sample_causal_model(SETTINGS, 3)
     np.testing.assert_array_equal(again.weights, world.weights)
     np.testing.assert_array_equal(simulate_cells(again).counts, cells.counts)
     np.testing.assert_array_equal(simulate_cells(again).labels, cells.labels)
@@ -43,7 +50,7 @@ def test_same_seed_gives_the_same_world_and_cells(world, cells, effects):
 
 
 def test_the_worlds_of_published_figures_stay_as_they_are():
-    world = make_world(shape("tiny"), 0)
+    world = sample_causal_model(shape("tiny"), 0)
     edges = world.edges()
     assert edges[:4] == [(11, 19), (23, 10), (13, 2), (0, 9)]
     assert len(edges) == 85
@@ -51,16 +58,16 @@ def test_the_worlds_of_published_figures_stay_as_they_are():
 
 
 def test_another_seed_gives_another_network(world):
-    assert ((make_world(SETTINGS, 4).weights != 0) != (world.weights != 0)).mean() > 0.03
+    assert ((sample_causal_model(SETTINGS, 4).weights != 0) != (world.weights != 0)).mean() > 0.03
 
 
 def test_more_cells_leave_the_network_as_it_is(world):
-    np.testing.assert_array_equal(make_world(replace(SETTINGS, cells=9_000), 3).weights, world.weights)
+    np.testing.assert_array_equal(sample_causal_model(replace(SETTINGS, cells=9_000), 3).weights, world.weights)
 
 
 def test_network_has_cycles_both_signs_and_the_degrees_asked_for():
     for seed in range(5):
-        weights = make_world(WorldSettings(genes=200, cells=30_000), seed).weights
+        weights = sample_causal_model(SimulationConfig(genes=200, cells=30_000), seed).weights
         edges = (weights != 0).astype(float)
         # A graph without cycles has a nilpotent adjacency matrix.
         assert np.abs(np.linalg.eigvals(edges)).max() > 0.9
@@ -70,19 +77,19 @@ def test_network_has_cycles_both_signs_and_the_degrees_asked_for():
 
 
 def test_the_strongest_regulation_still_settles():
-    world = make_world(replace(SETTINGS, effect_strength=1.0, mean_in_degree=20.0), 0)
+    world = sample_causal_model(replace(SETTINGS, effect_strength=1.0, mean_in_degree=20.0), 0)
     assert np.abs(np.linalg.eigvals(np.abs(world.weights))).max() == pytest.approx(0.8, abs=1e-3)
     assert np.isfinite(simulate_cells(world).expression).all()
 
 
 def test_few_hubs_regulate_many():
-    out_degrees = np.sort((make_world(WorldSettings(genes=200, cells=30_000), 0).weights != 0).sum(axis=1))
+    out_degrees = np.sort((sample_causal_model(SimulationConfig(genes=200, cells=30_000), 0).weights != 0).sum(axis=1))
     assert out_degrees[-20:].sum() > 0.4 * out_degrees.sum()
     assert np.median(out_degrees) <= 2
 
 
 def test_a_sparse_network_still_has_a_cycle():
-    edges = make_world(replace(SETTINGS, mean_in_degree=0.5), 0).weights != 0
+    edges = sample_causal_model(replace(SETTINGS, mean_in_degree=0.5), 0).weights != 0
     assert np.abs(np.linalg.eigvals(edges.astype(float))).max() > 0.9
 
 
@@ -97,8 +104,8 @@ def test_labels_and_numbers_of_cells(world, cells):
 
 
 def test_unperturbed_genes_have_no_cells():
-    settings = WorldSettings(genes=30, cells=4_500, unperturbed=7)
-    world = make_world(settings, 0)
+    settings = SimulationConfig(genes=30, cells=4_500, unperturbed=7)
+    world = sample_causal_model(settings, 0)
     labels = set(simulate_cells(world).labels.tolist()) - {"non-targeting", "excluded"}
     assert labels == {gene for gene, perturbed in zip(world.gene_ids, world.perturbed, strict=True) if perturbed}
     assert len(labels) == 23
@@ -131,7 +138,7 @@ def test_true_effects_have_the_sign_of_strong_edges(world, effects):
 
 
 def test_true_effects_are_what_many_cells_show():
-    world = make_world(WorldSettings(genes=12, cells=200_000, control_share=0.3), 1)
+    world = sample_causal_model(SimulationConfig(genes=12, cells=200_000, control_share=0.3), 1)
     errors = observed_effects(world, simulate_cells(world)) - true_effects(world, cells_per_gene=2_000)
     # Some 10,000 cells per gene: the mean of one is known to about 0.01, a knock-down's own effect less well.
     assert np.sqrt(np.mean(errors**2)) < 0.015
@@ -157,7 +164,7 @@ def test_excluded_cells_differ_from_controls(cells):
 def test_programs_are_shared_by_genes():
     def strongest_share(programs):
         settings = replace(SETTINGS, programs=programs)
-        cells = simulate_cells(make_world(settings, 0))
+        cells = simulate_cells(sample_causal_model(settings, 0))
         return np.linalg.eigvalsh(np.corrcoef(cells.expression[cells.labels == "non-targeting"].T))[-1]
 
     assert strongest_share(3) > strongest_share(0) + 0.3
@@ -182,7 +189,7 @@ def test_log_normalise_is_scanpys(cells):
         ("cells", 6_000),
         ("unperturbed", 60),
         ("control_share", 0.0),
-        ("knock_down", 1.0),
+        ("knockdown", 1.0),
         ("dispersion", float("nan")),
     ],
 )
@@ -194,7 +201,7 @@ def test_settings_out_of_range_are_refused(field, value):
 @pytest.mark.parametrize("seed", [-1, 1.5, "0", None])
 def test_bad_seeds_are_refused(seed):
     with pytest.raises(InputError, match=r"^seed: found"):
-        make_world(SETTINGS, seed)
+        sample_causal_model(SETTINGS, seed)
 
 
 def test_named_shapes():
@@ -206,7 +213,7 @@ def test_named_shapes():
 
 def test_import_is_cheap():
     code = (
-        "import sys, catran_causalbench.simulation, catran_causalbench.harness.own_data as _;"
+        "import sys, catran_causalbench.simulation, catran_causalbench.causalbench.build.from_screen as _;"
         "print(*{'torch', 'causalscbench', 'pandas', 'scanpy', 'anndata', 'scipy'} & set(sys.modules))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -21,25 +21,25 @@ import pytest
 from distributed import KilledWorker, LocalCluster
 from typer.testing import CliRunner
 
-from catran_causalbench import rivals
-from catran_causalbench.claims import claimed
-from catran_causalbench.code_version import code_version
-from catran_causalbench.command_line import app
+from catran_causalbench import baselines as rivals
+from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
+from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
+from catran_causalbench.causalbench.dataset_spec import REGIMES, DatasetSpec
+from catran_causalbench.cli import app
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation import false_omission_rate
-from catran_causalbench.harness.benchmark_data import BenchmarkData
-from catran_causalbench.harness.data_selection import REGIMES, DataSelection
-from catran_causalbench.harness.simulated_data import write_simulated_directory
-from catran_causalbench.simulation import WorldSettings
-from catran_causalbench.sweep.driver import _outcome, pending, run_sweep
-from catran_causalbench.sweep.machine import PeakMemory, machine
-from catran_causalbench.sweep.methods import check_method, label, settings_digest
-from catran_causalbench.sweep.plan import Rules, Run, SweepPlan
-from catran_causalbench.sweep.record import FAILURE, RunRecord, read_sweep
-from catran_causalbench.sweep.run import execute
+from catran_causalbench.methods import check_method, label, settings_digest
+from catran_causalbench.simulation import SimulationConfig
+from catran_causalbench.sweep.plan import EvaluationProtocol, Run, SweepPlan
+from catran_causalbench.sweep.records import FAILURE, RunResult, read_sweep
+from catran_causalbench.sweep.runner import _outcome, pending, run_sweep
+from catran_causalbench.sweep.worker import execute
+from catran_causalbench.utils.fingerprint import code_version
+from catran_causalbench.utils.hardware import PeakMemory, machine
+from catran_causalbench.utils.locking import lock_directory
 
-SETTINGS = WorldSettings(genes=12, cells=900, min_cells=20)
-RULES = Rules(edges=30, omission_estimation_size=40)
+SETTINGS = SimulationConfig(genes=12, cells=900, min_cells=20)
+RULES = EvaluationProtocol(edges=30, omission_estimation_size=40)
 QUICK = ["random", "mean_difference"]
 
 
@@ -129,7 +129,7 @@ def test_a_plan_lists_distinct_runs(world):
         ({"fractions": ["half"]}, "fractions: found 'half'"),
         ({"seeds": [-1]}, "seeds: found -1"),
         ({"data": [Path("nowhere")]}, r"data: found no dataset_rpe1\.npz"),
-        ({"rules": Rules(edges=132)}, "edges: found 132 for the 12 genes"),
+        ({"rules": EvaluationProtocol(edges=132)}, "edges: found 132 for the 12 genes"),
     ],
 )
 def test_a_plan_that_cannot_be_run_is_refused(world, changes, message):
@@ -140,7 +140,7 @@ def test_a_plan_that_cannot_be_run_is_refused(world, changes, message):
 @pytest.mark.parametrize("rules", [{"edges": 0}, {"max_path_length": -2}, {"dataset_name": "rpe1"}, {"do_filter": 1}])
 def test_rules_that_cannot_be_used_are_refused(rules):
     with pytest.raises(InputError, match=f"{next(iter(rules))}: found"):
-        Rules(**rules)
+        EvaluationProtocol(**rules)
 
 
 def test_directories_of_one_name_are_refused(world, tmp_path):
@@ -161,7 +161,7 @@ def test_an_incomplete_directory_is_refused_and_nothing_downloaded(world, tmp_pa
     with pytest.raises(InputError, match=r"human_lr_pair\.txt"):
         plan(folder)
     with pytest.raises(InputError, match=r"human_lr_pair\.txt"):
-        BenchmarkData.read(folder, DataSelection())
+        BenchmarkDataset.read(folder, DatasetSpec())
 
 
 def test_a_plan_from_yaml(world, tmp_path):
@@ -175,7 +175,7 @@ def test_a_plan_from_yaml(world, tmp_path):
         "random-partial_interventional-0.5-seed3",
         "catran-mine-partial_interventional-0.5-seed3",
     ]
-    assert read.rules == Rules(edges=30)
+    assert read.rules == EvaluationProtocol(edges=30)
     assert read.identity["settings of catran-mine"]
     with pytest.raises(InputError, match="unknown key 'method'"):
         SweepPlan.from_yaml(path, {"method": "random"})
@@ -191,7 +191,7 @@ def test_training_cells_are_the_harness_s(world, regime):
         "partial_interventional": lambda: theirs.get_partial_interventional(0.5, 3),
         "interventional": theirs.get_interventional,
     }[regime]()
-    ours = BenchmarkData.read(world, DataSelection()).training_cells(regime, 0.5, 3)
+    ours = BenchmarkDataset.read(world, DatasetSpec()).training_cells(regime, 0.5, 3)
     np.testing.assert_array_equal(ours[0], matrix)
     assert ours[1:] == (list(labels), genes)
 
@@ -247,7 +247,7 @@ def test_a_run_is_what_causalbench_run_writes(world, tmp_path, monkeypatch, meth
 def test_the_record_says_what_is_true(world, tmp_path):
     run = Run("mean_difference", world, "interventional", 1.0, 0)
     execute(run, RULES, tmp_path)
-    record = RunRecord.read(tmp_path / run.folder)
+    record = RunResult.read(tmp_path / run.folder)
     edges = pd.read_csv(tmp_path / run.folder / "output_network.csv", index_col=0)
     true_network = pd.read_csv(world / "true_network.csv")
     true = set(zip(true_network["source"], true_network["target"], strict=True))
@@ -289,13 +289,13 @@ def test_the_oracle_captures_all(world, tmp_path):
 @pytest.mark.parametrize(("asked", "drawn"), [(10_000, 132 - 30), (0, 0)])
 def test_omissions_are_those_there_are(world, tmp_path, asked, drawn):
     run = Run("mean_difference", world, "interventional", 1.0, 0)
-    assert not execute(run, Rules(edges=30, omission_estimation_size=asked), tmp_path).error
+    assert not execute(run, EvaluationProtocol(edges=30, omission_estimation_size=asked), tmp_path).error
     arguments = json.loads((tmp_path / run.folder / "arguments.json").read_text())
     assert arguments["omission_estimation_size"] == drawn
-    rate = RunRecord.read(tmp_path / run.folder).false_omission_rate
+    rate = RunResult.read(tmp_path / run.folder).false_omission_rate
     if drawn:
         edges = pd.read_csv(tmp_path / run.folder / "output_network.csv", index_col=0)
-        held_out = BenchmarkData.read(world, DataSelection()).held_out
+        held_out = BenchmarkDataset.read(world, DatasetSpec()).held_out
         pairs = list(edges.itertuples(index=False, name=None))
         assert rate == pytest.approx(false_omission_rate(held_out, pairs, max_path_length=1).rate)
     else:
@@ -311,7 +311,7 @@ def test_what_is_done_is_skipped_when_the_plan_grows(world, tmp_path, threads):
     assert before.items() <= times(tmp_path).items()
     assert len(read_sweep(tmp_path)) == 8
     with pytest.raises(InputError, match=r"^omission_estimation_size: found 41, where the runs .* have 40"):
-        sweep(plan(world, rules=Rules(edges=30, omission_estimation_size=41)), tmp_path, scheduler=threads)
+        sweep(plan(world, rules=EvaluationProtocol(edges=30, omission_estimation_size=41)), tmp_path, scheduler=threads)
 
 
 def test_other_cells_under_the_same_name_are_refused(tmp_path, threads):
@@ -370,18 +370,18 @@ def test_a_run_whose_workers_died_counts_as_failed(world, tmp_path):
 def test_shorter_training_of_rivals_does_not_mix(world, tmp_path, threads, monkeypatch):
     sweep(plan(world, ["random"]), tmp_path, scheduler=threads)
     monkeypatch.setenv("CATRAN_RIVAL_TRAINING", "1.0")
-    assert not sweep(plan(world, ["random"], rules=replace(RULES, rival_training=1)), tmp_path, scheduler=threads)
+    assert not sweep(plan(world, ["random"], rules=replace(RULES, dcdi_training_share=1)), tmp_path, scheduler=threads)
     monkeypatch.setenv("CATRAN_RIVAL_TRAINING", "0.1")
-    with pytest.raises(InputError, match=r"rival_training: found 0\.1, where the runs in .* have 1;"):
-        sweep(plan(world, ["random"], rules=Rules(30, 1, 40)), tmp_path, scheduler=threads)
+    with pytest.raises(InputError, match=r"dcdi_training_share: found 0\.1, where the runs in .* have 1;"):
+        sweep(plan(world, ["random"], rules=EvaluationProtocol(30, 1, 40)), tmp_path, scheduler=threads)
     monkeypatch.setenv("CATRAN_RIVAL_TRAINING", "half")
     with pytest.raises(InputError, match="CATRAN_RIVAL_TRAINING: found 'half'"):
-        Rules()
+        EvaluationProtocol()
 
 
 def test_workers_train_rivals_as_long_as_the_sweep_says(world, tmp_path, monkeypatch):
     monkeypatch.setenv("CATRAN_RIVAL_TRAINING", "0.5")
-    execute(plan(world).runs()[0], replace(RULES, rival_training=0.25), tmp_path)
+    execute(plan(world).runs()[0], replace(RULES, dcdi_training_share=0.25), tmp_path)
     assert os.environ["CATRAN_RIVAL_TRAINING"] == "0.25"
 
 
@@ -391,20 +391,20 @@ def test_runs_of_other_code_or_settings_do_not_mix(world, tmp_path, threads, mon
     with pytest.raises(InputError, match=r"code: found '0\.1\.0\+other', where the runs in"):
         sweep(plan(world, ["random"]), tmp_path, scheduler=threads)
     monkeypatch.undo()
-    monkeypatch.setattr("catran_causalbench.sweep.run.code_version", lambda: "0.1.0+other")
+    monkeypatch.setattr("catran_causalbench.sweep.worker.code_version", lambda: "0.1.0+other")
     with pytest.raises(InputError, match=r"scheduler: found a worker with code 0\.1\.0\+other; expected"):
         sweep(plan(world, ["random"], seeds=[7]), tmp_path, scheduler=threads)
     assert not list(tmp_path.rglob(FAILURE))
     digests = {settings_digest(method) for method in ("catran", "catran-paper", "catran-demo", "random")}
     assert "" in digests
     assert len(digests) == 4
-    monkeypatch.setenv("CATRAN_RUN_FOLDER", "elsewhere")  # of no account here: a sweep keeps its own folders
+    monkeypatch.setenv("CATRAN_RUN_DIRECTORY", "elsewhere")  # of no account here: a sweep keeps its own folders
     assert settings_digest("catran") == settings_digest("catran-evidence") in digests
 
 
 def test_the_version_of_the_code_changes_with_the_code(tmp_path, monkeypatch):
     versions = set()
-    monkeypatch.setattr("catran_causalbench.code_version.__file__", str(tmp_path / "code_version.py"))
+    monkeypatch.setattr("catran_causalbench.utils.fingerprint.__file__", str(tmp_path / "code_version.py"))
     for content in ("a = 1", "a = 1", "a = 2"):
         (tmp_path / "module.py").write_text(content)
         versions.add(code_version.__wrapped__())
@@ -419,7 +419,7 @@ def test_a_long_lived_worker_sees_that_a_directory_was_replaced(tmp_path):
     pairs = (tmp_path / "world" / "true_network.csv").read_text().splitlines()
     (tmp_path / "world" / "true_network.csv").write_text("\n".join(pairs[:2]) + "\n")
     execute(run, RULES, tmp_path / "third")
-    before, after = (RunRecord.read(tmp_path / start / run.folder).truth.recall for start in ("second", "third"))
+    before, after = (RunResult.read(tmp_path / start / run.folder).truth.recall for start in ("second", "third"))
     assert before != after
 
 
@@ -437,7 +437,7 @@ def test_a_run_whose_record_was_lost_is_done_again(world, tmp_path, content):
 
 
 def test_one_sweep_at_a_time(world, tmp_path):
-    with claimed(tmp_path, "output", "sweep"), pytest.raises(InputError, match="another sweep"):
+    with lock_directory(tmp_path, "output", "sweep"), pytest.raises(InputError, match="another sweep"):
         run_sweep(plan(world), tmp_path, print)
 
 
@@ -466,10 +466,10 @@ def test_runs_never_share_a_process(world, tmp_path, threads, monkeypatch):
         inside.pop()
         return SimpleNamespace(seconds=0.05, mean_wasserstein=0.1)
 
-    monkeypatch.setattr("catran_causalbench.sweep.run._run", slow)
+    monkeypatch.setattr("catran_causalbench.sweep.worker._run", slow)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda run: execute(run, RULES, tmp_path), plan(world).runs()))
-    monkeypatch.setattr("catran_causalbench.sweep.run._ONE_AT_A_TIME", nullcontext())
+    monkeypatch.setattr("catran_causalbench.sweep.worker._ONE_AT_A_TIME", nullcontext())
     sweep(plan(world), tmp_path, scheduler=threads)
     assert together == [1] * 8
 
@@ -480,7 +480,7 @@ def test_nobody_at_the_scheduler_s_address(world, tmp_path):
 
 
 def test_a_scheduler_without_workers(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("catran_causalbench.sweep.cluster._SECONDS_FOR_A_WORKER", 0.2)
+    monkeypatch.setattr("catran_causalbench.sweep.dask_cluster._SECONDS_FOR_A_WORKER", 0.2)
     with in_this_process(0) as cluster, pytest.raises(InputError, match="scheduler: found no worker at"):
         run_sweep(plan(world), tmp_path, print, scheduler=cluster.scheduler_address)
 
@@ -491,7 +491,7 @@ def test_a_scheduler_has_its_own_workers(world, tmp_path):
 
 
 def test_a_scheduler_that_goes_away(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("catran_causalbench.sweep.cluster._SECONDS_TO_ANSWER", 1)
+    monkeypatch.setattr("catran_causalbench.sweep.dask_cluster._SECONDS_TO_ANSWER", 1)
     with in_this_process() as cluster, pytest.raises(InputError, match="went away; expected it to stay; the same"):
         run_sweep(plan(world), tmp_path, lambda _: cluster.close(), scheduler=cluster.scheduler_address)
     assert len(pending(plan(world), tmp_path)) < 4
@@ -550,7 +550,7 @@ def test_evaluate_says_what_a_run_says(world, tmp_path):
     options = ["--omission-estimation-size", "40"]
     result = CliRunner().invoke(app, ["evaluate", str(world), str(network), *options, "--json"])
     assert result.exit_code == 0, result.output
-    scores, record = json.loads(result.output), RunRecord.read(tmp_path / run.folder)
+    scores, record = json.loads(result.output), RunResult.read(tmp_path / run.folder)
     assert scores["mean_wasserstein"] == record.mean_wasserstein
     assert scores["truth"]["captured"] == record.truth.captured
     metrics = json.loads((tmp_path / run.folder / "metrics.json").read_text())

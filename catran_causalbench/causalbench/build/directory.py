@@ -17,10 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
+from catran_causalbench.causalbench.build.file_formats import (
+    gzip_bytes,
+    table_bytes,
+    workbook_bytes,
+    write_h5ad,
+    zip_bytes,
+)
+from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
-from catran_causalbench.harness.file_formats import gzip_bytes, table_bytes, workbook_bytes, write_h5ad, zip_bytes
-from catran_causalbench.whole_files import check_replaceable, check_room, whole_folder
+from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable, check_writable
 
 MADE_BY = "catran_causalbench"
 FORMAT_VERSION = 1
@@ -138,7 +144,7 @@ def write_benchmark_directory(
     files = {**_harness_files(dataset, references), **beside}
     files |= _notes(dataset, references, origin, beside, sorted([*_DATASETS, *_GENES, *files, DESCRIPTION, _README]))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(folder) as made:
+    with atomic_directory(folder) as made:
         for name, content in files.items():
             (made / name).write_bytes(content)
         np.savez(
@@ -156,7 +162,7 @@ def write_benchmark_directory(
     return folder
 
 
-def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
+def read_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what a benchmark directory says about itself, `headline` and `simulated` first of all.
 
     Raises
@@ -164,13 +170,13 @@ def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
     InputError
         The folder was not made by this package.
     """
-    description = find_description(folder)
+    description = find_metadata(folder)
     if not description:
         raise InputError.of("folder", f"{str(folder)!r} without a {DESCRIPTION} of {MADE_BY}", "one that it made")
     return description
 
 
-def find_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
+def find_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what a benchmark directory says about itself; nothing where this package did not make it.
 
     Raises
@@ -199,8 +205,8 @@ def check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
     """
     path = Path(folder).absolute()
     there = next(parent for parent in path.parents if os.path.exists(parent))  # the folders between will be made
-    check_room(there / path.name)
-    made_here = read_description(path).get("files") if (path / DESCRIPTION).exists() else None
+    check_writable(there / path.name)
+    made_here = read_metadata(path).get("files") if (path / DESCRIPTION).exists() else None
     check_replaceable(path, "folder", made_here if isinstance(made_here, list) else (), overwrite)
     return path
 

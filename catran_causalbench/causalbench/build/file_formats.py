@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from catran_causalbench.dataset import CONTROL_LABEL
+from catran_causalbench.data.dataset import CONTROL_LABEL
 
 
 def table_bytes(separator: str, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catran_causalbench.dataset import CONTROL_LABEL, EXCLUDED_LABEL
-from catran_causalbench.errors import InputError
-from catran_causalbench.from_anndata import OTHER_NAMES, Kind, read_targets, single_targets, texts
-from catran_causalbench.harness.benchmark_directory import (
+from catran_causalbench.causalbench.build.directory import (
     FEWEST_CELLS,
     Dataset,
     Origin,
@@ -25,7 +22,10 @@ from catran_causalbench.harness.benchmark_directory import (
     check_folder,
     write_benchmark_directory,
 )
-from catran_causalbench.harness.npz_files import UNREADABLE, read_cells, read_npz
+from catran_causalbench.causalbench.npz import UNREADABLE, read_cells, read_npz
+from catran_causalbench.data.anndata_reader import OTHER_NAMES, Kind, read_targets, single_targets, texts
+from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
+from catran_causalbench.errors import InputError
 from catran_causalbench.simulation import log_normalise
 
 
@@ -52,15 +52,15 @@ class _Measured:
     targets: list[str | None]
 
 
-def write_own_data_directory(
+def convert_screen(
     folder: str | os.PathLike[str],
     source_file: str | os.PathLike[str],
     *,
-    target_column: str = "gene",
-    control_label: str = CONTROL_LABEL,
+    perturbation_key: str = "gene",
+    control: str = CONTROL_LABEL,
     min_cells: int = 100,
     counts: bool = False,
-    known_interactions: str | os.PathLike[str] | None = None,
+    reference_network: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a user's data set as a benchmark directory.
@@ -69,9 +69,9 @@ def write_own_data_directory(
     ----------
     folder
         The directory to make.
-    source_file, target_column, control_label, min_cells, counts
+    source_file, perturbation_key, control, min_cells, counts
         As `read_own_data` takes them.
-    known_interactions
+    reference_network
         A .csv with columns `source` and `target`, ids or symbols: the pairs that the score on STRING's network counts.
         Pairs with a gene outside the matrix are left out. Without it every reference network is empty.
     overwrite
@@ -89,10 +89,10 @@ def write_own_data_directory(
     """
     folder = check_folder(folder, overwrite)
     dataset = read_own_data(
-        source_file, target_column=target_column, control_label=control_label, min_cells=min_cells, counts=counts
+        source_file, perturbation_key=perturbation_key, control=control, min_cells=min_cells, counts=counts
     )
-    pairs = [] if known_interactions is None else _read_pairs(Path(known_interactions), dataset)
-    settings = {"control_label": control_label, "min_cells": min_cells, "counts": counts}
+    pairs = [] if reference_network is None else _read_pairs(Path(reference_network), dataset)
+    settings = {"control": control, "min_cells": min_cells, "counts": counts}
     origin = _origin(Path(source_file), settings)
     return write_benchmark_directory(folder, dataset, References(string_network=pairs), origin, overwrite=overwrite)
 
@@ -100,8 +100,8 @@ def write_own_data_directory(
 def read_own_data(
     source_file: str | os.PathLike[str],
     *,
-    target_column: str = "gene",
-    control_label: str = CONTROL_LABEL,
+    perturbation_key: str = "gene",
+    control: str = CONTROL_LABEL,
     min_cells: int = 100,
     counts: bool = False,
 ) -> Dataset:
@@ -114,11 +114,11 @@ def read_own_data(
     ----------
     source_file
         An .h5ad, or an .npz with `expression_matrix` (cells × genes), `var_names` and `interventions`.
-    target_column
+    perturbation_key
         Column of an .h5ad's `obs` with each cell's target: a name in `var_names`, or in a column of `var` such as
         `gene_name` or `gene_id`. Combined labels (`A+B`, `A+control`) are read as
-        :func:`~catran_causalbench.from_anndata.read_screen` reads them. An .npz has no use for it.
-    control_label
+        :func:`~catran_causalbench.data.anndata_reader.read_screen` reads them. An .npz has no use for it.
+    control
         The target's value in control cells.
     min_cells
         A gene with exactly so many perturbed cells is not a column yet.
@@ -139,12 +139,12 @@ def read_own_data(
         raise InputError.of("source_file", f"no file {str(source_file)!r}", "an existing .h5ad or .npz")
     if min_cells < FEWEST_CELLS - 1:
         raise InputError.of("min_cells", f"{min_cells}", f"at least {FEWEST_CELLS - 1}, or none could be held out")
-    measured = readers[path.suffix](path, target_column)
+    measured = readers[path.suffix](path, perturbation_key)
     totals = np.asarray(measured.matrix.sum(axis=1)).ravel()
     if not np.isfinite(totals).all():
         raise InputError.of(path.name, f"NaN or infinite values in {(~np.isfinite(totals)).sum()} cells", "none")
     rows = np.flatnonzero(totals > 0) if counts else np.arange(len(totals))
-    labels = _apply_rule(measured, [measured.targets[row] for row in rows], control_label, min_cells)
+    labels = _apply_rule(measured, [measured.targets[row] for row in rows], control, min_cells)
     excluded = labels == EXCLUDED_LABEL
     if excluded.sum() < FEWEST_CELLS:
         rows, labels = rows[~excluded], labels[~excluded]
@@ -175,17 +175,15 @@ def _origin(path: Path, settings: dict[str, Any]) -> Origin:
     return Origin(headline, simulated, {"source_file": path.name, **settings})
 
 
-def _apply_rule(
-    measured: _Measured, targets: Sequence[str | None], control_label: str, min_cells: int
-) -> NDArray[np.str_]:
+def _apply_rule(measured: _Measured, targets: Sequence[str | None], control: str, min_cells: int) -> NDArray[np.str_]:
     """Label each cell with the column it perturbs, control or excluded."""
-    single = single_targets(targets, control_label)
+    single = single_targets(targets, control)
     known: dict[Any, str] = {Kind.CONTROL: CONTROL_LABEL}
     for target in sorted(measured.ids_of_name.keys() & set(single)):
         gene, *others = sorted(measured.ids_of_name[target])
         if others:
             found = f"{target!r}, a name of {gene} and {others[0]}"
-            raise InputError.of("target_column", found, "targets that name one gene each")
+            raise InputError.of("perturbation_key", found, "targets that name one gene each")
         known[target] = gene
     labels = [known.get(target, EXCLUDED_LABEL) for target in single]
     cells_of = Counter(labels)
@@ -193,8 +191,8 @@ def _apply_rule(
     if cells_of[CONTROL_LABEL] <= min_cells:
         shown = ", ".join(f"{label!r} ({number})" for label, number in Counter(targets).most_common(5))
         raise InputError.of(
-            "control_label",
-            f"{cells_of[CONTROL_LABEL]} cells of {control_label!r}",
+            "control",
+            f"{cells_of[CONTROL_LABEL]} cells of {control!r}",
             f"more than {min_cells}; the most frequent labels are {shown}",
         )
     passing = {gene for gene, number in genes.items() if number > min_cells}
@@ -211,14 +209,14 @@ def _read_npz(path: Path, _: str) -> _Measured:
     return _Measured(matrix, names, names, {name: {name} for name in names}, targets.astype(str).tolist())
 
 
-def _read_h5ad(path: Path, target_column: str) -> _Measured:
+def _read_h5ad(path: Path, perturbation_key: str) -> _Measured:
     import anndata
 
     try:
         data = anndata.read_h5ad(path)
     except UNREADABLE as error:
         raise InputError.of(path.name, f"a file that anndata cannot read ({error})", "an .h5ad") from None
-    targets = read_targets(data, target_column)
+    targets = read_targets(data, perturbation_key)
     if data.X is None:
         raise InputError.of(path.name, "no X", "the expression there")
     ids = data.var_names.astype(str).tolist()
@@ -243,12 +241,12 @@ def _read_pairs(path: Path, dataset: Dataset) -> Pairs:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [(column_of.get(row["source"]), column_of.get(row["target"])) for row in csv.DictReader(file)]
     except OSError:
-        raise InputError.of("known_interactions", f"no file {str(path)!r}", "an existing .csv") from None
+        raise InputError.of("reference_network", f"no file {str(path)!r}", "an existing .csv") from None
     except KeyError:
-        raise InputError.of("known_interactions", f"{path.name!r} without columns source, target", "both") from None
+        raise InputError.of("reference_network", f"{path.name!r} without columns source, target", "both") from None
     except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError.of("known_interactions", f"{path.name!r}, which cannot be read ({error})", "a .csv") from None
+        raise InputError.of("reference_network", f"{path.name!r}, which cannot be read ({error})", "a .csv") from None
     pairs = {(min(i, j), max(i, j)) for i, j in rows if i is not None and j is not None and i != j}
     if not pairs:
-        raise InputError.of("known_interactions", f"no pair of the matrix's genes in {len(rows)} rows", "some")
+        raise InputError.of("reference_network", f"no pair of the matrix's genes in {len(rows)} rows", "some")
     return sorted(pairs)

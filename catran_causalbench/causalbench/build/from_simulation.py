@@ -8,21 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from catran_causalbench.errors import InputError
-from catran_causalbench.harness.benchmark_directory import (
+from catran_causalbench.causalbench.build.directory import (
     Dataset,
     Origin,
     References,
     check_folder,
     write_benchmark_directory,
 )
-from catran_causalbench.harness.file_formats import npz_bytes, table_bytes
+from catran_causalbench.causalbench.build.file_formats import npz_bytes, table_bytes
+from catran_causalbench.errors import InputError
 from catran_causalbench.simulation import (
-    Topology,
-    World,
-    WorldSettings,
+    CausalModel,
+    RegulatoryGraph,
+    SimulationConfig,
     difficulty_of,
-    make_world,
+    sample_causal_model,
     simulate_cells,
     true_effects,
 )
@@ -38,10 +38,10 @@ COMPLEX_PARTNERS = 3
 
 def write_simulated_directory(
     folder: str | os.PathLike[str],
-    settings: WorldSettings,
+    settings: SimulationConfig,
     seed: int,
     overwrite: bool = False,
-    topology: Topology | None = None,
+    topology: RegulatoryGraph | None = None,
 ) -> Path:
     """Simulate an experiment and write it as a benchmark directory, the truth beside it.
 
@@ -74,7 +74,7 @@ def write_simulated_directory(
     folder = check_folder(folder, overwrite)
     if settings.unperturbed:
         raise InputError.of("unperturbed", f"{settings.unperturbed}", "0, as the harness needs cells of each gene")
-    world = make_world(settings, seed, topology)
+    world = sample_causal_model(settings, seed, topology)
     cells = simulate_cells(world)
     effects = true_effects(world)
     # Worlds whose headlines differ in the seed alone are pooled in reports.
@@ -100,13 +100,13 @@ def write_simulated_directory(
     return write_benchmark_directory(folder, dataset, reference_networks(world), origin, truth, overwrite)
 
 
-def reference_networks(world: World) -> References:
+def reference_networks(world: CausalModel) -> References:
     """Derive from the true network what databases would know of it: a part, and some pairs that are not true.
 
     Parameters
     ----------
     world
-        From `make_world`. The networks depend on nothing else.
+        From `sample_causal_model`. The networks depend on nothing else.
     """
     rng = world.stream("databases")
     true_pairs = sorted({(min(edge), max(edge)) for edge in world.edges()})
@@ -122,7 +122,7 @@ def reference_networks(world: World) -> References:
     )
 
 
-def _complexes(world: World) -> list[list[int]]:
+def _complexes(world: CausalModel) -> list[list[int]]:
     """Join the sources of the strongest edges, a sixth of the genes at most, with their strongest targets."""
     partners: dict[int, list[int]] = {}
     for source, target in world.edges():
@@ -131,7 +131,7 @@ def _complexes(world: World) -> list[list[int]]:
     return [[source, *targets[:COMPLEX_PARTNERS]] for source, targets in strongest]
 
 
-def _true_network(world: World, effects: np.ndarray) -> bytes:
+def _true_network(world: CausalModel, effects: np.ndarray) -> bytes:
     ids, names = world.gene_ids, world.gene_names
     return table_bytes(
         ",",

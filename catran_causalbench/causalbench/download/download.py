@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from catran_causalbench.claims import claimed
+from catran_causalbench.causalbench.download.sources import FILES, RemoteFile
+from catran_causalbench.causalbench.manifest import fault_inside
 from catran_causalbench.errors import DownloadError, InputError
-from catran_causalbench.harness.data_files import fault_inside
-from catran_causalbench.harness.remote_files import FILES, RemoteFile
-from catran_causalbench.whole_files import write_json
+from catran_causalbench.utils.atomic_io import write_json
+from catran_causalbench.utils.locking import lock_directory
 
 RECEIPT = "downloads.json"
 _BLOCK = 2**20
@@ -72,7 +72,7 @@ def download_files(
     """
     if have and not have.is_dir():
         raise InputError.of("have", f"no folder {str(have)!r}", "the folder of the files that you have")
-    with claimed(folder, "folder", "download"):
+    with lock_directory(folder, "folder", "download"):
         faults = check_files(folder, files)
         missing = [file for file in files if faults[file.name]]
         at_hand = {file.name: have / file.name for file in missing if have and not _fault(file, have / file.name)}

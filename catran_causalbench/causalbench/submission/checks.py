@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catran_causalbench.checklist import Check
+from catran_causalbench.causalbench.npz import read_cells
 from catran_causalbench.errors import InputError
-from catran_causalbench.harness.npz_files import read_cells
-from catran_causalbench.simulation import WorldSettings
+from catran_causalbench.simulation import SimulationConfig
+from catran_causalbench.utils.checks import Check
 
 FEWEST_EDGES = 1000
 # 40 genes have 1,560 pairs; a fifth of 20 cells is held out, which leaves four of each perturbation to score on.
-PRACTICE_WORLD = WorldSettings(genes=40, cells=1500, min_cells=20)
+PRACTICE_WORLD = SimulationConfig(genes=40, cells=1500, min_cells=20)
 
 _DATASETS = ("dataset_rpe1.npz", "dataset_k562.npz")
 _LOG_LINES = 3
@@ -63,7 +63,7 @@ class Outcome:
     trial
         What was tried.
     facts
-        What :mod:`~catran_causalbench.harness.submission_run` reported.
+        What :mod:`~catran_causalbench.causalbench.submission.worker` reported.
     failure
         Why there are no edges; empty where there are.
     left_behind
@@ -148,7 +148,7 @@ def try_out(file: Path, dataset: Path, trial: Trial, time_limit: float) -> Outco
         arguments = [str(file), str(dataset.absolute()), trial.regime, str(trial.fraction), str(report)]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "catran_causalbench.harness.submission_run", *arguments],
+                [sys.executable, "-m", "catran_causalbench.causalbench.submission.worker", *arguments],
                 cwd=workplace,
                 env=os.environ | {"PYTHONHASHSEED": trial.hash_seed, "PYTHONDONTWRITEBYTECODE": "1"},
                 stdin=subprocess.DEVNULL,

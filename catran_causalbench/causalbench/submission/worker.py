@@ -1,6 +1,6 @@
 """One run of a submitted file in a process of its own: loaded, fed and called as the harness does it.
 
-Run as ``python -m catran_causalbench.harness.submission_run FILE DATASET REGIME FRACTION REPORT``. What happened is
+Run as ``python -m catran_causalbench.causalbench.submission.worker FILE DATASET REGIME FRACTION REPORT``. What happened is
 written to REPORT as JSON, anew after every stage, so that a crash or an endless loop leaves its stage there.
 """
 
@@ -19,7 +19,7 @@ from causalscbench.data_access.utils.splitting import DatasetSplitter
 from causalscbench.models.abstract_model import AbstractInferenceModel
 from causalscbench.models.training_regimes import TrainingRegime
 
-from catran_causalbench.whole_files import write_json
+from catran_causalbench.utils.atomic_io import write_json
 
 LOADED_AS = "custom_acqfunc"
 SEED = 0

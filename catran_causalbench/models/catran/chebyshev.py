@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import torch
 
-from catran_causalbench.threads import in_threads
+from catran_causalbench.utils.parallel import in_threads
 
 _BLOCKS = 16  # fixed, so that sums are added in the same order whatever the number of threads
 _SMALL = 2**17  # multiply–adds below which a second thread costs more than it brings

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from catran_causalbench.config import CorruptionSettings, TrainingSettings
-from catran_causalbench.dataset import PerturbationDataset
+from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import TrainingError
-from catran_causalbench.processes import own_share
+from catran_causalbench.utils.distributed import local_rows
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Minibatch:
     group: torch.Tensor
 
 
-class MinibatchStream:
+class MinibatchLoader:
     """Iterable over the minibatches of one epoch: every cell at most once, in random order.
 
     All draws of an epoch follow from the seed and the epoch's number alone, so a run resumed at an epoch continues
@@ -127,7 +127,7 @@ class MinibatchStream:
 
     def _draw(self, cells: torch.Tensor, generator: torch.Generator) -> Minibatch:
         num_genes = self._expression.shape[1]
-        own_cells = own_share(cells)
+        own_cells = local_rows(cells)
         rows = own_cells.to(self._expression.device)
         if self.genes == num_genes:
             genes = torch.arange(num_genes, device=self._device)
@@ -136,7 +136,7 @@ class MinibatchStream:
             genes = torch.randperm(num_genes, generator=generator, device=self._device)[: self.genes].sort().values
             expression = self._expression[rows.unsqueeze(1), genes.to(rows.device)]
         expression = expression.to(self._device)
-        corrupted, hidden = corrupt(expression, self.corruption, generator, len(cells))
+        corrupted, hidden = mask_genes(expression, self.corruption, generator, len(cells))
         return Minibatch(genes, expression, corrupted, hidden, self._group(own_cells, genes))
 
     def _group(self, cells: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
@@ -149,10 +149,10 @@ class MinibatchStream:
         return positions[torch.where(intervention < 0, intervention + num_genes + 2, intervention)]
 
 
-def corrupt(
+def mask_genes(
     expression: torch.Tensor, settings: CorruptionSettings, generator: torch.Generator, cells: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hide exactly ⌊hidden_fraction · n⌋ randomly chosen genes in every cell.
+    """Hide exactly ⌊masked_fraction · n⌋ randomly chosen genes in every cell.
 
     Shuffling moves each hidden value one place along a random cycle through the hidden entries, so none stays where
     it was, unless it is the only one.
@@ -174,13 +174,13 @@ def corrupt(
         Both B × n; the second is true where an entry was hidden.
     """
     num_genes = expression.shape[1]
-    num_hidden = int(settings.hidden_fraction * num_genes + 1e-9)
+    num_hidden = int(settings.masked_fraction * num_genes + 1e-9)
     # Sorting random numbers that carry a gene's index in their low bits gives random orders of the genes.
     bits = num_genes.bit_length()
     device = expression.device
     drawn = (cells or len(expression), num_genes)
     keys = torch.randint(2 ** (31 - bits), drawn, generator=generator, device=device, dtype=torch.int32)
-    keys = (own_share(keys) << bits) | torch.arange(num_genes, device=device, dtype=torch.int32)
+    keys = (local_rows(keys) << bits) | torch.arange(num_genes, device=device, dtype=torch.int32)
     chosen = (_sorted_rows(keys)[:, :num_hidden] & (2**bits - 1)).long()
     hidden = torch.zeros_like(expression, dtype=torch.bool).scatter_(1, chosen, True)
     values = expression.gather(1, chosen)

@@ -21,9 +21,9 @@ from typing import cast
 import torch
 from torch import nn
 
-from catran_causalbench.head import silu_head
-from catran_causalbench.network import CatranNetwork
-from catran_causalbench.processes import number_of_processes, total_over_processes
+from catran_causalbench.models.catran.module import CatranModule
+from catran_causalbench.models.catran.silu_head import silu_head
+from catran_causalbench.utils.distributed import num_processes, sum_over_processes
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class _AffineHidden:
             variance = (
                 self.slope.square() * self.mean_square + 2 * self.slope * covariance + centred.square().mean(dim=0)
             ).clamp_min(0)
-            _track(norm, mean.detach(), variance.detach(), self.scalar.numel() * number_of_processes())
+            _track(norm, mean.detach(), variance.detach(), self.scalar.numel() * num_processes())
         else:
             mean, variance = _buffers(norm)
             centred = self.offset - mean
@@ -76,8 +76,8 @@ class _AffineHidden:
         return _AffineHidden(self.scalar, self.gene_means, self.mean_square, slope, offset)
 
 
-class FactoredCatranNetwork(CatranNetwork):
-    """The parameters and the function of :class:`~catran_causalbench.network.CatranNetwork`, factored."""
+class FactoredCatranModule(CatranModule):
+    """The parameters and the function of :class:`~catran_causalbench.models.catran.module.CatranModule`, factored."""
 
     def forward(self, expression: torch.Tensor, genes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Predict expression; see the literal network."""
@@ -109,7 +109,7 @@ class FactoredCatranNetwork(CatranNetwork):
 
 
 def _mean_of_cells(values: torch.Tensor) -> torch.Tensor:
-    return total_over_processes(values.mean(dim=0)) / number_of_processes()
+    return sum_over_processes(values.mean(dim=0)) / num_processes()
 
 
 @torch.no_grad()

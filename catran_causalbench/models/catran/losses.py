@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import huber_loss
 
 from catran_causalbench.config import LossSettings
-from catran_causalbench.minibatches import Minibatch
-from catran_causalbench.processes import total_over_processes
+from catran_causalbench.models.catran.dataloader import Minibatch
+from catran_causalbench.utils.distributed import sum_over_processes
 
 _SMALLEST_ERROR = 1e-12
 
@@ -37,16 +37,16 @@ def catran_losses(
         n × n, target × source.
     """
     error = huber_loss(prediction, minibatch.expression, reduction="none")
-    error_sum = total_over_processes(_total(error))
-    num_hidden = total_over_processes(minibatch.hidden.sum())
-    num_visible = total_over_processes(error.numel() - minibatch.hidden.sum())
-    hidden_sum = total_over_processes(_total(error * minibatch.hidden))
+    error_sum = sum_over_processes(_total(error))
+    num_hidden = sum_over_processes(minibatch.hidden.sum())
+    num_visible = sum_over_processes(error.numel() - minibatch.hidden.sum())
+    hidden_sum = sum_over_processes(_total(error * minibatch.hidden))
     hidden = hidden_sum / num_hidden.clamp_min(1)
     visible = (error_sum - hidden_sum) / num_visible.clamp_min(1)
     interventional = interventional_loss(error, attention, minibatch.group, settings.importance_gradient)
     total = (
-        settings.hidden_weight * hidden
-        + settings.visible_weight * visible
+        settings.masked_weight * hidden
+        + settings.unmasked_weight * visible
         + settings.interventional_weight * interventional
     )
     return Losses(hidden, visible, interventional, total)
@@ -67,7 +67,7 @@ def interventional_loss(
     attention
         n × n, target × source.
     group
-        B, see :class:`~catran_causalbench.minibatches.Minibatch`.
+        B, see :class:`~catran_causalbench.models.catran.dataloader.Minibatch`.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def interventional_loss(
     num_genes = error.shape[1]
     error = error if importance_gradient else error.detach()
     sums_by_group = _sums_by_index if error.device.type == "cpu" else _sums_by_product
-    sums, counts = map(total_over_processes, sums_by_group(error, group, num_genes + 2))
+    sums, counts = map(sum_over_processes, sums_by_group(error, group, num_genes + 2))
     sum_in, count_in = sums[:num_genes], counts[:num_genes, None]
     sum_all, count_all = sums[: num_genes + 1].sum(dim=0), counts[: num_genes + 1].sum()
     count_out = count_all - count_in

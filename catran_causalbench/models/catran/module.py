@@ -1,6 +1,6 @@
 """The literal CaTran network of the paper (§1.3): the readable reference for every faster form.
 
-It holds the cells × genes × channels tensor in full; :mod:`catran_causalbench.factored` computes the same function
+It holds the cells × genes × channels tensor in full; :mod:`catran_causalbench.models.catran.factored_module` computes the same function
 of the same parameters without it.
 """
 
@@ -12,7 +12,7 @@ from torch import nn
 INITIAL_WEIGHT_DEVIATION = 0.001
 
 
-class CatranNetwork(nn.Module):
+class CatranModule(nn.Module):
     """Predict the expression of every gene from the expression of all genes through attention.
 
     Parameters

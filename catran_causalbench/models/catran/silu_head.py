@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from catran_causalbench.interpolation import ChebyshevInterpolation, chebyshev_nodes
+from catran_causalbench.models.catran.chebyshev import ChebyshevInterpolation, chebyshev_nodes
 
 _LOG = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def compiled_head(device: torch.device) -> type[torch.autograd.Function]:
     Both are tried once on a few numbers. Otherwise a warning says why the direct one is taken.
     """
     try:
-        from catran_causalbench.fused_head import FusedHead
+        from catran_causalbench.models.catran.triton_kernels import FusedHead
 
         numbers = torch.linspace(-4, 4, 40 * 37, device=device).view(40, 37)
         inputs = (numbers, numbers[0, :3], numbers[:37, :3], numbers[1, 3:6])

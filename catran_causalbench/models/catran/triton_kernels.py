@@ -20,7 +20,7 @@ _OPTIONS = {"num_warps": 1, "enable_fp_fusion": True}
 
 
 class FusedHead(torch.autograd.Function):
-    """See :func:`catran_causalbench.head.silu_head`, of which this is the sum itself."""
+    """See :func:`catran_causalbench.models.catran.silu_head.silu_head`, of which this is the sum itself."""
 
     @staticmethod
     def forward(

@@ -2,11 +2,11 @@
 
 The attention of target l on source p is the size of the effect to be expected,
 
-    A[l, p] = g₁·|shift| + g₂·(± masked prediction) + g₃·(± covariation) + g₄        (in l's standard deviations),
+    A[l, p] = g₁·|shift| + g₂·(± masked prediction) + g₃·(± factor_adjusted_correlations) + g₄        (in l's standard deviations),
 
 with gates g > 0 that a network of a thousand parameters computes from what is known of the pair and of its two genes:
 how many standard errors the shift has, how strongly p acts on others, how readily l responds to others, what the
-reverse pair shows. Masked prediction and covariation count for the pair where they agree with the shift in sign, and
+reverse pair shows. Masked prediction and factor_adjusted_correlations count for the pair where they agree with the shift in sign, and
 against it elsewhere. These sums are a gene's embedding here: computed from the cells instead of learned.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from catran_causalbench.evidence import Associations, MeasuredShifts, knock_down_depths
+from catran_causalbench.models.evidence.statistics import Associations, PerturbationEffects, knockdown_depths
 
 NUM_FEATURES = 12
 SHOWN = 1  # the feature that tells whether the source was perturbed
@@ -27,7 +27,7 @@ _NOISE = 2.0
 _LARGEST_SCORE = 1e6  # so that sums of squares stay numbers
 # A feature that hardly varies among the pairs learned from may do so among others, which must not drown the rest.
 _LEAST_SPREAD = 0.05
-# Where the gates start: half the shift, a tenth of the masked prediction, half as much of the covariation. They stay
+# Where the gates start: half the shift, a tenth of the masked prediction, half as much of the factor_adjusted_correlations. They stay
 # within e^±3 of this, so none dies.
 _START = (0.5, 0.1, 0.05, 0.002)
 _GATE_RANGE = 3.0
@@ -41,7 +41,7 @@ class PairEvidence:
     Attributes
     ----------
     shift, masked, covaried
-        Measured shift, and those that masked prediction and covariation predict; 0 on the diagonal.
+        Measured shift, and those that masked prediction and factor_adjusted_correlations predict; 0 on the diagonal.
     shift_score, masked_score
         The first two as multiples of their standard errors.
     perturbed
@@ -68,12 +68,12 @@ class PairEvidence:
     association: torch.Tensor
 
     @classmethod
-    def gather(cls, measured: MeasuredShifts, associations: Associations) -> PairEvidence:
+    def gather(cls, measured: PerturbationEffects, associations: Associations) -> PairEvidence:
         """Collect what shifts and associations say."""
         shift = measured.shift.copy()
         np.fill_diagonal(shift, 0)
-        depth, error = knock_down_depths(measured), np.where(measured.perturbed, measured.error, 1.0)
-        masked, covaried = (matrix * depth[:, None] for matrix in (associations.partial, associations.beyond_programs))
+        depth, error = knockdown_depths(measured), np.where(measured.perturbed, measured.error, 1.0)
+        masked, covaried = (matrix * depth[:, None] for matrix in (associations.partial, associations.factor_adjusted))
         masked_score = associations.partial * np.sqrt(associations.num_cells)
         values = (shift, masked, covaried, shift / error[:, None], masked_score)
         matrices = [torch.from_numpy(np.float32(value)) for value in values]
@@ -100,7 +100,7 @@ class PairEvidence:
         features
             N × 12, what the gates see.
         evidence
-            N × 3, shift, masked prediction and covariation, turned so that the shift (or, without one, the masked
+            N × 3, shift, masked prediction and factor_adjusted_correlations, turned so that the shift (or, without one, the masked
             prediction) is positive.
         sign
             N, by which they were turned.

@@ -6,7 +6,7 @@ Three kinds of evidence that gene p acts on gene l, all in units of l's standard
 * the **masked prediction**: the weight of p when l is hidden and predicted from all other genes at once. With squared
   error that task of the paper (§1.2) has a closed form, the partial correlation of p and l within perturbations; times
   p's own knock-down it is a predicted shift, and exists for sources that were never perturbed;
-* the **covariation** of p and l within perturbations, beyond programs that many genes share. Partial correlation sees
+* the **factor_adjusted_correlations** of p and l within perturbations, beyond programs that many genes share. Partial correlation sees
   direct effects only; this sees the indirect ones, too. Times p's own knock-down it is a predicted shift as well.
 """
 
@@ -18,8 +18,8 @@ import numpy as np
 import scipy.linalg
 from threadpoolctl import threadpool_limits
 
-from catran_causalbench.dataset import CONTROL, PerturbationDataset
-from catran_causalbench.threads import in_threads
+from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
+from catran_causalbench.utils.parallel import in_threads
 
 # Added to the diagonal of the correlations before they are inverted, so that few cells do not blow up their noise.
 _RIDGE = 0.05
@@ -31,7 +31,7 @@ _GENES_PER_PANEL, _PANELS = 64, 16  # at least so wide, for BLAS to be fast, and
 
 
 @dataclass(frozen=True)
-class CellSums:
+class SufficientStatistics:
     """Sums over the cells of every label, in folds; the label after the last gene is that of the controls.
 
     Attributes
@@ -54,13 +54,13 @@ class CellSums:
         """Number of folds."""
         return len(self.count)
 
-    def shifts(self, folds: list[int]) -> MeasuredShifts:
+    def shifts(self, folds: list[int]) -> PerturbationEffects:
         """Shifts measured in the cells of some folds."""
-        return _measured_shifts(*(sums[folds].sum(axis=0) for sums in (self.count, self.total, self.square)))
+        return _perturbation_effects(*(sums[folds].sum(axis=0) for sums in (self.count, self.total, self.square)))
 
 
 @dataclass(frozen=True)
-class MeasuredShifts:
+class PerturbationEffects:
     """What knock-downs did, in units of each target's standard deviation within labels.
 
     Attributes
@@ -93,24 +93,26 @@ class Associations:
     Attributes
     ----------
     partial
-        Partial correlations, see :func:`masked_prediction`.
-    beyond_programs
-        Correlations, see :func:`covariation`.
+        Partial correlations, see :func:`partial_correlations`.
+    factor_adjusted
+        Correlations, see :func:`factor_adjusted_correlations`.
     num_cells
         Number of cells they come from.
     """
 
     partial: np.ndarray
-    beyond_programs: np.ndarray
+    factor_adjusted: np.ndarray
     num_cells: int
 
     @classmethod
-    def of(cls, sums: CellSums) -> Associations:
+    def of(cls, sums: SufficientStatistics) -> Associations:
         """From the cells of all labels and folds."""
-        return cls(masked_prediction(sums.covariance), covariation(sums.covariance), int(sums.count.sum()))
+        return cls(
+            partial_correlations(sums.covariance), factor_adjusted_correlations(sums.covariance), int(sums.count.sum())
+        )
 
 
-def sum_cells(dataset: PerturbationDataset, num_folds: int, seed: int) -> CellSums:
+def sufficient_statistics(dataset: PerturbationDataset, num_folds: int, seed: int) -> SufficientStatistics:
     """Add up the cells of every label, dealt at random to folds; excluded cells take no part."""
     genes = dataset.num_genes
     rng = np.random.default_rng(seed)
@@ -125,7 +127,7 @@ def sum_cells(dataset: PerturbationDataset, num_folds: int, seed: int) -> CellSu
             total[fold, label] = part.sum(axis=0, dtype=np.float64)
             square[fold, label] = np.einsum("cg,cg->g", part, part, dtype=np.float64)
     mean = total.sum(axis=0) / np.maximum(count.sum(axis=0), 1)[:, None]
-    return CellSums(count, total, square, _pooled_covariance(dataset, mean.astype(np.float32)))
+    return SufficientStatistics(count, total, square, _pooled_covariance(dataset, mean.astype(np.float32)))
 
 
 def _pooled_covariance(dataset: PerturbationDataset, mean: np.ndarray) -> np.ndarray:
@@ -151,7 +153,7 @@ def _pooled_covariance(dataset: PerturbationDataset, mean: np.ndarray) -> np.nda
     return total / max(len(included) - len(np.unique(label[included])), 1)
 
 
-def _measured_shifts(count: np.ndarray, total: np.ndarray, square: np.ndarray) -> MeasuredShifts:
+def _perturbation_effects(count: np.ndarray, total: np.ndarray, square: np.ndarray) -> PerturbationEffects:
     genes = total.shape[1]
     mean = total / np.maximum(count, 1)[:, None]
     within = square - count[:, None] * mean**2
@@ -163,10 +165,10 @@ def _measured_shifts(count: np.ndarray, total: np.ndarray, square: np.ndarray) -
     perturbed = (count[:genes] > 0) & (count[genes] > 0)
     shift = np.where(perturbed[:, None], (mean[:genes] - mean[genes]) / deviation, 0)
     error = np.sqrt(1 / np.maximum(count[:genes], 1) + 1 / np.maximum(count[genes], 1))
-    return MeasuredShifts(shift, np.where(perturbed, error, np.nan), deviation, mean[genes])
+    return PerturbationEffects(shift, np.where(perturbed, error, np.nan), deviation, mean[genes])
 
 
-def masked_prediction(covariance: np.ndarray) -> np.ndarray:
+def partial_correlations(covariance: np.ndarray) -> np.ndarray:
     """Partial correlations of all pairs, G × G, symmetric, 0 on the diagonal.
 
     The weight of gene p in the best linear prediction of gene l from all others is minus the entry (p, l) of the
@@ -180,7 +182,7 @@ def masked_prediction(covariance: np.ndarray) -> np.ndarray:
     return partial
 
 
-def covariation(covariance: np.ndarray) -> np.ndarray:
+def factor_adjusted_correlations(covariance: np.ndarray) -> np.ndarray:
     """Correlations of all pairs once common programs are taken out, G × G, symmetric, 0 on the diagonal.
 
     Programs such as the cell cycle move many genes at once: they are the leading principal components, and what is left
@@ -207,7 +209,7 @@ def _unit_diagonal(symmetric: np.ndarray) -> np.ndarray:
     return symmetric / np.outer(scale, scale)
 
 
-def knock_down_depths(measured: MeasuredShifts) -> np.ndarray:
+def knockdown_depths(measured: PerturbationEffects) -> np.ndarray:
     """How far each gene's own expression falls when it is targeted, G, in its standard deviations (negative).
 
     Where it was never targeted, a gene is expected to fall as perturbed genes of its level and variance do; where no

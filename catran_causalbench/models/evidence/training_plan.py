@@ -17,9 +17,14 @@ import torch
 from torch.nn.functional import huber_loss
 
 from catran_causalbench.config import EvidenceSettings
-from catran_causalbench.dataset import PerturbationDataset
-from catran_causalbench.evidence import Associations, CellSums, MeasuredShifts, sum_cells
-from catran_causalbench.gated_attention import SHOWN, GatedAttention, Gates, PairEvidence
+from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.models.evidence.module import SHOWN, GatedAttention, Gates, PairEvidence
+from catran_causalbench.models.evidence.statistics import (
+    Associations,
+    PerturbationEffects,
+    SufficientStatistics,
+    sufficient_statistics,
+)
 
 # Held-out shifts are fitted by a Huber loss that turns linear at so many of their standard errors.
 _HUBER_DELTA = 4.0
@@ -52,7 +57,7 @@ class PairMinibatch:
     blur: torch.Tensor | float = 0.0
 
 
-class PairStream:
+class PairLoader:
     """Iterable over minibatches of random pairs, the same ones for the same seed."""
 
     def __init__(self, lessons: list[_Lesson], settings: EvidenceSettings, seed: int) -> None:
@@ -104,7 +109,7 @@ class PairStream:
         return PairMinibatch(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
-class GateTraining(lightning.LightningModule):
+class EvidenceTrainingPlan(lightning.LightningModule):
     """The gates, their objective and their optimiser.
 
     Parameters
@@ -120,17 +125,17 @@ class GateTraining(lightning.LightningModule):
     def __init__(self, dataset: PerturbationDataset, settings: EvidenceSettings, seed: int) -> None:
         super().__init__()
         self.settings = settings
-        sums = sum_cells(dataset, settings.folds, seed)
+        sums = sufficient_statistics(dataset, settings.folds, seed)
         associations = Associations.of(sums)
         everything = sums.shifts(list(range(settings.folds)))
         self.evidence = PairEvidence.gather(everything, associations)
-        self.stream = PairStream(_lessons(sums, associations, self.evidence, everything), settings, seed)
+        self.stream = PairLoader(_lessons(sums, associations, self.evidence, everything), settings, seed)
         self.gates = Gates(settings.gates, settings.width, torch.Generator().manual_seed(seed))
         if self.stream.has_lessons:
             self._sample = self.stream.draw(_SAMPLE, torch.Generator().manual_seed(seed + 1))
             self.gates.standardise(self._sample.features)
 
-    def train_dataloader(self) -> PairStream:
+    def train_dataloader(self) -> PairLoader:
         """Minibatches of pairs."""
         return self.stream
 
@@ -173,7 +178,7 @@ class GateTraining(lightning.LightningModule):
 
 
 def _lessons(
-    sums: CellSums, associations: Associations, everything: PairEvidence, measured: MeasuredShifts
+    sums: SufficientStatistics, associations: Associations, everything: PairEvidence, measured: PerturbationEffects
 ) -> list[_Lesson]:
     """Every fold held out in turn, and all perturbed sources as if they were none, where some are none.
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catran_causalbench.errors import InputError
-from catran_causalbench.harness.benchmark_directory import (
+from catran_causalbench.causalbench.build.directory import (
     Dataset,
     Origin,
     References,
-    read_description,
+    read_metadata,
     write_benchmark_directory,
 )
-from catran_causalbench.harness.data_selection import DataSelection
-from catran_causalbench.harness.simulated_data import reference_networks, write_simulated_directory
-from catran_causalbench.simulation import WorldSettings, make_world, shape, simulate_cells, true_effects
+from catran_causalbench.causalbench.build.from_simulation import reference_networks, write_simulated_directory
+from catran_causalbench.causalbench.dataset_spec import DatasetSpec
+from catran_causalbench.errors import InputError
+from catran_causalbench.simulation import SimulationConfig, sample_causal_model, shape, simulate_cells, true_effects
 
-SETTINGS = WorldSettings(genes=30, cells=1_000, min_cells=20)
+SETTINGS = SimulationConfig(genes=30, cells=1_000, min_cells=20)
 ORIGIN = Origin("a test", simulated=True)
 
 
@@ -64,7 +64,7 @@ def tiny_dataset(**changes):
 @pytest.mark.parametrize("do_filter", [False, True])
 def test_the_harness_reads_the_cells_as_written(folder, harness, do_filter):
     create_dataset, _, splitter = harness
-    cells = simulate_cells(make_world(SETTINGS, 0))
+    cells = simulate_cells(sample_causal_model(SETTINGS, 0))
     before = contents(folder)
     for path in create_dataset(str(folder), do_filter).load():
         with np.load(path) as arrays:
@@ -72,7 +72,7 @@ def test_the_harness_reads_the_cells_as_written(folder, harness, do_filter):
             np.testing.assert_array_equal(arrays["interventions"], cells.labels)
             assert arrays["expression_matrix"].dtype == np.float32
         split = splitter(path)
-        assert split.gene_names == list(make_world(SETTINGS, 0).gene_ids)
+        assert split.gene_names == list(sample_causal_model(SETTINGS, 0).gene_ids)
         test_matrix, test_labels, _ = split.get_test_data()
         matrix, labels, _ = split.get_partial_interventional(0.5, seed=0)
         assert set(split.gene_names) <= set(test_labels)
@@ -84,7 +84,7 @@ def test_the_harness_reads_the_cells_as_written(folder, harness, do_filter):
 @pytest.mark.parametrize("name", ["weissmann_k562", "weissmann_rpe1"])
 def test_the_harness_reads_the_reference_networks_as_written(folder, harness, name):
     _, create_evaluation_datasets, _ = harness
-    world = make_world(SETTINGS, 0)
+    world = sample_causal_model(SETTINGS, 0)
     expected = reference_networks(world)
 
     def both_ways(pairs):
@@ -103,7 +103,7 @@ def test_the_harness_reads_the_reference_networks_as_written(folder, harness, na
 
 
 def test_reference_networks_know_most_true_edges_and_some_false_ones():
-    world = make_world(shape("small"), 0)
+    world = sample_causal_model(shape("small"), 0)
     true_pairs = {(min(edge), max(edge)) for edge in world.edges()}
     known = set(reference_networks(world).string_network)
     assert 0.6 < len(known & true_pairs) / len(true_pairs) < 0.8
@@ -117,18 +117,18 @@ def test_empty_reference_networks_are_read_as_empty(tmp_path, harness):
 
 def test_the_directory_says_that_it_is_simulated(folder):
     assert (folder / "README.txt").read_text(encoding="utf-8").startswith("SIMULATED DATA – ")
-    description = read_description(folder)
+    description = read_metadata(folder)
     assert description["simulated"] is True
     assert description["headline"].startswith("SIMULATED DATA")
     assert description["seed"] == 0
-    assert WorldSettings(**description["settings"]) == SETTINGS
+    assert SimulationConfig(**description["settings"]) == SETTINGS
     assert description["shape"] == {"cells": 1_000, "genes": 30, "controls": 100, "excluded": 50}
     with np.load(folder / "dataset_rpe1.npz") as arrays:
         assert str(arrays["origin"]).startswith("SIMULATED DATA")
 
 
 def test_the_truth_lies_beside(folder):
-    world = make_world(SETTINGS, 0)
+    world = sample_causal_model(SETTINGS, 0)
     effects = true_effects(world)
     with (folder / "true_network.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -157,7 +157,7 @@ def test_overwrite_replaces_own_directories_only(tmp_path):
     with pytest.raises(InputError, match=r"^folder: found an earlier result in"):
         write_benchmark_directory(target, tiny_dataset(), References(), ORIGIN)
     write_benchmark_directory(target, tiny_dataset(), References(), Origin("second", False), overwrite=True)
-    assert read_description(target)["headline"] == "second"
+    assert read_metadata(target)["headline"] == "second"
     (target / "my_results").mkdir()
     with pytest.raises(InputError, match=r"^folder: found .* which holds other things such as 'my_results'"):
         write_benchmark_directory(target, tiny_dataset(), References(), ORIGIN, overwrite=True)
@@ -190,7 +190,7 @@ def test_ctrl_c_between_two_renames_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_benchmark_directory(target, tiny_dataset(), References(), Origin("second", False), overwrite=True)
-    assert read_description(target)["headline"] == "a test"
+    assert read_metadata(target)["headline"] == "a test"
     assert list(tmp_path.iterdir()) == [target]
 
 
@@ -206,7 +206,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_a_place_without_room_is_refused_before_the_work(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr("catran_causalbench.harness.simulated_data.make_world", None)
+    monkeypatch.setattr("catran_causalbench.causalbench.build.from_simulation.sample_causal_model", None)
     with pytest.raises(InputError, match=r"/file/world', which cannot be written \(Not a directory\)"):
         write_simulated_directory(tmp_path / "file" / "world", SETTINGS, 0)
 
@@ -241,12 +241,12 @@ def test_data_that_the_harness_cannot_use_are_refused(tmp_path, changes, message
 
 def test_unperturbed_genes_are_refused_in_a_directory(tmp_path):
     with pytest.raises(InputError, match=r"^unperturbed: found 2; expected 0"):
-        write_simulated_directory(tmp_path / "data", WorldSettings(unperturbed=2), 0)
+        write_simulated_directory(tmp_path / "data", SimulationConfig(unperturbed=2), 0)
 
 
 def test_description_of_a_foreign_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"^folder: found .* without a description\.json"):
-        read_description(tmp_path)
+        read_metadata(tmp_path)
 
 
 @pytest.fixture
@@ -276,16 +276,16 @@ def lonely(arrays):
     ],
 )
 def test_cells_that_cannot_be_used_are_refused(copied, harness, change, message):
-    from catran_causalbench.harness.benchmark_data import BenchmarkData
+    from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 
     with np.load(copied / "dataset_rpe1.npz") as arrays:
         changed = {**arrays, **change(arrays)}
     np.savez(copied / "dataset_rpe1.npz", **changed)
     with pytest.raises(InputError, match=message):
-        BenchmarkData.read(copied, DataSelection())
+        BenchmarkDataset.read(copied, DatasetSpec())
     if change is pickled:
         with pytest.raises(InputError, match=message):
-            DataSelection().num_genes(copied)
+            DatasetSpec().num_genes(copied)
 
 
 @pytest.mark.parametrize(
@@ -298,25 +298,25 @@ def test_cells_that_cannot_be_used_are_refused(copied, harness, change, message)
     ],
 )
 def test_damaged_files_beside_the_cells_are_refused(copied, harness, name, content, message):
-    from catran_causalbench.harness.benchmark_data import BenchmarkData
+    from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 
     (copied / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
-        BenchmarkData.read(copied, DataSelection())
+        BenchmarkDataset.read(copied, DatasetSpec())
 
 
 def test_effects_of_another_size_are_refused(copied, harness):
-    from catran_causalbench.harness.benchmark_data import BenchmarkData
+    from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 
-    np.savez(copied / "true_effects.npz", gene_ids=make_world(SETTINGS, 0).gene_ids, effects=np.zeros((2, 2)))
+    np.savez(copied / "true_effects.npz", gene_ids=sample_causal_model(SETTINGS, 0).gene_ids, effects=np.zeros((2, 2)))
     with pytest.raises(InputError, match=r"^true_effects\.npz: found effects of shape \(2, 2\); expected 30 × 30"):
-        BenchmarkData.read(copied, DataSelection())
+        BenchmarkDataset.read(copied, DatasetSpec())
 
 
 @pytest.mark.parametrize("description", [{"mine": 1}, {"made_by": "catran_causalbench"}])
 def test_what_says_nothing_of_its_cells_is_called_by_its_name(copied, harness, description):
     """A description of somebody else's, and one without a headline."""
-    from catran_causalbench.harness.benchmark_data import BenchmarkData
+    from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 
     (copied / "description.json").write_text(json.dumps(description))
-    assert BenchmarkData.read(copied, DataSelection()).headline == "Data in copied"
+    assert BenchmarkDataset.read(copied, DatasetSpec()).headline == "Data in copied"

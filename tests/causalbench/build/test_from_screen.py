@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from catran_causalbench.causalbench.build.directory import read_metadata
+from catran_causalbench.causalbench.build.from_screen import convert_screen, read_own_data
 from catran_causalbench.errors import InputError
-from catran_causalbench.harness.benchmark_directory import read_description
-from catran_causalbench.harness.own_data import read_own_data, write_own_data_directory
 
-MEASURED = Path(__file__).resolve().parents[2] / "shared" / "data"
+MEASURED = Path(__file__).resolve().parents[4] / "shared" / "data"
 GENES = ["G1", "G2", "G3", "G4"]
 # G1 and G2 pass a rule of more than 20, G3 misses it by one cell, G4 is never perturbed, GX is not measured.
 CELLS_OF = {"G1": 21, "G2": 30, "G3": 20, "GX": 25, "non-targeting": 40}
@@ -91,7 +91,7 @@ def test_symbols_and_ids_are_matched_either_way(h5ad):
 
 def test_another_control_label(npz):
     targets = np.where(TARGETS == "non-targeting", "NTC", TARGETS)
-    dataset = read_own_data(npz(interventions=targets), min_cells=20, control_label="NTC")
+    dataset = read_own_data(npz(interventions=targets), min_cells=20, control="NTC")
     assert (dataset.labels == "non-targeting").sum() == 40
 
 
@@ -117,7 +117,7 @@ def test_a_cell_without_target_is_excluded(h5ad, names):
 
 def test_a_target_that_names_two_genes_is_refused(h5ad):
     path = h5ad(genes=["E1", "E2", "E3", "E4"], gene_name=["G1", "G2", "G3", "G1"])
-    with pytest.raises(InputError, match=r"^target_column: found 'G1', a name of E1 and E4; expected"):
+    with pytest.raises(InputError, match=r"^perturbation_key: found 'G1', a name of E1 and E4; expected"):
         read_own_data(path, min_cells=20)
     shared_by_others = h5ad(genes=["E1", "E2", "E3", "E4"], gene_name=["G1", "G2", "G5", "G5"])
     assert list(read_own_data(shared_by_others, min_cells=20).gene_ids) == ["E1", "E2"]
@@ -156,9 +156,9 @@ def test_counts_are_normalised_as_causalbench_does(h5ad, tmp_path):
 def test_known_interactions_become_a_reference_network(npz, tmp_path):
     table = tmp_path / "known.csv"
     table.write_text("source,target,score\nG1,G2,9\nG2,G1,8\nG1,G1,1\nG1,G4,3\n")
-    folder = write_own_data_directory(tmp_path / "out", npz(), min_cells=20, known_interactions=table)
-    assert read_description(folder)["references"]["string_network"] == 1
-    assert read_description(folder)["simulated"] is False
+    folder = convert_screen(tmp_path / "out", npz(), min_cells=20, reference_network=table)
+    assert read_metadata(folder)["references"]["string_network"] == 1
+    assert read_metadata(folder)["simulated"] is False
     assert (folder / "README.txt").read_text().startswith("Data from mine.npz")
 
 
@@ -171,15 +171,15 @@ def test_known_interactions_become_a_reference_network(npz, tmp_path):
 )
 def test_simulated_data_stay_marked(npz, tmp_path, origin, headline):
     path = npz(simulated=np.array(True), **origin)
-    folder = write_own_data_directory(tmp_path / "out", path, min_cells=20)
-    assert read_description(folder)["simulated"] is True
+    folder = convert_screen(tmp_path / "out", path, min_cells=20)
+    assert read_metadata(folder)["simulated"] is True
     assert (folder / "README.txt").read_text(encoding="utf-8").startswith(headline)
 
 
 @pytest.mark.parametrize(
     ("changes", "arguments", "message"),
     [
-        ({}, {"control_label": "NTC"}, "^control_label: found 0 cells of 'NTC'.*'non-targeting' \\(40\\)"),
+        ({}, {"control": "NTC"}, "^control: found 0 cells of 'NTC'.*'non-targeting' \\(40\\)"),
         ({}, {"min_cells": 35}, r"^min_cells: found 0 measured genes .*the most: 30"),
         ({}, {"min_cells": 2}, "^min_cells: found 2; expected at least 4"),
         ({}, {"min_cells": 20, "counts": True}, "^counts: found fractions"),
@@ -194,7 +194,7 @@ def test_simulated_data_stay_marked(npz, tmp_path, origin, headline):
 def test_unusable_data_are_refused_before_anything_is_written(npz, tmp_path, changes, arguments, message):
     path = npz(**changes)
     with pytest.raises(InputError, match=message):
-        write_own_data_directory(tmp_path / "out", path, **arguments)
+        convert_screen(tmp_path / "out", path, **arguments)
     assert not (tmp_path / "out").exists()
 
 
@@ -226,8 +226,8 @@ def test_unreadable_files_are_refused(tmp_path, npz, h5ad):
     }.items():
         with pytest.raises(InputError, match=message):
             read_own_data(tmp_path / name)
-    with pytest.raises(InputError, match=r"^target_column: found no 'guide' in obs; expected one of gene"):
-        read_own_data(h5ad(), target_column="guide")
+    with pytest.raises(InputError, match=r"^perturbation_key: found no 'guide' in obs; expected one of gene"):
+        read_own_data(h5ad(), perturbation_key="guide")
     with pytest.raises(InputError, match=r"^mine\.h5ad: found no X"):
         read_own_data(h5ad(None))
 
@@ -243,7 +243,7 @@ def test_unreadable_files_are_refused(tmp_path, npz, h5ad):
 def test_unusable_interactions_are_refused(npz, tmp_path, text, message):
     (tmp_path / "known.csv").write_text(text)
     with pytest.raises(InputError, match=message):
-        write_own_data_directory(tmp_path / "out", npz(), min_cells=20, known_interactions=tmp_path / "known.csv")
+        convert_screen(tmp_path / "out", npz(), min_cells=20, reference_network=tmp_path / "known.csv")
 
 
 def test_values_need_not_be_those_of_counts(npz):
@@ -265,13 +265,13 @@ def test_measured_data_sets(tmp_path, name, genes, controls):
     path = MEASURED / f"{name}.npz"
     if not path.exists():
         pytest.skip("the measured data sets are not part of the repository")
-    folder = write_own_data_directory(tmp_path / name, path)
+    folder = convert_screen(tmp_path / name, path)
     with np.load(path) as source, np.load(folder / "dataset_k562.npz") as written:
         columns = np.isin(source["var_names"], written["var_names"])
         np.testing.assert_array_equal(written["expression_matrix"], source["expression_matrix"][:, columns])
         np.testing.assert_array_equal(written["interventions"], source["interventions"])
-    assert read_description(folder)["shape"]["genes"] == genes
-    assert read_description(folder)["shape"]["controls"] == controls
+    assert read_metadata(folder)["shape"]["genes"] == genes
+    assert read_metadata(folder)["shape"]["controls"] == controls
 
 
 @pytest.mark.parametrize("name", ["schraivogel2020_tapseq_k562_crispri", "dixit2016_bmdc_24tf", "sachs2005_all14"])
@@ -280,11 +280,11 @@ def test_measured_data_sets_can_be_learned_from_and_scored(tmp_path, name):
     path = MEASURED / f"{name}.npz"
     if not path.exists():
         pytest.skip("the measured data sets are not part of the repository")
-    from catran_causalbench.harness.benchmark_data import BenchmarkData
-    from catran_causalbench.harness.data_selection import DataSelection
-    from catran_causalbench.rivals import rival_edges
+    from catran_causalbench.baselines import rival_edges
+    from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
+    from catran_causalbench.causalbench.dataset_spec import DatasetSpec
 
-    data = BenchmarkData.read(write_own_data_directory(tmp_path / name, path), DataSelection())
+    data = BenchmarkDataset.read(convert_screen(tmp_path / name, path), DatasetSpec())
     dataset = data.training_set("interventional", 1.0, 0)
     with np.load(path) as source:
         matrix, genes, targets = (source[key] for key in ("expression_matrix", "var_names", "interventions"))

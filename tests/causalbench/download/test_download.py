@@ -17,15 +17,15 @@ from urllib.request import Request
 import pytest
 from typer.testing import CliRunner
 
-from catran_causalbench.claims import claimed
-from catran_causalbench.command_line import app
+from catran_causalbench.causalbench import download
+from catran_causalbench.causalbench.build.file_formats import zip_bytes
+from catran_causalbench.causalbench.download.download import check_files, download_files
+from catran_causalbench.causalbench.download.sources import FILES, RemoteFile
+from catran_causalbench.cli import app
 from catran_causalbench.errors import DownloadError, InputError
-from catran_causalbench.harness import download
-from catran_causalbench.harness.download import check_files, download_files
-from catran_causalbench.harness.file_formats import zip_bytes
-from catran_causalbench.harness.remote_files import FILES, RemoteFile
+from catran_causalbench.utils.locking import lock_directory
 
-LIGANDS = Path(__file__).parents[2] / "shared" / "data" / "ground_truth" / "human_lr_pair.txt"
+LIGANDS = Path(__file__).parents[4] / "shared" / "data" / "ground_truth" / "human_lr_pair.txt"
 CONTENT = bytes(range(256)) * 40_000  # 10 MB: several blocks
 
 
@@ -254,7 +254,7 @@ def test_only_encrypted_sources_are_trusted(server, tmp_path):
 
 
 def test_one_download_at_a_time(server, tmp_path):
-    with claimed(tmp_path, "folder", "download"), pytest.raises(InputError, match="another download is writing"):
+    with lock_directory(tmp_path, "folder", "download"), pytest.raises(InputError, match="another download is writing"):
         download_files(tmp_path, [server.whole])
     assert not server.asked
 

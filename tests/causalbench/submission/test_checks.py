@@ -12,12 +12,12 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from catran_causalbench.command_line import app
+from catran_causalbench.causalbench import submission
+from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
+from catran_causalbench.causalbench.submission.checks import Outcome, Trial, check_submission, find_dataset
+from catran_causalbench.causalbench.submission.worker import describe
+from catran_causalbench.cli import app
 from catran_causalbench.errors import InputError
-from catran_causalbench.harness import submission
-from catran_causalbench.harness.simulated_data import write_simulated_directory
-from catran_causalbench.harness.submission import Outcome, Trial, check_submission, find_dataset
-from catran_causalbench.harness.submission_run import describe
 
 IMPORTS = """
 from causalscbench.models.abstract_model import AbstractInferenceModel

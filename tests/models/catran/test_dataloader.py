@@ -5,11 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from conftest import random_data
+from helpers import random_data
 
 from catran_causalbench.config import CorruptionSettings, TrainingSettings
-from catran_causalbench.dataset import EXCLUDED, validate_dataset
-from catran_causalbench.minibatches import MinibatchStream, corrupt
+from catran_causalbench.data.dataset import EXCLUDED, validate_dataset
+from catran_causalbench.models.catran.dataloader import MinibatchLoader, mask_genes
 
 METHODS = ["shuffle_within_cell", "shuffle_within_minibatch", "zero"]
 
@@ -21,8 +21,8 @@ def distinct_values(cells=50, genes=23):
 
 def corrupted(method="shuffle_within_cell", fraction=0.8, seed=0, expression=None):
     expression = distinct_values() if expression is None else expression
-    settings = CorruptionSettings(hidden_fraction=fraction, method=method)
-    return expression, *corrupt(expression, settings, torch.Generator().manual_seed(seed))
+    settings = CorruptionSettings(masked_fraction=fraction, method=method)
+    return expression, *mask_genes(expression, settings, torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -66,7 +66,7 @@ def test_every_gene_is_hidden_equally_often():
 def stream(seed=0, epoch=0, cells=64, genes=500, dataset=None):
     dataset = dataset or validate_dataset(*random_data())
     training = TrainingSettings(cells_per_minibatch=cells, genes_per_minibatch=genes)
-    return dataset, MinibatchStream(dataset, training, CorruptionSettings(), seed, torch.device("cpu"), lambda: epoch)
+    return dataset, MinibatchLoader(dataset, training, CorruptionSettings(), seed, torch.device("cpu"), lambda: epoch)
 
 
 def test_an_epoch_shows_every_cell_at_most_once():

@@ -2,21 +2,21 @@
 
 import pytest
 import torch
+from helpers import randomised
 from lion_pytorch import Lion
-from test_network import randomised
 
-from catran_causalbench.factored import FactoredCatranNetwork
-from catran_causalbench.network import CatranNetwork
+from catran_causalbench.models.catran.factored_module import FactoredCatranModule
+from catran_causalbench.models.catran.module import CatranModule
 
 SMALL = {"cells": 60, "genes": 9, "all_genes": 13}
 PAPER_SIZE = {"cells": 2048, "genes": 500, "all_genes": 500}
 
 
 def pair(token, dtype, ordinary_size=True, all_genes=13):
-    literal = CatranNetwork(all_genes, token=token, generator=torch.Generator().manual_seed(1))
+    literal = CatranModule(all_genes, token=token, generator=torch.Generator().manual_seed(1))
     if ordinary_size:
         randomised(literal)
-    factored = FactoredCatranNetwork(all_genes, token=token)
+    factored = FactoredCatranModule(all_genes, token=token)
     factored.load_state_dict(literal.state_dict())
     return literal.to(dtype), factored.to(dtype)
 

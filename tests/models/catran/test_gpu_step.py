@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import random_data
+from helpers import random_data
 
-from catran_causalbench import head, load_config, validate_dataset
-from catran_causalbench.minibatches import MinibatchStream
-from catran_causalbench.training import CatranTraining
+from catran_causalbench import load_config, validate_dataset
+from catran_causalbench.models.catran import silu_head as head
+from catran_causalbench.models.catran.dataloader import MinibatchLoader
+from catran_causalbench.training.trainer import CatranTrainingPlan
 
 
 @pytest.mark.parametrize("genes", [5, 500])
@@ -20,10 +21,10 @@ def test_the_step_waits_for_no_value(genes, method, monkeypatch):
     dataset = validate_dataset(*random_data())
     config = load_config("paper")
     training = replace(config.training, genes_per_minibatch=genes)
-    stream = MinibatchStream(
+    stream = MinibatchLoader(
         dataset, training, replace(config.corruption, method=method), 0, nowhere, current_epoch=lambda: 0
     )
-    catran = CatranTraining(dataset, config, seed=0).to(nowhere)
+    catran = CatranTrainingPlan(dataset, config, seed=0).to(nowhere)
     minibatch = stream._draw(torch.arange(stream.cells, device=nowhere), None)
     loss = catran.training_step(minibatch, 0)["loss"]
     loss.backward()

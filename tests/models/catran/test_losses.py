@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from catran_causalbench.config import LossSettings
-from catran_causalbench.losses import catran_losses, interventional_loss
-from catran_causalbench.minibatches import Minibatch
+from catran_causalbench.models.catran.dataloader import Minibatch
+from catran_causalbench.models.catran.losses import catran_losses, interventional_loss
 
 CELLS, GENES = 40, 6
 CONTROL, EXCLUDED = GENES, GENES + 1
@@ -128,7 +128,7 @@ def test_a_perfect_prediction_gives_finite_gradients():
 
 
 def test_the_sum_by_index_and_the_one_hot_product_agree(monkeypatch):
-    from catran_causalbench import losses
+    from catran_causalbench.models.catran import losses
 
     prediction, _, minibatch = example()
     by_index = losses._sums_by_index(prediction, minibatch.group, GENES + 2)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from helpers import randomised
 
-from catran_causalbench.network import CatranNetwork
+from catran_causalbench.models.catran.module import CatranModule
 
 PAPER_PARAMETERS = 9000
 
@@ -47,20 +48,9 @@ def naive_forward(state, expression, genes, token, eps=1e-5):
     return np.array(prediction), attention
 
 
-def randomised(network, scale=0.4, seed=0):
-    """Parameters of ordinary size, so that no term of the network is negligible."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
-            if "norm" in name and name.endswith("weight"):
-                parameter.add_(1)
-    return network
-
-
 @pytest.mark.parametrize("token", ["joined", "added"])
 def test_literal_network_equals_naive_loops(token):
-    network = randomised(CatranNetwork(7, embedding_size=5, token=token).double())
+    network = randomised(CatranModule(7, embedding_size=5, token=token).double())
     expression = torch.rand(6, 4, dtype=torch.float64) * 3
     genes = torch.tensor([6, 0, 3, 2])
     prediction, attention = network(expression, genes)
@@ -71,33 +61,33 @@ def test_literal_network_equals_naive_loops(token):
 
 @pytest.mark.parametrize("num_genes", [10, 1000])
 def test_parameter_count_is_the_papers(num_genes):
-    total = sum(parameter.numel() for parameter in CatranNetwork(num_genes).parameters())
+    total = sum(parameter.numel() for parameter in CatranModule(num_genes).parameters())
     outside_embedding = total - 40 * num_genes
     assert outside_embedding == pytest.approx(PAPER_PARAMETERS, rel=0.02)
 
 
 def test_attention_rows_sum_to_one_over_sources():
-    network = randomised(CatranNetwork(9), scale=0.2)
+    network = randomised(CatranModule(9), scale=0.2)
     attention = network.attention(torch.arange(9))
     assert torch.allclose(attention.sum(dim=1), torch.ones(9))
     assert not torch.allclose(attention.sum(dim=0), torch.ones(9), atol=1e-3)
 
 
 def test_read_out_is_the_attention_over_all_genes():
-    network = randomised(CatranNetwork(9))
+    network = randomised(CatranModule(9))
     rows = network.attention_rows(torch.tensor([4, 1]))
     assert torch.allclose(rows, network.attention(torch.arange(9))[[4, 1]])
 
 
 def test_initial_weights_are_normal_with_deviation_a_thousandth():
-    network = CatranNetwork(2000, generator=torch.Generator().manual_seed(0))
+    network = CatranModule(2000, generator=torch.Generator().manual_seed(0))
     assert network.embedding.weight.std().item() == pytest.approx(0.001, rel=0.02)
     assert network.mixed_linear.weight.std().item() == pytest.approx(0.001, rel=0.1)
     assert network.mixed_linear.bias.abs().max() == 0
 
 
 def test_every_gradient_is_finite_and_every_parameter_has_one():
-    network = randomised(CatranNetwork(8))
+    network = randomised(CatranModule(8))
     prediction, attention = network(torch.rand(20, 8), torch.arange(8))
     (prediction.square().mean() + attention.square().sum()).backward()
     for name, parameter in network.named_parameters():

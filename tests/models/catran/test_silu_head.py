@@ -2,43 +2,25 @@
 
 import pytest
 import torch
+from helpers import head_inputs, plain_head, value_and_gradients
 
-from catran_causalbench import head
-from catran_causalbench.head import DirectHead, silu_head
-from catran_causalbench.interpolation import ChebyshevInterpolation, chebyshev_nodes
-
-
-def plain_head(x, slope, offset, readout):
-    return torch.nn.functional.silu(x.unsqueeze(-1) * slope + offset) @ readout
-
-
-def inputs(cells=400, genes=7, channels=5, scale=1.0, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(3)
-    x, slope, offset, readout = (
-        torch.randn(shape, generator=generator, dtype=torch.float64)
-        for shape in ((cells, genes), (channels,), (genes, channels), (channels,))
-    )
-    return [value.to(dtype).requires_grad_() for value in (scale * x, slope, offset, readout)]
-
-
-def value_and_gradients(function, values):
-    result = function(*values)
-    weights = torch.linspace(-1, 2, result.numel(), dtype=result.dtype, device=result.device).view_as(result)
-    return [result.detach(), *torch.autograd.grad((result * weights).sum(), values)]
+from catran_causalbench.models.catran import silu_head as head
+from catran_causalbench.models.catran.chebyshev import ChebyshevInterpolation, chebyshev_nodes
+from catran_causalbench.models.catran.silu_head import DirectHead, silu_head
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1, 6])
 @pytest.mark.parametrize("form", [silu_head, DirectHead.apply])
 def test_float64(form, scale):
-    values = inputs(scale=scale)
+    values = head_inputs(scale=scale)
     for found, expected in zip(value_and_gradients(form, values), value_and_gradients(plain_head, values), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11 * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize("scale", [0.1, 1, 4])
 def test_float32_stays_near_float64(scale):
-    found = value_and_gradients(silu_head, inputs(scale=scale, dtype=torch.float32))
-    expected = value_and_gradients(plain_head, inputs(scale=scale))
+    found = value_and_gradients(silu_head, head_inputs(scale=scale, dtype=torch.float32))
+    expected = value_and_gradients(plain_head, head_inputs(scale=scale))
     for single, double in zip(found, expected, strict=True):
         assert (single - double).abs().max() <= 1e-5 * double.abs().max()
 
@@ -48,17 +30,17 @@ def test_interpolation_is_what_runs_on_a_cpu(monkeypatch):
         raise AssertionError("the direct sum was taken")
 
     monkeypatch.setattr(DirectHead, "apply", refuse)
-    silu_head(*inputs(dtype=torch.float32))
+    silu_head(*head_inputs(dtype=torch.float32))
 
 
 def test_a_wide_range_falls_back_to_the_direct_sum(monkeypatch):
     monkeypatch.setattr(ChebyshevInterpolation, "apply", None)
-    silu_head(*inputs(scale=1000))
+    silu_head(*head_inputs(scale=1000))
 
 
 def test_blocks_of_cells_cover_every_cell(monkeypatch):
     monkeypatch.setattr(head, "_VALUES_PER_BLOCK", 100)
-    values = inputs(cells=23)
+    values = head_inputs(cells=23)
     torch.testing.assert_close(DirectHead.apply(*values), plain_head(*values))
 
 
@@ -80,7 +62,7 @@ def test_interpolation_is_exact_for_polynomials():
 
 
 def test_a_gene_with_one_value_is_interpolated_too():
-    values = inputs(cells=400, genes=3)
+    values = head_inputs(cells=400, genes=3)
     values[0] = (values[0] * torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)).detach().requires_grad_()
     for found, expected in zip(
         value_and_gradients(silu_head, values)[:1], value_and_gradients(plain_head, values)[:1], strict=True
@@ -89,7 +71,7 @@ def test_a_gene_with_one_value_is_interpolated_too():
 
 
 def test_sums_do_not_depend_on_the_number_of_threads():
-    values = inputs(cells=3000, dtype=torch.float32)
+    values = head_inputs(cells=3000, dtype=torch.float32)
     threads = torch.get_num_threads()
     runs = []
     for number in (1, 2):

@@ -6,21 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import random_data
+from helpers import random_data
 
 from catran_causalbench import CatranConfig, infer_network, validate_dataset
+from catran_causalbench.baselines import rival_edges
 from catran_causalbench.config import EvidenceSettings
-from catran_causalbench.evaluation import captured_effect_share
-from catran_causalbench.evidence import Associations, sum_cells
-from catran_causalbench.gate_training import GateTraining
-from catran_causalbench.gated_attention import SHOWN, GatedAttention, Gates, PairEvidence
-from catran_causalbench.rivals import rival_edges
-from catran_causalbench.simulation import make_world, shape, simulate_cells, true_effects
+from catran_causalbench.evaluation import effect_recovery
+from catran_causalbench.models.evidence.module import SHOWN, GatedAttention, Gates, PairEvidence
+from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
+from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
+from catran_causalbench.simulation import sample_causal_model, shape, simulate_cells, true_effects
 
 
 def gathered(change=None):
     dataset = validate_dataset(*random_data())
-    sums = sum_cells(dataset, 2, seed=0)
+    sums = sufficient_statistics(dataset, 2, seed=0)
     measured = sums.shifts([0, 1])
     if change:
         change(measured.shift)
@@ -92,8 +92,8 @@ def test_untrained_gates_weigh_all_pairs_alike():
 
 def test_a_fold_held_out_is_no_part_of_the_evidence_shown():
     dataset = validate_dataset(*random_data())
-    sums = sum_cells(dataset, 3, seed=0)
-    training = GateTraining(dataset, EvidenceSettings(), seed=0)
+    sums = sufficient_statistics(dataset, 3, seed=0)
+    training = EvidenceTrainingPlan(dataset, EvidenceSettings(), seed=0)
     for fold, lesson in enumerate(training.stream._lessons[:3]):
         rest = sums.shifts([other for other in range(3) if other != fold])
         expected = np.where(np.eye(dataset.num_genes), 0, rest.shift)
@@ -108,12 +108,14 @@ def test_sources_judged_as_unperturbed_alone_are_no_lesson():
     matrix, labels, names = random_data(cells=40)
     single = [label if label == "non-targeting" else "excluded" for label in labels]
     single[:3] = names[:3]
-    assert not GateTraining(validate_dataset(matrix, single, names), EvidenceSettings(), seed=0).stream.has_lessons
+    assert not EvidenceTrainingPlan(
+        validate_dataset(matrix, single, names), EvidenceSettings(), seed=0
+    ).stream.has_lessons
 
 
 def test_members_learn_as_if_they_were_alone():
     dataset = validate_dataset(*random_data())
-    several = GateTraining(dataset, EvidenceSettings(gates=3), seed=0)
+    several = EvidenceTrainingPlan(dataset, EvidenceSettings(gates=3), seed=0)
     minibatch = several.stream.draw(500, torch.Generator().manual_seed(1))
     several.training_step = several._losses  # Lightning's logging wants a trainer
     several._losses(minibatch).sum().backward()
@@ -131,7 +133,7 @@ def test_the_number_of_parameters_is_far_below_the_papers():
 
 def test_the_fewer_pairs_the_more_they_are_blurred():
     dataset = validate_dataset(*random_data())  # 12 genes, 6 of them perturbed
-    stream = GateTraining(dataset, EvidenceSettings(prior_pairs=50), seed=0).stream
+    stream = EvidenceTrainingPlan(dataset, EvidenceSettings(prior_pairs=50), seed=0).stream
     assert stream.prior == pytest.approx(50 / (3 * 6 * 11))
     minibatch = next(iter(stream))
     known = np.arange(minibatch.blur.shape[1]) == SHOWN
@@ -140,7 +142,7 @@ def test_the_fewer_pairs_the_more_they_are_blurred():
 
 
 def test_training_sees_the_blur():
-    training = GateTraining(validate_dataset(*random_data()), EvidenceSettings(), seed=0)
+    training = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(), seed=0)
     torch.nn.init.ones_(training.gates.weight_3)  # gates start equal, whatever they see
     minibatch = next(iter(training.stream))
     clear = replace(minibatch, blur=0.0)
@@ -149,12 +151,12 @@ def test_training_sees_the_blur():
 
 def captured(edges, dataset, effects):
     column = {gene: number for number, gene in enumerate(dataset.gene_names)}
-    return captured_effect_share(edges["source"].map(column), edges["target"].map(column), effects)
+    return effect_recovery(edges["source"].map(column), edges["target"].map(column), effects)
 
 
 def known_world(genes, cells, seed, share=1, most=None):
     """Cells of a simulated world in which a share of the genes is perturbed, in so many cells at most; true effects."""
-    world = make_world(replace(shape("small"), genes=genes, cells=cells), seed)
+    world = sample_causal_model(replace(shape("small"), genes=genes, cells=cells), seed)
     cells, effects = simulate_cells(world), np.abs(true_effects(world))
     np.fill_diagonal(effects, 0)
     seen = {*world.gene_ids[:: round(1 / share)], "non-targeting"}

@@ -2,11 +2,18 @@
 
 import numpy as np
 import pytest
-from conftest import random_data
+from helpers import random_data
 
-from catran_causalbench import evidence, validate_dataset
-from catran_causalbench.dataset import CONTROL
-from catran_causalbench.evidence import Associations, covariation, knock_down_depths, masked_prediction, sum_cells
+from catran_causalbench import validate_dataset
+from catran_causalbench.data.dataset import CONTROL
+from catran_causalbench.models.evidence import statistics as evidence
+from catran_causalbench.models.evidence.statistics import (
+    Associations,
+    factor_adjusted_correlations,
+    knockdown_depths,
+    partial_correlations,
+    sufficient_statistics,
+)
 
 
 @pytest.fixture
@@ -15,7 +22,7 @@ def dataset():
 
 
 def test_shifts_equal_a_loop_over_cells(dataset):
-    measured = sum_cells(dataset, 3, seed=0).shifts([0, 1, 2])
+    measured = sufficient_statistics(dataset, 3, seed=0).shifts([0, 1, 2])
     expression = dataset.expression.astype(float)
     controls = expression[dataset.intervention == CONTROL]
     for gene in range(dataset.num_genes):
@@ -34,7 +41,7 @@ def test_shifts_equal_a_loop_over_cells(dataset):
 
 
 def test_unperturbed_sources_have_no_error_and_no_shift(dataset):
-    measured = sum_cells(dataset, 2, seed=0).shifts([0, 1])
+    measured = sufficient_statistics(dataset, 2, seed=0).shifts([0, 1])
     unperturbed = np.setdiff1d(np.arange(dataset.num_genes), dataset.perturbed_genes)
     assert len(unperturbed)
     assert np.isnan(measured.error[unperturbed]).all()
@@ -42,7 +49,7 @@ def test_unperturbed_sources_have_no_error_and_no_shift(dataset):
 
 
 def test_folds_share_out_every_cell_but_the_excluded_ones(dataset):
-    sums = sum_cells(dataset, 4, seed=0)
+    sums = sufficient_statistics(dataset, 4, seed=0)
     included = dataset.intervention >= CONTROL
     assert sums.count.sum() == included.sum() < dataset.num_cells
     np.testing.assert_allclose(sums.total.sum(axis=(0, 1)), dataset.expression[included].sum(axis=0), rtol=1e-5)
@@ -50,7 +57,7 @@ def test_folds_share_out_every_cell_but_the_excluded_ones(dataset):
 
 
 def test_a_fold_does_not_know_the_cells_of_another(dataset):
-    sums = sum_cells(dataset, 3, seed=0)
+    sums = sufficient_statistics(dataset, 3, seed=0)
     rest = sums.shifts([0, 1])
     sums.total[2] += 100
     np.testing.assert_array_equal(sums.shifts([0, 1]).shift, rest.shift)
@@ -62,7 +69,7 @@ def test_partial_correlation_is_what_is_left_after_regressing_on_all_other_genes
     rng = np.random.default_rng(0)
     values = rng.normal(size=(400, 6)) @ rng.normal(size=(6, 6))
     values -= values.mean(axis=0)
-    partial = masked_prediction(values.T @ values / 399)
+    partial = partial_correlations(values.T @ values / 399)
     for one, other in ((0, 1), (4, 2)):
         rest = np.delete(values, (one, other), axis=1)
         left = [values[:, gene] - rest @ np.linalg.lstsq(rest, values[:, gene], rcond=None)[0] for gene in (one, other)]
@@ -74,7 +81,7 @@ def test_masked_prediction_finds_the_parent_and_not_the_grandparent():
     grandparent = rng.normal(size=5000)
     parent = grandparent + rng.normal(size=5000)
     child = parent + rng.normal(size=5000)
-    partial = masked_prediction(np.cov([grandparent, parent, child]))
+    partial = partial_correlations(np.cov([grandparent, parent, child]))
     assert partial[1, 2] > 0.4
     assert abs(partial[0, 2]) < 0.1
     assert not np.diag(partial).any()
@@ -92,7 +99,7 @@ def cells_with_programs(programs, genes=60, seed=0):
 
 @pytest.mark.parametrize("programs", [1, 3])
 def test_covariation_is_correlation_without_the_programs(programs):
-    found = covariation(cells_with_programs(programs))
+    found = factor_adjusted_correlations(cells_with_programs(programs))
     chain = np.zeros_like(found, dtype=bool)
     chain[:3, :3] = True
     assert not np.diag(found).any()
@@ -107,22 +114,22 @@ def test_nothing_is_taken_out_of_panels_too_small_to_have_programs():
     scale = np.sqrt(np.diag(covariance))
     expected = covariance / np.outer(scale, scale)
     np.fill_diagonal(expected, 0)
-    np.testing.assert_allclose(covariation(covariance), expected, atol=1e-6)
+    np.testing.assert_allclose(factor_adjusted_correlations(covariance), expected, atol=1e-6)
 
 
 def test_associations_come_from_the_cells_of_all_folds(dataset):
-    sums = sum_cells(dataset, 3, seed=0)
+    sums = sufficient_statistics(dataset, 3, seed=0)
     associations = Associations.of(sums)
-    np.testing.assert_array_equal(associations.partial, masked_prediction(sums.covariance))
-    np.testing.assert_array_equal(associations.beyond_programs, covariation(sums.covariance))
+    np.testing.assert_array_equal(associations.partial, partial_correlations(sums.covariance))
+    np.testing.assert_array_equal(associations.factor_adjusted, factor_adjusted_correlations(sums.covariance))
     assert associations.num_cells == (dataset.intervention >= CONTROL).sum()
 
 
 def test_knock_down_depths_are_measured_or_expected(dataset):
-    measured = sum_cells(dataset, 2, seed=0).shifts([0, 1])
-    depths = knock_down_depths(measured)
+    measured = sufficient_statistics(dataset, 2, seed=0).shifts([0, 1])
+    depths = knockdown_depths(measured)
     perturbed = dataset.perturbed_genes
     np.testing.assert_allclose(depths[perturbed], np.diag(measured.shift)[perturbed])
     assert np.isfinite(depths).all()
-    controls = sum_cells(dataset.controls_only(), 2, seed=0).shifts([0, 1])
-    np.testing.assert_array_equal(knock_down_depths(controls), -1)
+    controls = sufficient_statistics(dataset.controls_only(), 2, seed=0).shifts([0, 1])
+    np.testing.assert_array_equal(knockdown_depths(controls), -1)

@@ -1,0 +1,1 @@
+"""Benchmark directories built from a screen or from a simulation."""

@@ -1,0 +1,1 @@
+"""CausalBench's own data files, fetched from their sources."""

@@ -1,0 +1,1 @@
+"""Checks of a submission to the CausalBench challenge."""

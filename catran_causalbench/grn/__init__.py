@@ -1,0 +1,1 @@
+"""Gene regulatory networks: ranked edges and the result of a fit."""

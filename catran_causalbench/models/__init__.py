@@ -1,0 +1,1 @@
+"""The two models that learn attention between genes, one folder each."""

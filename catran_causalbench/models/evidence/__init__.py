@@ -1,0 +1,1 @@
+"""Attention learned from statistics of the whole training set, weighed by small gates."""

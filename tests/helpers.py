@@ -1,0 +1,62 @@
+"""Data, settings and reference computations that several test modules share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from catran_causalbench import CatranConfig
+from catran_causalbench.config import AttentionSettings, EvidenceSettings, OutputSettings, TrainingSettings
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+# For processes of their own, which import modules from here.
+PYTHONPATH = os.pathsep.join(str(REPOSITORY / folder) for folder in ("tests", "tests/integration"))
+
+
+def random_data(cells=600, genes=12, seed=0):
+    """Counts on a log scale with controls, knock-downs of the first genes, and excluded cells."""
+    rng = np.random.default_rng(seed)
+    names = [f"gene{number:02d}" for number in rng.permutation(genes)]
+    matrix = np.log1p(rng.poisson(rng.gamma(2, 1, genes), size=(cells, genes))).astype(np.float32)
+    labels = rng.choice([*names[: genes // 2], "non-targeting", "non-targeting", "excluded"], cells)
+    return matrix, [str(label) for label in labels], names
+
+
+QUICK = CatranConfig(
+    attention=AttentionSettings(learned_from="minibatches"),
+    evidence=EvidenceSettings(steps=20, pairs_per_minibatch=256),
+    training=TrainingSettings(epochs=3, cells_per_minibatch=128, learning_rate=0.01),
+    output=OutputSettings(edges=50),
+)
+
+
+def plain_head(x, slope, offset, readout):
+    return torch.nn.functional.silu(x.unsqueeze(-1) * slope + offset) @ readout
+
+
+def head_inputs(cells=400, genes=7, channels=5, scale=1.0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(3)
+    x, slope, offset, readout = (
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        for shape in ((cells, genes), (channels,), (genes, channels), (channels,))
+    )
+    return [value.to(dtype).requires_grad_() for value in (scale * x, slope, offset, readout)]
+
+
+def value_and_gradients(function, values):
+    result = function(*values)
+    weights = torch.linspace(-1, 2, result.numel(), dtype=result.dtype, device=result.device).view_as(result)
+    return [result.detach(), *torch.autograd.grad((result * weights).sum(), values)]
+
+
+def randomised(network, scale=0.4, seed=0):
+    """Parameters of ordinary size, so that no term of the network is negligible."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+            if "norm" in name and name.endswith("weight"):
+                parameter.add_(1)
+    return network
