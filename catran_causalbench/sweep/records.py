@@ -66,6 +66,9 @@ class RunResult:
     ----------
     method, data, headline, simulated
         Name of the method; name of the data directory, what it says about its data, and whether they are simulated.
+    data_settings
+        What the data were simulated from, the seed left out: data sets that agree in it are replicates of each other.
+        Empty for measured data.
     regime, fraction, seed
         As ``causalbench_run`` knows them: ``observational``, ``partial_interventional`` or ``interventional``, the
         share of perturbations trained on (1 in the last), and the seed of the model and of the partial draw.
@@ -104,6 +107,7 @@ class RunResult:
     references: dict[str, dict[str, float]] = field(default_factory=dict)
     truth: GroundTruthScores | None = None
     machine: dict[str, Any] = field(default_factory=dict)
+    data_settings: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write ``details.json`` whole or not at all: its presence is what marks a run as done."""

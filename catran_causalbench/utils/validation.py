@@ -1,0 +1,202 @@
+"""The one validator of settings: dataclasses whose fields are checked, and built from plain mappings.
+
+A dataclass that inherits :class:`Validated` checks every field against its annotation and against the limits that
+:func:`number` and :func:`choice` attach to it. :func:`from_mapping` builds such a dataclass, nested ones included, from
+what YAML or JSON gives.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import reprlib
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from types import NoneType
+from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from catran_causalbench.errors import InputError
+
+Settings = TypeVar("Settings")
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+
+
+def number(
+    default: float | Any = MISSING, low: float = -math.inf, high: float = math.inf, *, above_low: bool = False
+) -> Any:
+    """Declare a number between two limits, both included unless ``above_low`` excludes the lower one."""
+    return field(default=default, metadata={"low": low, "high": high, "above_low": above_low})
+
+
+def choice(*options: str) -> Any:
+    """Declare a name out of several, the first by default."""
+    return field(default=options[0], metadata={"options": options})
+
+
+def choices(*options: str) -> Any:
+    """Declare distinct names out of several, none by default."""
+    return field(default=(), metadata={"options": options})
+
+
+@dataclass(frozen=True)
+class Validated:
+    """A dataclass that checks its fields when it is made.
+
+    NumPy's numbers become Python's, and lists become tuples, so that settings can be compared, hashed and written as
+    JSON.
+
+    Raises
+    ------
+    InputError
+        Naming the section and the field, what was found and what was expected.
+    """
+
+    section: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        hints = _hints(type(self))
+        for entry in fields(self):
+            name = f"{self.section}.{entry.name}" if self.section else entry.name
+            value = checked(name, getattr(self, entry.name), hints[entry.name], entry.metadata)
+            object.__setattr__(self, entry.name, value)
+
+
+def checked(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any:
+    """Return a value as its annotation says.
+
+    Parameters
+    ----------
+    name
+        What the user calls the value.
+    value
+        What was given.
+    kind
+        The annotation: int, float, bool, str, Path, a dataclass, a tuple, list or dict of these, one of them or None,
+        or Any.
+    limits
+        Metadata of the field, see :func:`number` and :func:`choice`.
+
+    Raises
+    ------
+    InputError
+        The value has another type or lies outside the limits.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    parts = get_args(kind)
+    if NoneType in parts:
+        return None if value is None else checked(name, value, parts[0], limits)
+    origin = get_origin(kind)
+    if kind is Any or is_dataclass(kind):
+        if isinstance(kind, type) and not isinstance(value, kind):
+            raise InputError.of(name, _found(value), f"settings of the type {getattr(kind, '__name__', kind)}")
+        return value
+    if origin in (tuple, list):
+        if isinstance(value, str) or not isinstance(value, list | tuple):
+            raise InputError.of(name, _found(value), "a list")
+        entries = [checked(name, entry, parts[0], limits) for entry in value]
+        if origin is tuple and len(set(entries)) < len(entries):
+            raise InputError.of(name, shown(value), "distinct values")
+        return origin(entries)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise InputError.of(name, _found(value), "a mapping")
+        return {key: checked(f"{name}.{key}", entry, parts[1], {}) for key, entry in value.items()}
+    accepted: tuple[type, ...] = {float: (int, float), Path: (str, Path)}.get(kind, (kind,))
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        hint = " (YAML reads 1e-3 as text; write 1.0e-3)" if kind is float and isinstance(value, str) else ""
+        raise InputError.of(name, _found(value), _KINDS[kind] + hint)
+    _check_limits(name, value, limits)
+    converted: Any = kind(value) if kind in (float, Path) else value
+    return converted
+
+
+def from_mapping(kind: type[Settings], values: Any, origin: str, prefix: str = "") -> Settings:
+    """Build a dataclass from nested mappings, as YAML or JSON gives them.
+
+    Parameters
+    ----------
+    kind
+        The dataclass.
+    values
+        Keys and values; keys that are left out keep their defaults.
+    origin
+        Where the values come from, for the message.
+    prefix
+        Names of the sections around the values, each followed by a dot.
+
+    Raises
+    ------
+    InputError
+        For unknown and missing keys, wrong types and values out of range.
+    """
+    known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]
+    check_keys(values, known, origin, prefix)
+    hints = _hints(kind)  # type: ignore[arg-type]
+    for name, entry in known.items():
+        if name not in values and entry.default is MISSING and entry.default_factory is MISSING:
+            raise InputError.of(origin, f"no key {prefix}{name}", "it")
+    built = {name: _built(hints[name], value, origin, f"{prefix}{name}.") for name, value in values.items()}
+    try:
+        return kind(**built)
+    except InputError as error:
+        message = str(error)
+        raise InputError(message if message.startswith(f"{origin}: ") else f"{origin}: {message}") from None
+
+
+def check_keys(values: Any, known: Any, origin: str, prefix: str = "") -> None:
+    """Raise InputError unless values are a mapping without unknown keys, and suggest the key that may be meant."""
+    if not isinstance(values, Mapping):
+        found = f"{_found(values)} for {prefix.rstrip('.') or 'the file'}"
+        raise InputError.of(origin, found, f"a mapping with keys {', '.join(known)}")
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1) if isinstance(key, str) else []
+            expected = f"{prefix}{near[0]}, perhaps" if near else f"one of {', '.join(known)}"
+            name = shown(key).strip("'")
+            raise InputError.of(origin, f"unknown key {prefix}{name}", expected)
+
+
+def shown(value: Any) -> str:
+    """Show the beginning of a value: with YAML's aliases a few lines of a file can stand for gigabytes."""
+    shortener = reprlib.Repr()
+    shortener.maxlevel, shortener.maxstring, shortener.maxother, shortener.maxlong = 2, 200, 200, 40
+    return shortener.repr(value)
+
+
+def _built(kind: Any, value: Any, origin: str, prefix: str) -> Any:
+    """Build the dataclasses within a value; what is left is checked when the dataclass around it is made."""
+    section = next((part for part in (kind, *get_args(kind)) if is_dataclass(part)), None)
+    if section is None:
+        return value
+    if value is None and NoneType in get_args(kind):
+        return None
+    return from_mapping(section, value, origin, prefix)  # type: ignore[arg-type]
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _found(value: Any) -> str:
+    return f"{type(value).__name__} {shown(value)}"
+
+
+def _check_limits(name: str, value: Any, limits: Mapping[str, Any]) -> None:
+    if "options" in limits and value not in limits["options"]:
+        raise InputError.of(name, shown(value), f"one of {', '.join(limits['options'])}")
+    if "low" in limits:
+        low, high, above_low = limits["low"], limits["high"], limits["above_low"]
+        inside = (low < value if above_low else low <= value) and value <= min(high, sys.float_info.max)
+        if not inside:
+            lower = f"above {low:g}" if above_low else f"at least {low:g}"
+            upper = "" if math.isinf(high) else f" and at most {high:g}"
+            raise InputError.of(name, shown(value), f"a number {lower}{upper}")
