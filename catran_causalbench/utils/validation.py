@@ -13,7 +13,6 @@ import reprlib
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from functools import cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
@@ -61,7 +60,7 @@ class Validated:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        hints = _hints(type(self))
+        hints = get_type_hints(type(self))
         for entry in fields(self):
             name = f"{self.section}.{entry.name}" if self.section else entry.name
             value = checked(name, getattr(self, entry.name), hints[entry.name], entry.metadata)
@@ -139,7 +138,7 @@ def from_mapping(kind: type[Settings], values: Any, origin: str, prefix: str = "
     """
     known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]
     check_keys(values, known, origin, prefix)
-    hints = _hints(kind)  # type: ignore[arg-type]
+    hints = get_typeget_type_hints(kind)
     for name, entry in known.items():
         if name not in values and entry.default is MISSING and entry.default_factory is MISSING:
             raise InputError.of(origin, f"no key {prefix}{name}", "it")
@@ -179,11 +178,6 @@ def _built(kind: Any, value: Any, origin: str, prefix: str) -> Any:
     if value is None and NoneType in get_args(kind):
         return None
     return from_mapping(section, value, origin, prefix)  # type: ignore[arg-type]
-
-
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
 
 
 def _found(value: Any) -> str:
