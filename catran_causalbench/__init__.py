@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from catran_causalbench.config import CatranConfig, load_config, presets
-    from catran_causalbench.data.dataset import PerturbationDataset, validate_dataset
+    from catran_causalbench.data.dataset import PerturbationDataset
+    from catran_causalbench.data.validation import validate_dataset
     from catran_causalbench.errors import InputError, TrainingError
     from catran_causalbench.fitting import fit
     from catran_causalbench.grn.fitted_network import FittedNetwork
@@ -25,7 +26,7 @@ _HOMES = {
     "load_config": "config",
     "presets": "config",
     "PerturbationDataset": "data.dataset",
-    "validate_dataset": "data.dataset",
+    "validate_dataset": "data.validation",
     "InputError": "errors",
     "TrainingError": "errors",
     "FittedNetwork": "grn.fitted_network",

@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 
 from catran_causalbench.config import CatranConfig, load_config
 from catran_causalbench.data.anndata_reader import read_screen
-from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, PerturbationDataset
-from catran_causalbench.errors import InputError
+from catran_causalbench.data.dataset import CONTROL_LABEL
+from catran_causalbench.data.effects import perturbation_effects
 from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.inference import check_seed, infer_network
 
@@ -66,57 +65,31 @@ def fit(
     """
     config = config if isinstance(config, CatranConfig) else load_config(None if config is None else os.fspath(config))
     check_seed(seed)
-    with _opened(data) as adata:
-        screen = read_screen(
-            adata,
-            perturbation_key=perturbation_key,
-            control=control,
-            layer=layer,
-            genes=genes,
-            min_cells=min_cells,
-            counts=counts,
-            allow_counts=config.data.preprocessing in _START_FROM_COUNTS,
-        )
-        origin = str(adata.uns.get("simulated") or ("" if adata is data else Path(str(data)).name))
-    dataset = screen.dataset
+    screen = read_screen(
+        data,
+        perturbation_key=perturbation_key,
+        control=control,
+        layer=layer,
+        genes=genes,
+        min_cells=min_cells,
+        counts=counts,
+        allow_counts=config.data.preprocessing in _START_FROM_COUNTS,
+    )
+    dataset, cells, origin = screen.dataset(), screen.cells, screen.origin
+    del screen  # or its matrix would be held beside the dataset's
     with _run_folder(config) as logged_config:
         network = infer_network(dataset, logged_config, seed)
         losses = _read_losses(Path(logged_config.output.run_directory))
     return FittedNetwork(
         gene_names=dataset.gene_names,
         weights=network.weights(),
-        effects=_measured_effects(dataset),
-        cells=screen.cells,
+        effects=perturbation_effects(dataset),
+        cells=cells,
         losses=losses,
         config=config,
         seed=int(seed),
         origin=origin,
     )
-
-
-@contextmanager
-def _opened(data: AnnData | str | os.PathLike[str]) -> Iterator[AnnData]:
-    """Give the AnnData itself, or the file opened for reading, which is closed afterwards and may prove damaged."""
-    import anndata
-
-    if isinstance(data, anndata.AnnData):
-        yield data
-        return
-    if not isinstance(data, str | os.PathLike):
-        raise InputError.of("data", f"a {type(data).__name__}", "an AnnData or the path of an .h5ad")
-    if not Path(data).is_file():
-        raise InputError.of("data", f"no file {os.fspath(data)!r}", "an existing .h5ad")
-    try:
-        adata = anndata.read_h5ad(data, backed="r")
-        try:
-            yield adata
-        finally:
-            adata.file.close()
-    except InputError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:  # h5py raises all of these
-        found = f"{Path(data).name}, which anndata cannot read ({' '.join(str(error).split())})"
-        raise InputError.of("data", found, "an .h5ad") from None
 
 
 @contextmanager
@@ -151,12 +124,3 @@ def _read_table(log: Path) -> pd.DataFrame:
         return pd.read_csv(log)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError):
         return pd.DataFrame()
-
-
-def _measured_effects(dataset: PerturbationDataset) -> np.ndarray:
-    """Mean of every target in the cells of a source minus its mean in controls, G × G; NaN for unperturbed sources."""
-    effects = np.full((dataset.num_genes, dataset.num_genes), np.nan, np.float32)
-    controls = dataset.expression[dataset.intervention == CONTROL].mean(axis=0, dtype=np.float64)
-    for source in dataset.perturbed_genes:
-        effects[source] = dataset.expression[dataset.intervention == source].mean(axis=0, dtype=np.float64) - controls
-    return effects

@@ -80,7 +80,7 @@ def infer_network(dataset: PerturbationDataset, config: CatranConfig | None = No
     Parameters
     ----------
     dataset
-        From :func:`~catran_causalbench.data.dataset.validate_dataset`.
+        From :func:`~catran_causalbench.data.validation.validate_dataset`.
     config
         Settings; by default what :func:`~catran_causalbench.config.load_config` finds.
     seed

@@ -13,7 +13,7 @@ from causalscbench.models.abstract_model import AbstractInferenceModel
 from causalscbench.models.training_regimes import TrainingRegime
 
 from catran_causalbench.config import CatranConfig, load_config
-from catran_causalbench.data.dataset import validate_dataset
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.inference import infer_network
 
 

@@ -33,7 +33,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from catran_causalbench.baselines.selection import expressed_genes
 from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL, PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
 from catran_causalbench.training.trainer import quiet_lightning
@@ -95,7 +94,7 @@ def dcdfg_mlp_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 def _dcdi_scores(kind: str, dataset: PerturbationDataset, seed: int) -> np.ndarray:
     harness = _harness()
     model = harness.DCDI(kind)
-    genes = expressed_genes(dataset, model.gene_expression_threshold)
+    genes = dataset.expressed_genes(model.gene_expression_threshold)
     model.opt.gpu = torch.cuda.is_available()
     model.opt.num_train_iter = _shortened(model.opt.num_train_iter)
     model.gene_partition_sizes = min(model.gene_partition_sizes, len(genes))
@@ -131,7 +130,7 @@ def _dcdfg_scores(
 
     harness = _harness()
     model = harness.DCDFG(kind)
-    genes = expressed_genes(dataset, model.gene_expression_threshold)
+    genes = dataset.expressed_genes(model.gene_expression_threshold)
     model.opt.num_train_epochs = _shortened(model.opt.num_train_epochs)
     model.opt.num_fine_epochs = 0
     model.opt.num_modules = min(model.opt.num_modules, len(genes))

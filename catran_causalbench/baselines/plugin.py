@@ -15,7 +15,7 @@ from causalscbench.models.training_regimes import TrainingRegime
 
 from catran_causalbench.baselines import rival_edges, rival_names
 from catran_causalbench.config import load_config
-from catran_causalbench.data.dataset import validate_dataset
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
 
 RIVAL_VARIABLE = "CATRAN_RIVAL"

@@ -1,7 +1,7 @@
 """A simulated Perturb-seq world whose directed network is known."""
 
 from catran_causalbench.simulation.causal_model import CausalModel, SimulationConfig, sample_causal_model
-from catran_causalbench.simulation.expression import Cells, log_normalise, simulate_cells, true_effects
+from catran_causalbench.simulation.expression import Cells, simulate_cells, true_effects
 from catran_causalbench.simulation.graph import RegulatoryGraph, read_regulatory_graph
 from catran_causalbench.simulation.presets import difficulty_of, shape, with_difficulty
 
@@ -11,7 +11,6 @@ __all__ = [
     "RegulatoryGraph",
     "SimulationConfig",
     "difficulty_of",
-    "log_normalise",
     "read_regulatory_graph",
     "sample_causal_model",
     "shape",

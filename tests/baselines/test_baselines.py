@@ -13,7 +13,8 @@ from scipy import stats
 
 from catran_causalbench import baselines as rivals
 from catran_causalbench.baselines import betterboost, guanlab, rival_edges, rival_names, rival_scores, sparserc
-from catran_causalbench.data.dataset import CONTROL, validate_dataset
+from catran_causalbench.data.dataset import CONTROL
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
 
 GENES = [f"gene{number}" for number in range(8)]

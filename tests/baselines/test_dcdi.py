@@ -12,7 +12,8 @@ from causalscbench.models.training_regimes import TrainingRegime
 
 from catran_causalbench.baselines import dcdi as causal_models
 from catran_causalbench.baselines import edges_of_scores, rival_names, rival_scores
-from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL, validate_dataset
+from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError, TrainingError
 from catran_causalbench.grn.edges import rank_matrix
 

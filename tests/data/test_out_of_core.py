@@ -28,7 +28,7 @@ PAPER = {
 @pytest.fixture
 def no_memory(monkeypatch, tmp_path):
     monkeypatch.setattr("catran_causalbench.data.out_of_core._SHARE_OF_MEMORY", 0)
-    monkeypatch.setattr("catran_causalbench.data.dataset._CELLS_PER_BLOCK", 77)
+    monkeypatch.setattr("catran_causalbench.data.validation._CELLS_PER_BLOCK", 77)
     monkeypatch.setattr("catran_causalbench.data.anndata_reader._VALUES_PER_BLOCK", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
@@ -97,7 +97,7 @@ def test_without_room_anywhere_the_error_says_how_much_is_needed(no_memory, monk
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(
-        InputError, match=r"too many for the memory and for .*expected 4\.0 GB in the folder that TMPDIR"
+        InputError, match=r"too many for memory and for .*expected 4\.0 GB in the folder that TMPDIR"
     ):
         allocate_matrix(100_000, 10_000)
 

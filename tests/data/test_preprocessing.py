@@ -32,7 +32,7 @@ def test_counts_stay_counts():
 
 def test_values_that_no_counts_explain_are_refused():
     noise = np.random.default_rng(0).random((10, 6)).astype(np.float32)
-    with pytest.raises(InputError, match=r"expression_matrix: found 10 cell\(s\) whose values are no multiples"):
+    with pytest.raises(InputError, match=r"expression_matrix: found 10 cell\(s\) whose values are not multiples"):
         recover_counts(noise)
 
 

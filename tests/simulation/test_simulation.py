@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from catran_causalbench.data.preprocessing import log_normalise
 from catran_causalbench.errors import InputError
 from catran_causalbench.simulation import (
     SimulationConfig,
-    log_normalise,
     sample_causal_model,
     shape,
     simulate_cells,

@@ -8,7 +8,8 @@ import torch
 from helpers import random_data
 
 from catran_causalbench.config import CorruptionSettings, TrainingSettings
-from catran_causalbench.data.dataset import EXCLUDED, validate_dataset
+from catran_causalbench.data.dataset import EXCLUDED
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.models.catran.dataloader import MinibatchLoader, mask_genes
 
 METHODS = ["shuffle_within_cell", "shuffle_within_minibatch", "zero"]
