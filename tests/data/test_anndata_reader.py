@@ -203,7 +203,7 @@ def test_counts_are_recognised_and_normalised_as_causalbench_does(simulated):
     counts.X = counts.layers["counts"].copy()
     with pytest.raises(InputError, match=r"^counts: found whole numbers only.*counts=True"):
         read(counts)
-    with pytest.raises(InputError, match="^counts: found fractions"):
+    with pytest.raises(InputError, match=r"^counts: found fractions"):
         read(simulated, counts=True)
     whole = counts.layers["counts"].toarray()
     np.testing.assert_array_equal(read(counts, allow_counts=True).expression, whole)
@@ -227,10 +227,10 @@ def test_what_is_no_number_is_refused_where_it_is_used(simulated, value):
     adata = simulated.copy()
     adata.X[7, 3] = value
     assert read(adata, genes=["SIM0", "SIM1"]).cells["control"]
-    with pytest.raises(InputError, match="^expression_matrix: found NaN or infinity in row 7"):
+    with pytest.raises(InputError, match=r"^expression_matrix: found NaN or infinity in row 7"):
         read(adata)
     adata.X = np.round(np.expm1(adata.X))
-    with pytest.raises(InputError, match="^expression_matrix: found NaN or infinity in row 7"):
+    with pytest.raises(InputError, match=r"^expression_matrix: found NaN or infinity in row 7"):
         read(adata, genes=["SIM0", "SIM1"], counts=True)  # it is part of the total
 
 
@@ -281,7 +281,7 @@ def test_bad_arguments_say_what_is_wrong(simulated, how, options, message, tmp_p
 
 def test_without_x_a_layer_must_be_named(simulated, tmp_path):
     for how in ("csr layer", "csr layer file"):
-        with pytest.raises(InputError, match="^layer: found none, and no X; expected one of counts, expression"):
+        with pytest.raises(InputError, match=r"^layer: found none, and no X; expected one of counts, expression"):
             read(stored(simulated, how, tmp_path))
 
 
@@ -303,7 +303,7 @@ def test_bad_files_say_what_is_wrong(simulated, tmp_path):
         "array.npz": "cannot be read",
         "other.npz": r"cannot be read \(.*var_names.*expected .* an .npz with expression_matrix, var_names",
         "pickled.npz": "Object arrays",
-        "narrow.npz": r"shape \(12, 2\); expected numbers, cells × genes, for \(12,\) interventions and \(3,\) var_names",
+        "narrow.npz": r"shape \(12, 2\); expected .* for \(12,\) interventions and \(3,\) var_names",
         "scalar.npz": r"for \(12,\) interventions and \(\) var_names",
         "text.npz": "of type <U",
         "broken.h5ad": "cannot be read",
@@ -313,7 +313,7 @@ def test_bad_files_say_what_is_wrong(simulated, tmp_path):
     }.items():
         with pytest.raises(InputError, match=f"^data: found .*{name}.*{message}|^data: found {message}.*{name}"):
             read(tmp_path / name)
-    with pytest.raises(InputError, match="^data: found a list"):
+    with pytest.raises(InputError, match=r"^data: found a list"):
         read([1, 2])
 
 
