@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from catran_causalbench.causalbench.build.directory import DESCRIPTION
+from catran_causalbench.causalbench.metadata import DESCRIPTION
 from catran_causalbench.causalbench.dataset_spec import DatasetSpec
 from catran_causalbench.causalbench.ground_truth import TRUE_EFFECTS, TRUE_NETWORK
 

@@ -40,7 +40,8 @@ def simulate(
     from dataclasses import replace
 
     from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
-    from catran_causalbench.simulation import read_regulatory_graph, with_difficulty
+    from catran_causalbench.simulation.graph import read_regulatory_graph
+    from catran_causalbench.simulation.presets import with_difficulty
     from catran_causalbench.simulation import shape as shape_settings
 
     changes = {name: value for name, value in (("genes", genes), ("cells", cells)) if value is not None}

@@ -1,4 +1,4 @@
-"""Worlds by name: how large they are, and how hard to read."""
+"""Sizes and difficulties of simulated experiments by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from catran_causalbench.errors import InputError
 from catran_causalbench.simulation.causal_model import SimulationConfig
 
-_SHAPES = {
+_SIZES = {
     "tiny": SimulationConfig(genes=30, cells=4_500),
     "small": SimulationConfig(genes=100, cells=16_000),
     "rpe1": SimulationConfig(genes=383, cells=92_000),
@@ -16,14 +16,14 @@ _SHAPES = {
 }
 # A difficulty changes what the cells are like, never how many there are.
 _DIFFICULTIES: dict[str, dict[str, Any]] = {
-    "easy": {"effect_strength": 0.25, "knockdown": 0.9, "escape_share": 0.0, "programs": 1, "dispersion": 0.1},
+    "easy": {"effect_strength": 0.25, "knockdown": 0.9, "escape_share": 0.0, "latent_factors": 1, "dispersion": 0.1},
     "standard": {},
-    "hard": {"effect_strength": 0.1, "knockdown": 0.6, "escape_share": 0.3, "programs": 6, "dispersion": 0.4},
+    "hard": {"effect_strength": 0.1, "knockdown": 0.6, "escape_share": 0.3, "latent_factors": 6, "dispersion": 0.4},
 }
 
 
-def shape(name: str) -> SimulationConfig:
-    """Give the settings of a named size.
+def size_preset(name: str) -> SimulationConfig:
+    """Return the settings of a named size.
 
     Parameters
     ----------
@@ -36,19 +36,19 @@ def shape(name: str) -> SimulationConfig:
     InputError
         There is no such name.
     """
-    return _named("shape", name, _SHAPES)
+    return _named("size", name, _SIZES)
 
 
 def with_difficulty(settings: SimulationConfig, name: str) -> SimulationConfig:
-    """Make a world easier or harder to read.
+    """Return settings that make the network easier or harder to infer.
 
     Parameters
     ----------
     settings
-        The world's size.
+        Settings of any size.
     name
-        ``easy``: strong edges, complete knock-downs, little noise; ``standard``: the settings as they are; ``hard``:
-        weak edges, knock-downs that fail in three cells of ten, many programs, much noise.
+        ``easy``: strong edges, complete knockdowns, little noise; ``standard``: the settings as they are; ``hard``:
+        weak edges, knockdowns that fail in three cells of ten, many latent factors, much noise.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def with_difficulty(settings: SimulationConfig, name: str) -> SimulationConfig:
 
 
 def difficulty_of(settings: SimulationConfig) -> str:
-    """Name the difficulty of a world; empty where it is neither an easy nor a hard one."""
+    """Return ``easy`` or ``hard`` if the settings are, else the empty string."""
     matching = (name for name, changes in _DIFFICULTIES.items() if changes and replace(settings, **changes) == settings)
     return next(matching, "")
 

@@ -13,7 +13,7 @@ import catran_causalbench
 from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
 from catran_causalbench.causalbench.manifest import check_data_directory
 from catran_causalbench.cli import app, diagnosis
-from catran_causalbench.simulation import SimulationConfig
+from catran_causalbench.simulation.causal_model import SimulationConfig
 
 PINS = dict(
     re.findall(r"^([\w-]+)==([\w.]+)", (Path(__file__).parents[2] / "constraints.txt").read_text(), flags=re.MULTILINE)

@@ -11,15 +11,10 @@ from typer.testing import CliRunner
 
 from catran_causalbench.cli import app
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation import (
-    SimulationConfig,
-    read_regulatory_graph,
-    sample_causal_model,
-    shape,
-    simulate_cells,
-    true_effects,
-    with_difficulty,
-)
+from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells, true_effects
+from catran_causalbench.simulation.graph import read_regulatory_graph
+from catran_causalbench.simulation.presets import size_preset, with_difficulty
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 TRRUST = SHARED / "ground_truth" / "trrust_rawdata.human.tsv"
@@ -202,8 +197,8 @@ def test_true_network_is_that_of_knock_down_lists(tmp_path):
 
 
 def test_difficulties_change_the_cells_not_their_number():
-    easy, standard, hard = (with_difficulty(shape("tiny"), name) for name in ("easy", "standard", "hard"))
-    assert standard == shape("tiny")
+    easy, standard, hard = (with_difficulty(size_preset("tiny"), name) for name in ("easy", "standard", "hard"))
+    assert standard == size_preset("tiny")
     assert {easy.cells, hard.cells} == {standard.cells}
     sizes = [np.abs(true_effects(sample_causal_model(settings, 2))).sum() for settings in (easy, standard, hard)]
     assert sizes[0] > 1.2 * sizes[1] > 1.4 * sizes[2]

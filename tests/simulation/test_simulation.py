@@ -8,14 +8,9 @@ import numpy as np
 import pytest
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation import (
-    SimulationConfig,
-    log_normalise,
-    sample_causal_model,
-    shape,
-    simulate_cells,
-    true_effects,
-)
+from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.expression import log_normalise, simulate_cells, true_effects
+from catran_causalbench.simulation.presets import size_preset
 
 SETTINGS = SimulationConfig(genes=60, cells=8_000)
 OFF_DIAGONAL = ~np.eye(60, dtype=bool)
@@ -50,7 +45,7 @@ def test_same_seed_gives_the_same_world_and_cells(world, cells, effects):
 
 
 def test_the_worlds_of_published_figures_stay_as_they_are():
-    world = sample_causal_model(shape("tiny"), 0)
+    world = sample_causal_model(size_preset("tiny"), 0)
     edges = world.edges()
     assert edges[:4] == [(11, 19), (23, 10), (13, 2), (0, 9)]
     assert len(edges) == 85
@@ -205,10 +200,10 @@ def test_bad_seeds_are_refused(seed):
 
 
 def test_named_shapes():
-    assert (shape("rpe1").genes, shape("rpe1").cells) == (383, 92_000)
-    assert (shape("k562").genes, shape("k562").cells) == (622, 129_000)
+    assert (size_preset("rpe1").genes, size_preset("rpe1").cells) == (383, 92_000)
+    assert (size_preset("k562").genes, size_preset("k562").cells) == (622, 129_000)
     with pytest.raises(InputError, match=r"^shape: found 'hepg2'; expected one of tiny"):
-        shape("hepg2")
+        size_preset("hepg2")
 
 
 def test_import_is_cheap():

@@ -29,7 +29,7 @@ from catran_causalbench.cli import app
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation import false_omission_rate
 from catran_causalbench.methods import check_method, label, settings_digest
-from catran_causalbench.simulation import SimulationConfig
+from catran_causalbench.simulation.causal_model import SimulationConfig
 from catran_causalbench.sweep.plan import EvaluationProtocol, Run, SweepPlan
 from catran_causalbench.sweep.records import FAILURE, RunResult, read_sweep
 from catran_causalbench.sweep.runner import _outcome, pending, run_sweep

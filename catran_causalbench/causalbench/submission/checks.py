@@ -22,7 +22,7 @@ from typing import Any
 
 from catran_causalbench.causalbench.npz import read_cells
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation import SimulationConfig
+from catran_causalbench.simulation.causal_model import SimulationConfig
 from catran_causalbench.utils.checks import Check
 
 FEWEST_EDGES = 1000

@@ -20,7 +20,9 @@ from catran_causalbench.causalbench.build.directory import (
 from catran_causalbench.causalbench.build.from_simulation import reference_networks, write_simulated_directory
 from catran_causalbench.causalbench.dataset_spec import DatasetSpec
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation import SimulationConfig, sample_causal_model, shape, simulate_cells, true_effects
+from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells, true_effects
+from catran_causalbench.simulation.presets import size_preset
 
 SETTINGS = SimulationConfig(genes=30, cells=1_000, min_cells=20)
 ORIGIN = Origin("a test", simulated=True)
@@ -103,7 +105,7 @@ def test_the_harness_reads_the_reference_networks_as_written(folder, harness, na
 
 
 def test_reference_networks_know_most_true_edges_and_some_false_ones():
-    world = sample_causal_model(shape("small"), 0)
+    world = sample_causal_model(size_preset("small"), 0)
     true_pairs = {(min(edge), max(edge)) for edge in world.edges()}
     known = set(reference_networks(world).string_network)
     assert 0.6 < len(known & true_pairs) / len(true_pairs) < 0.8

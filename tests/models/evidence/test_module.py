@@ -15,7 +15,9 @@ from catran_causalbench.evaluation import effect_recovery
 from catran_causalbench.models.evidence.module import SHOWN, GatedAttention, Gates, PairEvidence
 from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
 from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
-from catran_causalbench.simulation import sample_causal_model, shape, simulate_cells, true_effects
+from catran_causalbench.simulation.causal_model import sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells, true_effects
+from catran_causalbench.simulation.presets import size_preset
 
 
 def gathered(change=None):
@@ -156,7 +158,7 @@ def captured(edges, dataset, effects):
 
 def known_world(genes, cells, seed, share=1, most=None):
     """Cells of a simulated world in which a share of the genes is perturbed, in so many cells at most; true effects."""
-    world = sample_causal_model(replace(shape("small"), genes=genes, cells=cells), seed)
+    world = sample_causal_model(replace(size_preset("small"), genes=genes, cells=cells), seed)
     cells, effects = simulate_cells(world), np.abs(true_effects(world))
     np.fill_diagonal(effects, 0)
     seen = {*world.gene_ids[:: round(1 / share)], "non-targeting"}
