@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from causalscbench.data_access.utils.splitting import DatasetSplitter
 
-from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, DatasetSpec
 from catran_causalbench.causalbench.ground_truth import GroundTruth
+from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.causalbench.npz import read_cells
 from catran_causalbench.causalbench.reference_networks import ReferenceNetworks
 from catran_causalbench.data.dataset import PerturbationDataset, validate_dataset

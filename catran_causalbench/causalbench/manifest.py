@@ -31,27 +31,13 @@ _BLOCK = 2**20
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a data directory.
-
-    Attributes
-    ----------
-    name
-        Its name there.
-    purpose
-        What CausalBench takes from it.
-    parts
-        What it must hold: columns of a table, members of any other file.
-    separator
-        What stands between a table's columns; empty for other files.
-    optional
-        Whether a run can do without it.
-    """
+    """One file of a data directory."""
 
     name: str
-    purpose: str
-    parts: tuple[str, ...]
-    separator: str = ""
-    optional: bool = False
+    purpose: str  # what CausalBench takes from it
+    parts: tuple[str, ...]  # what it must hold: columns of a table, members of any other file
+    separator: str = ""  # between the columns of a table; empty for other files
+    optional: bool = False  # whether a run can do without it
 
 
 FILES = {
@@ -97,35 +83,30 @@ def check_data_directory(folder: Path) -> list[Check]:
 
     Of the expression files only the index is read: the real ones hold 10 GB each.
     """
-    return [_check_file(folder / file.name, file) for file in FILES.values()]
+    checks = []
+    for name, file in FILES.items():
+        path = folder / name
+        if not path.exists():
+            passed, advice = (None, "") if file.optional else (False, _ADVICE)
+            checks.append(Check(name, passed, f"missing: {file.purpose}", advice))
+        elif fault := find_fault(path, name):
+            checks.append(Check(name, False, fault, f"Delete it; {_ADVICE}"))
+        else:
+            checks.append(Check(name, True, f"{path.stat().st_size / 1e6:,.1f} MB"))
+    return checks
 
 
-def fault_inside(path: Path, name: str) -> str:
-    """Return what a file lacks to be CausalBench's file of that name.
-
-    Empty if it lacks nothing, or if CausalBench reads no file of that name.
-    """
-    check = _check_file(path, FILES[name]) if name in FILES else None
-    return check.found if check and not check.passed else ""
-
-
-def _check_file(path: Path, file: DataFile) -> Check:
-    if not path.exists():
-        passed, advice = (None, "") if file.optional else (False, _ADVICE)
-        return Check(path.name, passed, f"missing: {file.purpose}", advice)
-    try:
-        fault = _fault(path, file)
-    except UNREADABLE as error:
-        fault = f"cannot be read ({error})"
-    if fault:
-        return Check(path.name, False, fault, f"Delete it; {_ADVICE}")
-    return Check(path.name, True, f"{path.stat().st_size / 1e6:,.1f} MB")
-
-
-def _fault(path: Path, file: DataFile) -> str:
+def find_fault(path: Path, name: str) -> str:
+    """Return why a file cannot be CausalBench's file of that name; empty if it can, or if there is no such file."""
+    if name not in FILES:
+        return ""
     if not path.stat().st_size:
         return "0 bytes, a download that failed"
-    present = _parts(path, file)
+    file = FILES[name]
+    try:
+        present = _parts(path, file)
+    except UNREADABLE as error:
+        return f"cannot be read ({error})"
     kind = "column " if file.separator else ""
     lacking = [f"{kind}{part!r}" for part in file.parts if part not in present]
     return f"lacks {', '.join(lacking)}" if lacking else ""

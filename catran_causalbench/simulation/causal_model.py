@@ -84,26 +84,17 @@ class SimulationConfig(Validated):
         super().__post_init__()
         if self.unperturbed >= self.genes:
             raise InputError.of("unperturbed", f"{self.unperturbed}", f"fewer than the {self.genes} genes")
-        needed = (self.genes - self.unperturbed) * self.min_cells
-        if self.perturbed_cells < needed:
-            found = f"{self.cells}, which leave {self.perturbed_cells} for the perturbations"
+        needed, left = (self.genes - self.unperturbed) * self.min_cells, self.group_sizes[0]
+        if left < needed:
+            found = f"{self.cells}, which leave {left} for the perturbations"
             expected = f"at least {needed} of these: {self.min_cells} (min_cells) for each perturbed gene"
             raise InputError.of("cells", found, expected)
 
     @property
-    def control_cells(self) -> int:
-        """Number of control cells."""
-        return round(self.cells * self.control_share)
-
-    @property
-    def excluded_cells(self) -> int:
-        """Number of cells in which a gene outside the matrix is perturbed."""
-        return round(self.cells * self.excluded_share)
-
-    @property
-    def perturbed_cells(self) -> int:
-        """Number of cells in which a gene of the matrix is perturbed."""
-        return self.cells - self.control_cells - self.excluded_cells
+    def group_sizes(self) -> tuple[int, int, int]:
+        """Numbers of perturbed, excluded and control cells."""
+        controls, excluded = round(self.cells * self.control_share), round(self.cells * self.excluded_share)
+        return self.cells - controls - excluded, excluded, controls
 
 
 @dataclass(frozen=True)
@@ -158,16 +149,9 @@ class CausalModel:
 
 
 def sample_causal_model(settings: SimulationConfig, seed: int, graph: RegulatoryGraph | None = None) -> CausalModel:
-    """Draw a gene network and its mechanism.
+    """Draw a gene network and its mechanism; the same arguments always give the same model.
 
-    Parameters
-    ----------
-    settings
-        Size and nature of the experiment.
-    seed
-        Non-negative; the same settings and seed always give the same model.
-    graph
-        The direct edges, and their signs where it knows them; drawn if None.
+    A graph decides the direct edges, and their signs where it knows them; without one they are drawn.
 
     Raises
     ------

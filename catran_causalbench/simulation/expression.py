@@ -93,15 +93,8 @@ def simulate_cells(model: CausalModel) -> Cells:
 def true_effects(model: CausalModel, cells_per_gene: int = 256) -> Floats:
     """Compute what knocking down each gene does to every other, free of sampling noise.
 
-    The same cells are settled with and without each knockdown, and the mean over library sizes and counts is taken
-    from their distributions instead of being drawn.
-
-    Parameters
-    ----------
-    model
-        The causal model.
-    cells_per_gene
-        Paired cells over which an effect is averaged.
+    The same `cells_per_gene` cells are settled with and without each knockdown, and the mean over library sizes and
+    counts is taken from their distributions instead of being drawn.
 
     Returns
     -------
@@ -129,17 +122,14 @@ def true_effects(model: CausalModel, cells_per_gene: int = 256) -> Floats:
 
 def _assign(model: CausalModel, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return each cell's target as a column and its outside gene as a row of the outside effects; −1 for none."""
-    settings = model.settings
-    perturbed = np.flatnonzero(model.is_perturbed)
+    settings, genes = model.settings, np.flatnonzero(model.is_perturbed)
+    perturbed, excluded, _ = settings.group_sizes
     # Guides differ in abundance and growth, so perturbations differ in cells.
-    shares = rng.dirichlet(np.full(len(perturbed), 4.0))
-    spare = settings.perturbed_cells - len(perturbed) * settings.min_cells
-    cells_of = settings.min_cells + rng.multinomial(spare, shares)
-    targets = np.full(settings.cells, -1)
-    outside = np.full(settings.cells, -1)
-    targets[: settings.perturbed_cells] = np.repeat(perturbed, cells_of)
-    excluded = slice(settings.perturbed_cells, settings.perturbed_cells + settings.excluded_cells)
-    outside[excluded] = rng.integers(len(model.outside_effects), size=settings.excluded_cells)
+    shares = rng.dirichlet(np.full(len(genes), 4.0))
+    cells_of = settings.min_cells + rng.multinomial(perturbed - len(genes) * settings.min_cells, shares)
+    targets, outside = np.full((2, settings.cells), -1)
+    targets[:perturbed] = np.repeat(genes, cells_of)
+    outside[perturbed : perturbed + excluded] = rng.integers(len(model.outside_effects), size=excluded)
     order = rng.permutation(settings.cells)
     return targets[order], outside[order]
 

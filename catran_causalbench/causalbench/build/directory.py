@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -14,13 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catran_causalbench.causalbench.build.file_formats import (
-    gzip_bytes,
-    table_bytes,
-    workbook_bytes,
-    write_h5ad,
-    zip_bytes,
-)
+from catran_causalbench.causalbench.build.file_formats import table_bytes, workbook_bytes, write_h5ad, zip_bytes
 from catran_causalbench.causalbench.manifest import (
     CORUM,
     DATASET_FILES,
@@ -121,22 +116,12 @@ def write_benchmark_directory(
     """Write a data set and its reference networks as a benchmark directory, whole or not at all.
 
     CausalBench wants a K562 and an RPE1 data set, each also filtered for `--do_filter`: all four are the one given.
-
-    Parameters
-    ----------
-    folder
-        The directory to make.
-    dataset, references, origin
-        Its content.
-    extra_files
-        Further files by name, which CausalBench does not read.
-    overwrite
-        Replace a directory that this package made before.
+    `extra_files`, by name, are not for CausalBench. `overwrite` replaces a directory that this package made before.
 
     Returns
     -------
     Path
-        The directory.
+        The directory, absolute.
 
     Raises
     ------
@@ -215,7 +200,8 @@ def _tables(dataset: Dataset, references: References) -> dict[str, bytes]:
         return table_bytes(FILES[name].separator, FILES[name].parts, rows)
 
     def links(name: str, pairs: Pairs) -> bytes:
-        return gzip_bytes(table(name, ([proteins[i], proteins[j]] for i, j in pairs)))
+        rows = ([proteins[i], proteins[j]] for i, j in pairs)
+        return gzip.compress(table(name, rows), mtime=0)  # else it would hold the time of day
 
     complexes = table(CORUM, ([";".join(names[i] for i in group)] for group in references.complexes))
     return {
@@ -223,7 +209,7 @@ def _tables(dataset: Dataset, references: References) -> dict[str, bytes]:
         LIGAND_RECEPTOR: table(LIGAND_RECEPTOR, ([names[i], ids[i], ids[j]] for i, j in references.ligand_receptor)),
         STRING_NETWORK: links(STRING_NETWORK, references.string_network),
         STRING_PHYSICAL: links(STRING_PHYSICAL, references.string_physical),
-        STRING_PROTEINS: gzip_bytes(table(STRING_PROTEINS, zip(proteins, names, strict=True))),
+        STRING_PROTEINS: gzip.compress(table(STRING_PROTEINS, zip(proteins, names, strict=True)), mtime=0),
         SUMMARY: workbook_bytes(_SUMMARY_SHEETS, _SUMMARY_COLUMNS),
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import re
 import zipfile
@@ -23,11 +22,6 @@ def table_bytes(separator: str, heading: Sequence[str], rows: Iterable[Sequence[
     writer.writerow(heading)
     writer.writerows(rows)
     return text.getvalue().encode()
-
-
-def gzip_bytes(content: bytes) -> bytes:
-    """Compress, without the time of day that gzip writes."""
-    return gzip.compress(content, mtime=0)
 
 
 def zip_bytes(files: Mapping[str, bytes]) -> bytes:

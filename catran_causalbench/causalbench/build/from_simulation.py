@@ -44,21 +44,13 @@ def write_simulated_directory(
     The ground truth is `true_network.csv` (the direct edges, the strongest first: source, target, source_name,
     target_name, weight, true_effect) and `true_effects.npz` (`effects`, G × G, source × target; `gene_ids`).
 
-    Parameters
-    ----------
-    folder
-        The directory to make.
-    settings, seed
-        What to simulate; the same ones give the same bytes.
-    overwrite
-        Replace a directory that this package made before.
-    graph
-        The direct edges, of as many genes as the settings say; drawn if None.
+    The same settings, seed and graph (see :func:`~catran_causalbench.simulation.causal_model.sample_causal_model`)
+    give the same bytes. `overwrite` replaces a directory that this package made before.
 
     Returns
     -------
     Path
-        The directory.
+        The directory, absolute.
 
     Raises
     ------
@@ -73,12 +65,15 @@ def write_simulated_directory(
     cells, effects = simulate_cells(model), true_effects(model)
     kind = [f"{settings.genes} genes, {settings.cells:,} cells", difficulty_of(settings)]
     kind += [f"edges from {graph.name}" if graph else "", f"seed {model.seed}"]
-    table = graph and {"name": graph.name, "self_loops": graph.self_loops, "repeats": graph.repeats}
     origin = Origin(
         title=f"SIMULATED DATA – no cell here was measured; {', '.join(filter(None, kind))}",
         simulated=True,
-        # Data sets of the same settings are replicates, which differ in the seed only.
-        details={"seed": model.seed, "settings": {**asdict(settings), "regulatory_graph": table}},
+        details={
+            # Data sets with the same settings are replicates, which differ in the seed only.
+            "settings": {**asdict(settings), "regulatory_graph": graph and graph.name},
+            "seed": model.seed,
+            "rows_left_out": graph and {"self_loops": graph.self_loops, "repeats": graph.repeats},
+        },
     )
     truth = {
         TRUE_NETWORK: _true_network(model, effects),
