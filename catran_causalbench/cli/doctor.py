@@ -110,7 +110,7 @@ def check_versions(installed: Callable[[str], str | None]) -> list[Check]:
 
 def check_device() -> list[Check]:
     """Tell what training runs on."""
-    from catran_causalbench.utils.cores import available_cores
+    from catran_causalbench.utils.hardware import available_cores
 
     try:
         import torch

@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.causalbench.ground_truth import TRUE_NETWORK, read_true_network
+from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import check_writable, write_atomically
 
