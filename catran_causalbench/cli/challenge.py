@@ -27,7 +27,7 @@ def check_submission(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check what the challenge asks of a submission: one class, 1,000 edges, no duplicates, all four fractions, and more.
+    """Check what the challenge asks of a submission: one class, 1,000 edges, no duplicates, all fractions, and more.
 
     The file is run six times, each time in a process of its own; this takes about a minute for CaTran. The exit code is
     1 if a check fails.
