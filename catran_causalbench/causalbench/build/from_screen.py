@@ -77,8 +77,8 @@ def convert_screen(
         raise InputError.of("control", f"{controls} cells labelled {control!r}", f"more than {min_cells}")
     dataset = Dataset(screen.expression, screen.gene_ids, screen.gene_symbols, screen.labels(screen.gene_ids))
     pairs = [] if reference_network is None else _read_pairs(Path(reference_network), dataset)
-    headline = screen.origin if screen.simulated else f"Data from {screen.origin}"
-    origin = Origin(headline, screen.simulated, {"source_file": Path(source_file).name, **options})
+    title = screen.origin if screen.simulated else f"Data from {screen.origin}"
+    origin = Origin(title, screen.simulated, {"source_file": Path(source_file).name, **options})
     return write_benchmark_directory(folder, dataset, References(string_network=pairs), origin, overwrite=overwrite)
 
 
