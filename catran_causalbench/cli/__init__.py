@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from catran_causalbench import __version__
-from catran_causalbench.cli import benchmark, challenge, data, doctor, fitting, reporting, sweeping
+from catran_causalbench.cli import benchmark, challenge, data, doctor, fit, reporting, sweeping
 
 app = typer.Typer(
     help="CaTran for CausalBench: directed gene networks from Perturb-seq data.",
@@ -17,8 +17,8 @@ app = typer.Typer(
 )
 
 for group, commands in {
-    "Network": (fitting.fit,),
-    "Data": (data.simulate, data.datadir, data.download),
+    "Network": (fit.fit,),
+    "Data": (data.simulate, data.convert, data.download),
     "Benchmark": (
         benchmark.plugin,
         benchmark.presets,

@@ -22,7 +22,7 @@ def run(*arguments, code=0):
 
 def test_help_names_every_command():
     text = run("--help")
-    for command in ("simulate", "datadir", "plugin", "presets", "scores"):
+    for command in ("simulate", "convert", "plugin", "presets", "scores"):
         assert command in text
 
 
@@ -42,13 +42,13 @@ def test_an_unknown_shape_is_refused(tmp_path):
     assert "Error: " in run("simulate", tmp_path / "world", "--size", "enormous", code=2)
 
 
-def test_datadir_reads_an_npz(tmp_path):
+def test_convert_reads_an_npz(tmp_path):
     matrix, labels, names = random_data(cells=1500, genes=8)
     np.savez(tmp_path / "mine.npz", expression_matrix=matrix, var_names=names, interventions=labels)
-    run("datadir", tmp_path / "folder", tmp_path / "mine.npz")
+    run("convert", tmp_path / "folder", tmp_path / "mine.npz")
     with np.load(tmp_path / "folder" / "dataset_rpe1.npz") as written:
         assert len(written["expression_matrix"]) == 1500
-    assert "Error: " in run("datadir", tmp_path / "other", tmp_path / "missing.npz", code=2)
+    assert "Error: " in run("convert", tmp_path / "other", tmp_path / "missing.npz", code=2)
 
 
 def test_plugin_prints_paths_of_files():
