@@ -18,7 +18,7 @@ from catran_causalbench.causalbench.npz import read_cells
 from catran_causalbench.causalbench.reference_networks import ReferenceNetworks
 from catran_causalbench.data.dataset import PerturbationDataset, validate_dataset
 from catran_causalbench.errors import InputError
-from catran_causalbench.evaluation import HeldOutEvaluator
+from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from catran_causalbench import infer_network, load_config, validate_dataset
-from catran_causalbench.evaluation import effect_recovery, precision
+from catran_causalbench.evaluation.ground_truth import effect_recovery, precision
 from catran_causalbench.simulation import SimulationConfig, sample_causal_model, simulate_cells, true_effects
 
 NUM_EDGES = 1000

@@ -25,7 +25,9 @@ from sklearn.model_selection import train_test_split
 from catran_causalbench import infer_network, load_config, validate_dataset
 from catran_causalbench.config import DataSettings
 from catran_causalbench.data.preprocessing import METHODS
-from catran_causalbench.evaluation import HeldOutEvaluator, effect_recovery, excess_wasserstein, precision
+from catran_causalbench.evaluation.ground_truth import effect_recovery, precision
+from catran_causalbench.evaluation.held_out import HeldOutEvaluator
+from catran_causalbench.evaluation.permutation_null import excess_wasserstein
 from catran_causalbench.simulation import CausalModel, sample_causal_model, shape, simulate_cells, true_effects
 from catran_causalbench.utils.atomic_io import write_atomically, write_json
 

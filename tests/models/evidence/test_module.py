@@ -11,7 +11,7 @@ from helpers import random_data
 from catran_causalbench import CatranConfig, infer_network, validate_dataset
 from catran_causalbench.baselines import rival_edges
 from catran_causalbench.config import EvidenceSettings
-from catran_causalbench.evaluation import effect_recovery
+from catran_causalbench.evaluation.ground_truth import effect_recovery
 from catran_causalbench.models.evidence.module import SHOWN, GatedAttention, Gates, PairEvidence
 from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
 from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
