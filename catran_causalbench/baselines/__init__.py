@@ -1,6 +1,6 @@
 """Rivals of CaTran behind one signature: same cells, same number of edges, training cells only.
 
-A rival is a function ``scores(dataset, seed)`` that gives a genes × genes array, source × target: the higher, the
+A rival is a function ``name(dataset, seed)`` that returns a genes × genes array, source × target: the higher, the
 better the edge; ``-inf`` where the method knows no such edge. What lies on the diagonal is ignored. Each was written
 from its description; where it differs from its authors' code, its docstring says so. They load on first use.
 """
@@ -52,7 +52,7 @@ def rival_scores(name: str) -> Callable[[PerturbationDataset, int], np.ndarray]:
     """
     if name not in _HOMES:
         raise InputError.of("rival", f"{name!r}", f"one of {', '.join(_HOMES)}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), f"{name}_scores")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def rival_edges(name: str, dataset: PerturbationDataset, num_edges: int, seed: int) -> RankedEdges:
