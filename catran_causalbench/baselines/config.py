@@ -1,4 +1,4 @@
-"""Settings of the baselines; the others have none."""
+"""Settings of the baselines that have any."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from catran_causalbench.utils.validation import Validated, number
 
 @dataclass(frozen=True)
 class DcdiSettings(Validated):
-    """Settings of DCDI and DCD-FG.
+    """Training of DCDI and DCDFG.
 
     Attributes
     ----------
     training_share
-        Share of CausalBench's 60,000 iterations (DCDI) or 600 epochs (DCD-FG), above 0 and at most 1. The whole
-        training takes hours on a CPU.
+        Share of CausalBench's 60,000 iterations (DCDI) or 600 epochs (DCDFG), which take hours on a CPU. A model that
+        is trained for less is not the published one.
     """
 
     section: ClassVar[str] = "dcdi"

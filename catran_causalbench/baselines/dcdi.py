@@ -35,7 +35,7 @@ from catran_causalbench.baselines.config import DcdiSettings
 from catran_causalbench.baselines.selection import expressed_genes
 from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
-from catran_causalbench.training.trainer import quiet_lightning
+from catran_causalbench.utils.quiet import quiet_lightning
 
 _DEFAULTS = DcdiSettings()
 
