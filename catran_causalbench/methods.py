@@ -171,8 +171,8 @@ def find_method(name: str) -> Method:
     InputError
         There is no such method, or its settings cannot be used.
     """
-    label = method_label(name)
-    if label != name:
+    if is_settings_file(name):
+        label = method_label(name)
         if label in method_names():  # its results would be taken for those of the preset
             raise InputError.of("method", f"{name!r}, which is named like a preset", "another name for the file")
         return Method(label, f"CaTran with the settings of {Path(name).name}.", load_config(name))
@@ -187,4 +187,9 @@ def find_method(name: str) -> Method:
 
 def method_label(name: str) -> str:
     """Return a method's name in tables and directories; a YAML file is ``catran-`` and the file's name."""
-    return f"{CATRAN}-{Path(name).stem}" if name.endswith((".yaml", ".yml")) else name
+    return f"{CATRAN}-{Path(name).stem}" if is_settings_file(name) else name
+
+
+def is_settings_file(name: str) -> bool:
+    """Return whether a method is the path of a file with CaTran's settings."""
+    return name.endswith((".yaml", ".yml"))
