@@ -71,10 +71,9 @@ def test_an_npz_is_read_too(screen, tmp_path):
 
 
 def test_a_baseline_can_be_asked_for(screen, tmp_path):
-    words = ["fit", screen, "--output", tmp_path / "network", "--perturbation-key", "target_gene", "--json"]
-    words += ["--method", "mean_difference"]
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == 0, result.output
+    config = screen.parent / "edges.yaml"
+    config.write_text("output: {edges: 40}\n")
+    result = fit(screen, tmp_path / "network", "--json", "--config", config, "--method", "mean_difference")
     told = json.loads(result.stdout)
     assert (told["method"], told["files"]) == ("mean_difference", [name for name in FILES if name != "training.png"])
     edges = pd.read_csv(tmp_path / "network" / "edges.csv")

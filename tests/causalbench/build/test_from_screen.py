@@ -221,7 +221,7 @@ def test_measured_data_sets_can_be_learned_from_and_scored(tmp_path, name):
     path = MEASURED / f"{name}.npz"
     if not path.exists():
         pytest.skip("the measured data sets are not part of the repository")
-    from catran_causalbench.baselines import rival_edges
+    from catran_causalbench import CatranConfig, infer_network
     from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
     from catran_causalbench.causalbench.dataset_spec import DatasetSpec
 
@@ -235,8 +235,8 @@ def test_measured_data_sets_can_be_learned_from_and_scored(tmp_path, name):
     columns = [list(genes).index(gene) for gene in dataset.gene_names]
     control = matrix[targets == "non-targeting"][:, columns].mean(axis=0)
     means = np.array([matrix[targets == gene][:, columns].mean(axis=0) for gene in dataset.gene_names])
-    shifts = np.abs(means - control) * ~np.eye(len(columns), dtype=bool)
-    source_gene, target_gene = np.unravel_index(shifts.argmax(), shifts.shape)
-    found = rival_edges("mean_difference", dataset, 3, 0).table(dataset.gene_names)
+    effects = np.abs(means - control) * ~np.eye(len(columns), dtype=bool)
+    source_gene, target_gene = np.unravel_index(effects.argmax(), effects.shape)
+    found = infer_network(dataset, CatranConfig(), method="mean_difference").edges(3)
     pairs = set(zip(found["source"], found["target"], strict=True))
     assert (dataset.gene_names[source_gene], dataset.gene_names[target_gene]) in pairs
