@@ -136,9 +136,9 @@ def read_screen(
             raise InputError.of("control", found, "the label of the control cells")
         single = {targets[0] for targets in targets_of.values() if targets and len(targets) == 1}
         columns_of = _find_columns(names, single, "perturbation_key")
-        code_of = {(): CONTROL, **{(target,): column for target, column in columns_of.items()}}
-        code_of_label = {label: code_of.get(targets, EXCLUDED) for label, targets in targets_of.items()}
-        intervention = np.array([code_of_label[label] for label in labels])  # as columns of the file
+        code_of: dict[tuple[str, ...] | None, int] = {(target,): column for target, column in columns_of.items()}
+        code_of[()] = CONTROL
+        intervention = np.array([code_of.get(targets_of[label], EXCLUDED) for label in labels])  # columns of the file
         columns = _choose_columns(names, intervention, genes, min_cells)
         expression, totals = _read_columns(_matrix(adata, layer), columns)
     _check_values(expression, totals, counts, allow_counts)
@@ -193,7 +193,7 @@ def _read_labels(adata: AnnData, perturbation_key: str) -> list[str | None]:
         expected = f"one of {', '.join(map(str, adata.obs.columns)) or 'its columns, of which there are none'}"
         raise InputError.of("perturbation_key", f"no {perturbation_key!r} in obs", expected)
     column = adata.obs[perturbation_key]
-    return np.where(column.isna(), None, column.astype(str)).tolist()
+    return [None if missing else label for label, missing in zip(column.astype(str), column.isna(), strict=True)]
 
 
 def _targets(label: str | None, control: str) -> tuple[str, ...] | None:

@@ -31,7 +31,7 @@ from sklearn.model_selection import train_test_split
 
 from catran_causalbench import PerturbationDataset, infer_network, load_config, validate_dataset
 from catran_causalbench.baselines import edges_of_scores, rival_scores
-from catran_causalbench.causalbench.build.from_screen import read_own_data
+from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.data.dataset import CONTROL_LABEL
 from catran_causalbench.evaluation.ground_truth import average_precision, effect_recovery, precision
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
@@ -205,13 +205,13 @@ def stability(method: str, dataset: PerturbationDataset, num_edges: int) -> floa
 
 def real_rows(path: Path, methods: list[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Score methods on real cells, over several splits; a third of all pairs are edges."""
-    data = read_own_data(path, perturbation_key="gene", control=CONTROL_LABEL, min_cells=100, counts=False)
-    genes = list(data.gene_ids)
+    screen = read_screen(path, perturbation_key="gene")
+    genes, labels = screen.gene_ids, screen.labels(screen.gene_ids)
     num_edges = len(genes) * (len(genes) - 1) // 3
     for method in [name for name in methods if name != "oracle"]:  # here nobody knows the truth
         rows = []
         for seed in range(REAL_SPLITS):
-            dataset, held_out = split(data.expression, np.array(data.labels), genes, 1.0, seed)
+            dataset, held_out = split(screen.expression, labels, genes, 1.0, seed)
             edges, _ = ranked(method, dataset, num_edges)
             excess = float(np.mean(excess_wasserstein(held_out, edges.source, edges.target)))
             rows.append({"data": path.stem, "split": seed, "method": method, "edges": num_edges, "excess": excess})
