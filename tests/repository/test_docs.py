@@ -66,5 +66,7 @@ def test_commands_have_the_options_that_the_page_shows(page):
 
 
 def test_commands_are_found_in_both_kinds_of_blocks():
-    text = "Text.\n\n    X=1 catran-causalbench fit a \\\n        -o b\n\n```bash\ncatran-causalbench sweep c  # d\n```\n"
+    text = (
+        "Text.\n\n    X=1 catran-causalbench fit a \\\n        -o b\n\n```bash\ncatran-causalbench sweep c  # d\n```\n"
+    )
     assert sorted(command_lines(text)) == [["fit", "a", "-o", "b"], ["sweep", "c"]]
