@@ -96,7 +96,7 @@ def inside(root: Path, path: str) -> Path:
 
 
 def copy_into(stage: Stage, words: list[str], stages: dict[str, Stage]) -> None:
-    """Do what COPY does: copy files into a folder that ends with a slash, or the content of a folder into the target."""
+    """Do what COPY does: copy files into a folder that ends with a slash, or a folder's content into the target."""
     origin = REPOSITORY
     if words[0].startswith("--from="):
         origin, words = stages[words[0].removeprefix("--from=")].root, words[1:]

@@ -20,8 +20,9 @@ def submit(tmp_path):
         (folder / system).symlink_to(next(p for p in (Path("/usr/bin") / system, Path("/bin") / system) if p.exists()))
     for program in PROGRAMS:
         stand_in = folder / program
+        settings = "${CATRAN_CONFIG-}${CATRAN_METHOD+ and a method}"
         stand_in.write_text(
-            f'#!/bin/bash\nprintf "%s\\n" "{program} $* ${{CATRAN_CONFIG-}}${{CATRAN_METHOD+ and a method}}" >>"{log}"\n[ "${{FAIL-}}" != {program} ]\n'
+            f'#!/bin/bash\nprintf "%s\\n" "{program} $* {settings}" >>"{log}"\n[ "${{FAIL-}}" != {program} ]\n'
         )
         stand_in.chmod(0o755)
 
