@@ -34,7 +34,20 @@ _MODULES = {
     "presets": "config",
     "validate_dataset": "data.validation",
 }
-__all__ = [*_MODULES]
+__all__ = [
+    "CatranConfig",
+    "FittedNetwork",
+    "InputError",
+    "PerturbationDataset",
+    "TrainingError",
+    "fit",
+    "infer_network",
+    "load",
+    "load_config",
+    "method_names",
+    "presets",
+    "validate_dataset",
+]
 
 
 def __getattr__(name: str) -> Any:

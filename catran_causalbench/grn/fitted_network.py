@@ -1,4 +1,4 @@
-"""The result of every method: a weight for each pair of genes, with the effects that were measured. It holds no cells."""
+"""The result of every method: a weight for each pair of genes, and the measured effects. It holds no cells."""
 
 from __future__ import annotations
 
@@ -102,9 +102,9 @@ class FittedNetwork:
             pairs = genes * (genes - 1)
             if pairs < wanted:
                 message = (
-                    f"{wanted} edges were asked for, but there are only {pairs} pairs of genes: returning them all"
+                    f"{wanted} edges were asked for, but there are only {pairs} pairs of genes"
                 )
-                warnings.warn(message, stacklevel=2)
+                warnings.warn(f"{message}: returning them all", stacklevel=2)
             ranked = complete_edges(ranked, genes, wanted, self.seed)
         effect = self.effects[ranked.source, ranked.target]
         return ranked.table(self.gene_names).assign(
@@ -230,7 +230,7 @@ class FittedNetwork:
             "effects": self.effects,
             "history": self.history.to_numpy(float),
         }
-        return write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))  # type: ignore[arg-type]
+        return write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
 
     def __repr__(self) -> str:
         best = self.edges(1)

@@ -1,9 +1,9 @@
 """Sums over the processes that share every minibatch, as ``torchrun`` starts them; with one process nothing changes.
 
-Each process sees its share of a minibatch's cells and computes the loss of the whole minibatch, from moments and errors
-that are summed over all processes. The gradient of such a sum is the sum of all processes' gradients for it, so the mean
-of the processes' gradients, which Lightning's data-parallel strategy takes, is the gradient of one process that sees
-all cells.
+Each process sees its share of a minibatch's cells and computes the loss of the whole minibatch, from moments and
+errors that are summed over all processes. The gradient of such a sum is the sum of all processes' gradients for it, so
+the mean of the processes' gradients, which Lightning's data-parallel strategy takes, is the gradient of one process
+that sees all cells.
 
 torch is imported on use, so that commands can ask :func:`is_main_process` without loading it.
 """

@@ -85,13 +85,19 @@ class PairEvidence:
         partial_score = associations.partial * np.sqrt(associations.num_cells)
         values = (effect, partial, adjusted, effect / error[:, None], partial_score)
         matrices = [torch.from_numpy(np.float32(value)) for value in values]
-        vectors = [np.float32(vector) for vector in (measured.perturbed, depth, measured.deviation)]
         activity, association = _beyond_noise(matrices[3]), _beyond_noise(matrices[4])
-        per_gene = [torch.from_numpy(vector) for vector in vectors]
-        per_gene += [activity.sum(dim=1), activity.sum(dim=0), association.sum(dim=1)]
         return cls(
-            *matrices,
-            *per_gene,
+            effect=matrices[0],
+            partial=matrices[1],
+            factor_adjusted=matrices[2],
+            effect_score=matrices[3],
+            partial_score=matrices[4],
+            perturbed=torch.from_numpy(np.float32(measured.perturbed)),
+            depth=torch.from_numpy(np.float32(depth)),
+            deviation=torch.from_numpy(np.float32(measured.deviation)),
+            source_activity=activity.sum(dim=1),
+            target_activity=activity.sum(dim=0),
+            association=association.sum(dim=1),
             disabled_features=tuple(map(FEATURES.index, settings.disabled_features)),
             disabled_terms=tuple(map(TERMS.index, settings.disabled_terms)),
         )
