@@ -92,7 +92,10 @@ def test_no_folders_import_each_other_in_a_cycle(imports):
 
 def test_utils_stand_on_nothing_but_the_errors(imports):
     used = {target for source, target in imports.edges if folder(source) == "utils"}
-    assert {name for name in used if folder(name) != "utils"} <= {f"{PACKAGE}.errors"}
+    assert {name for name in used if folder(name) != "utils"} <= {
+        PACKAGE,
+        f"{PACKAGE}.errors",
+    }
 
 
 def test_causalbench_is_imported_in_few_places():
