@@ -1,4 +1,8 @@
-"""The command ``catran-causalbench``: one module per group of commands, each function a command."""
+"""The command ``catran-causalbench``: one module for each group of commands, each public function one command.
+
+The modules import only what their options need, so that help, version and completion are fast; a command imports the
+rest when it runs.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +37,8 @@ for group, commands in {
         app.command(rich_help_panel=group)(function)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(__version__)
         raise typer.Exit
 
@@ -45,4 +49,4 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options that stand before a command."""
+    """Declare the options that come before a command."""
