@@ -1,13 +1,10 @@
 """What starting the command loads: nothing that takes seconds to import."""
 
 import os
-import pkgutil
 import subprocess
 import sys
 
 import pytest
-
-from catran_causalbench import cli
 
 HEAVY = {"torch", "pytorch_lightning", "causalscbench", "pandas", "scipy", "scanpy", "anndata", "matplotlib", "numba"}
 COMMAND = "import sys; sys.argv = ['catran-causalbench', {}]; from catran_causalbench.cli import app; app()"
@@ -26,11 +23,6 @@ def loaded_by(code, **variables):
 def test_the_package_loads_its_names_on_first_use():
     names = "CatranConfig, PerturbationDataset, load_config, presets, validate_dataset"
     assert loaded_by(f"import catran_causalbench; from catran_causalbench import {names}")[0] == set()
-
-
-def test_command_modules_load_libraries_in_their_commands_only():
-    modules = ", ".join(f"catran_causalbench.cli.{module.name}" for module in pkgutil.iter_modules(cli.__path__))
-    assert loaded_by(f"import {modules}")[0] == set()
 
 
 @pytest.mark.parametrize(
