@@ -11,7 +11,8 @@ from causalscbench.models.training_regimes import TrainingRegime
 from helpers import QUICK, random_data
 
 import catran_causalbench
-from catran_causalbench import InputError
+from catran_causalbench import CatranConfig, InputError
+from catran_causalbench.config import OutputSettings
 
 PLUGIN = Path(catran_causalbench.__file__).parent / "plugin.py"
 
@@ -76,9 +77,24 @@ def test_the_seed_is_obeyed():
 
 def test_the_environment_variable_chooses_the_settings(tmp_path, monkeypatch):
     path = tmp_path / "mine.yaml"
-    path.write_text("training: {epochs: 1}\noutput: {edges: 5}\n")
+    path.write_text("evidence: {steps: 2}\noutput: {edges: 5}\n")
     monkeypatch.setenv("CATRAN_CONFIG", str(path))
     assert len(call(random_data(), config=None)) == 5
     monkeypatch.setenv("CATRAN_CONFIG", "missing.yaml")
     with pytest.raises(InputError, match=r"neither a preset nor a file 'missing\.yaml'"):
         call(random_data(), config=None)
+
+
+@pytest.mark.parametrize("name", ["mean_difference", "catran-fast-preview"])
+def test_the_environment_variable_chooses_the_method(name, monkeypatch):
+    monkeypatch.setenv("CATRAN_METHOD", name)
+    edges = call(random_data(), config=CatranConfig(output=OutputSettings(edges=40)))
+    assert len(edges) == len(set(edges)) == 40
+    monkeypatch.delenv("CATRAN_METHOD")
+    assert edges != call(random_data(), config=CatranConfig(output=OutputSettings(edges=40)))
+
+
+def test_an_unknown_method_is_refused(monkeypatch):
+    monkeypatch.setenv("CATRAN_METHOD", "mean_diference")
+    with pytest.raises(InputError, match=r"method: found 'mean_diference'; expected one of catran"):
+        call(random_data())
