@@ -27,15 +27,16 @@ def is_type_checking(node):
 
 
 def imported_names(tree):
-    """Yield every dotted name that a module imports, inside functions too, and those it names in strings."""
+    """Yield every dotted name that a module imports, also inside functions and by ``importlib``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, "relative imports hide where a name comes from"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and node.value in MODULES:  # for importlib.import_module
-            yield node.value
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
+            name = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
+            yield name.value.rstrip(".") if isinstance(name, ast.Constant) else ""
 
 
 def imports_of(name):
