@@ -1,4 +1,4 @@
-"""BetterBoost: GRNBoost's importances behind a test of whether the perturbation changed the target."""
+"""BetterBoost: importances as in GRNBoost, ranked by a test of whether the perturbation changes the target."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from catran_causalbench.baselines.grnboost import boosted_importances
 from catran_causalbench.baselines.selection import control_cells, perturbed_cells
 from catran_causalbench.data.dataset import PerturbationDataset
 
-FALSE_DISCOVERIES = 0.05
+FALSE_DISCOVERY_RATE = 0.05
 
 
-def betterboost_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+def betterboost(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     """BetterBoost (A. Nazaret and J. Hong), a winner of the CausalBench challenge 2023.
 
-    Pairs that the boosted trees use are ranked by the p-value of a Kolmogorov-Smirnov test of the target, controls
-    against the source's perturbed cells, and among equals by importance. Insignificant pairs are dropped, untested
-    ones (of unperturbed sources) come last. A target is predicted without the cells in which it is perturbed, and
-    genes seen in fewer than 15 % of the cells are left out.
+    Pairs that the boosted trees use are ranked by the p-value of a Kolmogorov-Smirnov test that compares the target in
+    controls and in the source's perturbed cells; ties are broken by importance. Insignificant pairs are dropped, and
+    pairs that cannot be tested, those of unperturbed sources, come last. A target is predicted without the cells in
+    which it is perturbed, and genes expressed in fewer than 15 % of the cells are left out.
 
-    The authors' p-values are exact for up to 10,000 controls; here all are asymptotic, which is faster.
+    The authors' p-values are exact for up to 10,000 controls. Here all of them are asymptotic, which is faster.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def betterboost_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     importances = boosted_importances(dataset, seed, expressed_share=0.15, patience=15, drop_perturbed_target=True)
     source, target = np.nonzero(importances > -np.inf)
     p_values = ks_p_values(dataset)[source, target]
-    order = np.lexsort((-importances[source, target], p_values))  # NaN, of the untested, sorts last
+    order = np.lexsort((-importances[source, target], p_values))  # NaN, where there is no test, comes last
     kept = order[_significant_or_untested(p_values[order])]
     scores = np.full(importances.shape, -np.inf)
     scores[source[kept], target[kept]] = -np.arange(1.0, len(kept) + 1)
@@ -39,7 +39,7 @@ def betterboost_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 
 
 def ks_p_values(dataset: PerturbationDataset) -> np.ndarray:
-    """Test for every pair whether the target differs between controls and the source's perturbed cells.
+    """Test for each pair whether the target differs between controls and the source's perturbed cells.
 
     Returns
     -------
@@ -58,10 +58,10 @@ def ks_p_values(dataset: PerturbationDataset) -> np.ndarray:
 
 
 def _ks_distance(controls: np.ndarray, cells: np.ndarray) -> float:
-    """Greatest distance of two distribution functions, from sorted values.
+    """Return the greatest distance between two distribution functions, given sorted values.
 
-    Between two neighbours of the smaller sample its function is flat and the other one monotone, so the greatest
-    distance is reached at or just before one of its values.
+    Between two neighbouring perturbed values, their function is constant and the controls' is monotone. So the greatest
+    distance is reached at one of these values or just before it.
     """
     distance = 0.0
     for side in ("left", "right"):
@@ -72,8 +72,8 @@ def _ks_distance(controls: np.ndarray, cells: np.ndarray) -> float:
 
 
 def _significant_or_untested(sorted_p_values: np.ndarray) -> np.ndarray:
-    """Apply Benjamini and Hochberg's line as the authors do: each p-value must itself lie below it."""
+    """Apply the thresholds of Benjamini and Hochberg as the authors do: each p-value must be below its own."""
     untested = np.isnan(sorted_p_values)
     ranks = np.arange(1, len(sorted_p_values) + 1)
-    threshold = FALSE_DISCOVERIES * ranks / max(1, int((~untested).sum()))
+    threshold = FALSE_DISCOVERY_RATE * ranks / max(1, int((~untested).sum()))
     return untested | (sorted_p_values < threshold)

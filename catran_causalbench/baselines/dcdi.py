@@ -1,29 +1,26 @@
 """CausalBench's own DCDI-G, DCDI-DSF, DCDFG-LIN and DCDFG-MLP, trained by its code, on a CPU or a CUDA device.
 
-All explain expression by a network without cycles in which a perturbed gene is not explained in its own cells (DCDI:
-Brouillard et al. 2020; DCDFG: Lopez et al. 2022). The harness cuts what they learned: DCDI's pairs at a probability of
-1/2, DCDFG's where the last cycle goes. The scores here are what it cuts, so that any number of edges can be asked for;
-the pairs that it publishes are lifted above all others and come first.
+All of them explain expression by an acyclic network in which a perturbed gene is not explained in its own cells (DCDI:
+Brouillard et al. 2020; DCD-FG: Lopez et al. 2022). CausalBench publishes the edges above a threshold: a probability of
+1/2 in DCDI, and in DCD-FG the strength at which the last cycle disappears. The scores here are what the threshold is
+applied to, so that any number of edges can be asked for; the published edges are raised above all others and come
+first.
 
-* ``dcdi_g``, ``dcdi_dsf`` look at genes seen in half of the cells, in random partitions of 50 or more; there are no
-  edges between two partitions. Fewer genes, for which the harness says nothing at all, are one partition here.
-* ``dcdfg_lin``, ``dcdfg_mlp`` look at genes seen in a quarter of the cells. Of the ten factors there are no more than
-  such genes, where the harness fails.
+* ``dcdi_g`` and ``dcdi_dsf`` use the genes expressed in half of the cells, in random partitions of 50 or more genes,
+  without edges between partitions. Fewer genes form one partition, where CausalBench would return no edges.
+* ``dcdfg_lin`` and ``dcdfg_mlp`` use the genes expressed in a quarter of the cells, and ten factors; or one per gene
+  where there are fewer genes, with which CausalBench would fail.
 
-Three things differ from the harness. Partitions train one after the other, because side by side they share one stream
-of random numbers. Data are loaded without worker processes. DCDFG's second training is left out: it changes the weights
-of published edges, but neither which they are nor what they are cut by. In the observational regime all cells are
-controls, as the harness has it.
-
-The environment variable ``CATRAN_RIVAL_TRAINING`` shortens the training to a share, above 0 and at most 1, of the
-harness's 60,000 iterations (DCDI) or 600 epochs (DCDFG), which are a matter of hours on a CPU.
+Three things differ from CausalBench. Partitions are trained one after the other, because threads would share one stream
+of random numbers. Data are loaded without worker processes. The second training of DCD-FG is left out: it changes the
+weights of published edges, but neither which edges these are nor what the threshold is applied to. In the observational
+regime all cells are controls, as in CausalBench.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
 import random
 import types
 import warnings
@@ -32,217 +29,198 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, random_split
 
+from catran_causalbench.baselines.config import DcdiSettings
 from catran_causalbench.baselines.selection import expressed_genes
-from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL, PerturbationDataset
+from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
-from catran_causalbench.training.trainer import quiet_lightning
+from catran_causalbench.utils.quiet import quiet_lightning
 
-TRAINING_VARIABLE = "CATRAN_RIVAL_TRAINING"
+_DEFAULTS = DcdiSettings()
+
+# What CausalBench has no setting for.
+_NETWORK_SIZES = {"DCDI-G": (2, 15), "DCDI-DSF": (2, 15, "leaky-relu", 2, 10)}
+_VALIDATION_MINIBATCH = 256  # of DCD-FG
+
+# Columns of the genes, the strengths of all edges among them, and which of these are published.
+_Trained = tuple[np.ndarray, torch.Tensor, torch.Tensor]
 
 
-def dcdi_g_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+def dcdi_g(dataset: PerturbationDataset, seed: int, settings: DcdiSettings = _DEFAULTS) -> np.ndarray:
     """DCDI-G: a gene is Gaussian around a neural network of its regulators.
 
     Returns
     -------
     numpy.ndarray
-        float64, genes × genes, source × target: log-odds of the edge, published ones lifted above all others; ``-inf``
-        for rarely seen genes and between partitions.
+        float64, genes × genes, source × target: log-odds of the edge, raised for published edges; ``-inf`` for rarely
+        expressed genes and between partitions.
 
     Raises
     ------
     InputError
-        Where the cells do not fill the harness's minibatches, or ``CATRAN_RIVAL_TRAINING`` is no share.
+        There are too few cells for CausalBench's minibatches.
     TrainingError
-        Where the training breaks down.
+        The training fails.
     """
-    return _dcdi_scores("DCDI-G", dataset, seed)
+    return _dcdi("DCDI-G", dataset, seed, settings)
 
 
-def dcdi_dsf_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
-    """DCDI-DSF: as :func:`dcdi_g_scores`, but a normalising flow takes the place of the Gaussian."""
-    return _dcdi_scores("DCDI-DSF", dataset, seed)
+def dcdi_dsf(dataset: PerturbationDataset, seed: int, settings: DcdiSettings = _DEFAULTS) -> np.ndarray:
+    """DCDI-DSF: like :func:`dcdi_g`, but with a normalising flow instead of the Gaussian."""
+    return _dcdi("DCDI-DSF", dataset, seed, settings)
 
 
-def dcdfg_lin_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
-    """DCDFG-LIN: a gene is Gaussian around a weighted sum of its regulators; in the harness it has no factors.
+def dcdfg_lin(dataset: PerturbationDataset, seed: int, settings: DcdiSettings = _DEFAULTS) -> np.ndarray:
+    """DCDFG-LIN: a gene is Gaussian around a weighted sum of its regulators; in CausalBench it has no factors.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, genes × genes, source × target: absolute weight, published edges lifted above all others; ``-inf`` for
-        rarely seen genes.
-
-    Raises
-    ------
-    InputError
-        Where the cells do not fill the harness's minibatches, or ``CATRAN_RIVAL_TRAINING`` is no share.
-    TrainingError
-        Where the training breaks down.
+    Returns and raises the same as :func:`dcdi_g`, but the scores are absolute weights, and there are no partitions.
     """
-    return _dcdfg_scores("linear", lambda module: module.weights.abs(), dataset, seed)
+    return _dcdfg("linear", dataset, seed, settings)
 
 
-def dcdfg_mlp_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
-    """DCDFG-MLP: as :func:`dcdfg_lin_scores`, but through up to ten factors, each a neural network of some genes.
+def dcdfg_mlp(dataset: PerturbationDataset, seed: int, settings: DcdiSettings = _DEFAULTS) -> np.ndarray:
+    """DCDFG-MLP: like :func:`dcdfg_lin`, but through up to ten factors, each a neural network of some genes.
 
-    A pair's score is the probability that the source feeds a factor that drives the target, summed over the factors.
+    The score of a pair is the probability that the source feeds a factor that drives the target, summed over factors.
     """
-    return _dcdfg_scores("mlplr", lambda module: module.get_w_adj(), dataset, seed)
+    return _dcdfg("mlplr", dataset, seed, settings)
 
 
-def _dcdi_scores(kind: str, dataset: PerturbationDataset, seed: int) -> np.ndarray:
-    harness = _harness()
-    model = harness.DCDI(kind)
-    genes = expressed_genes(dataset, model.gene_expression_threshold)
+def _dcdi(kind: str, dataset: PerturbationDataset, seed: int, settings: DcdiSettings) -> np.ndarray:
+    causalbench = _causalbench()
+    model = causalbench.DCDI(kind)
     model.opt.gpu = torch.cuda.is_available()
-    model.opt.num_train_iter = _shortened(model.opt.num_train_iter)
-    model.gene_partition_sizes = min(model.gene_partition_sizes, len(genes))
-    model.max_parallel_executors = 1
-    partitions: list[np.ndarray] = []
-    log_odds: list[torch.Tensor] = []
+    model.opt.num_train_iter = max(1, round(settings.training_share * model.opt.num_train_iter))
+    network_class = _recording(
+        causalbench.LearnableModel_NonLinGaussANM if kind == "DCDI-G" else causalbench.DeepSigmoidalFlowModel
+    )
 
-    def partion_network(*arguments: Any) -> list[np.ndarray]:
-        partitions.extend(map(np.array, harness.partion_network(*arguments)))
-        return partitions
+    def train(genes: np.ndarray) -> Iterator[_Trained]:
+        if model.opt.gpu:
+            torch.set_default_tensor_type("torch.cuda.FloatTensor")
+        for partition in causalbench.partion_network(genes, min(model.gene_partition_sizes, len(genes)), seed):
+            cells = _usable_cells(causalbench, dataset, genes[partition])
+            _require_cells(int(len(cells) * model.fraction_train_data), model.opt.train_batch_size)
+            network = network_class(cells.dim, *_NETWORK_SIZES[kind], intervention=True)
+            data = cells.data[: len(cells)], cells.masks, np.array(cells.regimes), model.fraction_train_data
+            training, validation = (
+                causalbench.DataManagerFile(*data, train=part, random_seed=seed, intervention=True)
+                for part in (True, False)
+            )
+            causalbench.train(network, training, validation, model.opt)
+            published = network.get_w_adj() > model.soft_adjacency_matrix_threshold
+            yield genes[partition], network.log_odds, published
 
-    def train(network: Any, train_data: Any, test_data: Any, settings: Any) -> None:
-        _require_cells(train_data.num_samples, settings.train_batch_size)
-        edges, adjacency = network.gumbel_adjacency, network.get_w_adj
-        log_odds.append(edges.log_alpha.detach().clone())
-
-        def get_w_adj() -> torch.Tensor:
-            if edges.log_alpha.requires_grad:  # no longer so once the harness has cut them to plus or minus 100
-                log_odds[-1].copy_(edges.log_alpha.detach())
-            return adjacency()
-
-        network.get_w_adj = get_w_adj  # called by every iteration, and after the last
-        harness.train(network, train_data, test_data, settings)
-
-    published = _published_edges(model, {"partion_network": partion_network, "train": train}, dataset, genes, seed)
-    return _scores(dataset, genes, list(zip(partitions, log_odds, strict=True)), published)
+    return _scores(dataset, model.gene_expression_threshold, train, seed)
 
 
-def _dcdfg_scores(
-    kind: str, strength: Callable[[Any], torch.Tensor], dataset: PerturbationDataset, seed: int
-) -> np.ndarray:
+def _dcdfg(kind: str, dataset: PerturbationDataset, seed: int, settings: DcdiSettings) -> np.ndarray:
     import pytorch_lightning as lightning
 
-    harness = _harness()
-    model = harness.DCDFG(kind)
-    genes = expressed_genes(dataset, model.gene_expression_threshold)
-    model.opt.num_train_epochs = _shortened(model.opt.num_train_epochs)
-    model.opt.num_fine_epochs = 0
-    model.opt.num_modules = min(model.opt.num_modules, len(genes))
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    networks: list[Any] = []
+    causalbench = _causalbench()
+    model = causalbench.DCDFG(kind)
+    options = model.opt
 
-    def recorded(network_class: Callable[..., Any]) -> Callable[..., Any]:
-        def make(*arguments: Any, **settings: Any) -> Any:
-            networks.append(network_class(*arguments, **settings))
-            return networks[-1]
-
-        return make
-
-    def quiet_trainer(**settings: Any) -> lightning.Trainer:
-        settings |= {"accelerator": accelerator, "devices": 1, "logger": False}
-        return lightning.Trainer(
-            **settings, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+    def train(genes: np.ndarray) -> Iterator[_Trained]:
+        cells = _usable_cells(causalbench, dataset, genes)
+        num_training = int(options.trainsamples * len(cells))
+        _require_cells(num_training, options.train_batch_size)
+        _require_cells(len(cells) - num_training, _VALIDATION_MINIBATCH)
+        training, validation = random_split(cells, [num_training, len(cells) - num_training])
+        common = {"lr_init": options.lr, "reg_coeff": options.reg_coeff, "constraint_mode": options.constraint_mode}
+        if kind == "linear":
+            network = causalbench.LinearGaussianModel(len(genes), poly=options.poly, **common)
+        else:
+            factors = min(options.num_modules, len(genes))
+            network = causalbench.MLPModuleGaussianModel(len(genes), 2, factors, hid_dim=16, **common)
+        stopping = causalbench.ConditionalEarlyStopping("Val/aug_lagrangian", min_delta=1e-4, patience=5)
+        trainer = lightning.Trainer(
+            max_epochs=max(1, round(settings.training_share * options.num_train_epochs)),
+            callbacks=[causalbench.AugLagrangianCallback(), stopping],
+            accelerator="cuda" if torch.cuda.is_available() else "cpu",
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
         )
+        trainer.fit(
+            network,
+            DataLoader(training, batch_size=options.train_batch_size, drop_last=True),
+            DataLoader(validation, batch_size=_VALIDATION_MINIBATCH, drop_last=True),
+        )
+        network.module.threshold()
+        strengths = network.module.weights.abs() if kind == "linear" else network.module.get_w_adj()
+        yield genes, strengths.detach(), network.module.weight_mask != 0
 
-    def loader_without_workers(cells: Any, **settings: Any) -> torch.utils.data.DataLoader:
-        _require_cells(len(cells), settings["batch_size"])
-        return torch.utils.data.DataLoader(cells, **settings | {"num_workers": 0})
-
-    replaced = {
-        "LinearGaussianModel": recorded(harness.LinearGaussianModel),
-        "MLPModuleGaussianModel": recorded(harness.MLPModuleGaussianModel),
-        "pl": types.SimpleNamespace(Trainer=quiet_trainer),
-        "DataLoader": loader_without_workers,
-    }
-    published = _published_edges(model, replaced, dataset, genes, seed)
-    all_genes = np.arange(len(genes))
-    return _scores(dataset, genes, [(all_genes, strength(network.module).detach()) for network in networks], published)
+    return _scores(dataset, model.gene_expression_threshold, train, seed)
 
 
-def _harness() -> types.ModuleType:
-    """Import the harness's models, on use and without the messages and the settings that come with them."""
-    with _unchanged_settings():
+def _causalbench() -> types.ModuleType:
+    """Import CausalBench's models when they are needed, without the messages and side effects of their import."""
+    with isolated():
         from causalscbench.models import dcdi_models
     return dcdi_models
 
 
-def _published_edges(
-    model: Any, replaced: dict[str, Any], dataset: PerturbationDataset, genes: np.ndarray, seed: int
-) -> list[tuple[int, int]]:
-    """Call the harness's model with some of the names that its code uses meaning something else.
-
-    Nothing of the harness is changed: its function runs once more, on a dictionary of names of its own.
-    """
+def _scores(
+    dataset: PerturbationDataset, expressed_share: float, train: Callable[[np.ndarray], Iterator[_Trained]], seed: int
+) -> np.ndarray:
+    """Train on the expressed genes, and return the strengths of all edges, published ones raised above all others."""
+    scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
+    is_published = np.zeros(scores.shape, dtype=bool)
+    genes = expressed_genes(dataset, expressed_share)
     if len(genes) < 2:
-        return []
-    call = type(model).__call__
-    infer = types.FunctionType(call.__code__, call.__globals__ | replaced, argdefs=call.__defaults__)
-    # CONTROL is -1 and EXCLUDED -2: they index the last two.
-    labels = np.array([*dataset.gene_names, EXCLUDED_LABEL, CONTROL_LABEL], dtype=object)[dataset.intervention]
-    names = [dataset.gene_names[gene] for gene in genes]
-    with _unchanged_settings():
+        return scores
+    with isolated():
         torch.manual_seed(seed)
         try:
-            edges = infer(model, dataset.expression[:, genes], list(labels), names, None, seed)
+            for columns, strengths, published in train(genes):
+                scores[np.ix_(columns, columns)] = strengths.double().cpu().numpy()
+                is_published[np.ix_(columns, columns)] = published.cpu().numpy()
         except InputError:
             raise
         except (AssertionError, RuntimeError, ValueError) as error:
-            message = f"the training of CausalBench's model broke down ({type(error).__name__}: {error})"
-            raise TrainingError(f"{message}; try another seed or another {TRAINING_VARIABLE}") from error
-    column_of = {name: column for column, name in enumerate(dataset.gene_names)}
-    return [(column_of[str(source)], column_of[str(target)]) for source, target in edges]
-
-
-def _scores(
-    dataset: PerturbationDataset,
-    genes: np.ndarray,
-    parts: list[tuple[np.ndarray, torch.Tensor]],
-    published: list[tuple[int, int]],
-) -> np.ndarray:
-    """Bring the strengths of each partition's pairs to their places, published pairs above all others."""
-    scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
-    for columns, strengths in parts:
-        scores[np.ix_(genes[columns], genes[columns])] = strengths.double().cpu().numpy()
+            message = f"the training of CausalBench's model failed ({type(error).__name__}: {error})"
+            raise TrainingError(f"{message}; try another seed or another dcdi.training_share") from error
     np.fill_diagonal(scores, -np.inf)
-    if published:
-        sources, targets = np.array(published).T
-        scores[sources, targets] += np.ptp(scores[np.isfinite(scores)]) + 1
+    scores[is_published] += np.ptp(scores[np.isfinite(scores)]) + 1
     return scores
 
 
-def _shortened(length: int) -> int:
-    """Share of the harness's length of training that ``CATRAN_RIVAL_TRAINING`` asks for; all of it by default."""
-    given = os.environ.get(TRAINING_VARIABLE, "1")
-    try:
-        share = float(given)
-    except ValueError:
-        share = float("nan")
-    if not 0 < share <= 1:
-        raise InputError.of(TRAINING_VARIABLE, repr(given), "a share of CausalBench's training, above 0 and at most 1")
-    return max(1, round(share * length))
+def _recording(network_class: Any) -> Any:
+    """Extend a class of DCDI's networks so that it keeps the log-odds, which CausalBench replaces in the end."""
+
+    class Recording(network_class):
+        def get_w_adj(self) -> torch.Tensor:  # called in every iteration and after the last
+            log_odds = self.gumbel_adjacency.log_alpha
+            if log_odds.requires_grad:  # no longer so once they have been replaced by plus or minus 100
+                self.log_odds = log_odds.detach().clone()
+            return super().get_w_adj()
+
+    return Recording
+
+
+def _usable_cells(causalbench: types.ModuleType, dataset: PerturbationDataset, genes: np.ndarray) -> Any:
+    """Return controls and the cells in which one of the genes is perturbed, as CausalBench's data set."""
+    labels = [CONTROL_LABEL if code == CONTROL else code for code in dataset.intervention.tolist()]
+    return causalbench.WeissmannDataset(dataset.expression[:, genes], genes.tolist(), labels)
 
 
 def _require_cells(cells: int, minibatch: int) -> None:
-    """Stop where the harness would train or validate on nothing: it drops a minibatch that is not full."""
+    """Raise InputError where no minibatch is full: CausalBench drops the others, so it would use no cell at all."""
     if cells < minibatch:
-        raise InputError.of(
-            "interventions",
-            f"{cells} cells to train on (80 %) or to validate on (20 %)",
-            f"at least {minibatch}, a whole minibatch; only controls count, and cells with a kept gene perturbed",
-        )
+        found = f"{cells} cells for training (80 %) or validation (20 %)"
+        expected = f"at least {minibatch}, a whole minibatch, of controls and cells with an expressed gene perturbed"
+        raise InputError.of("interventions", found, expected)
 
 
 @contextlib.contextmanager
-def _unchanged_settings() -> Iterator[None]:
-    """Keep the harness's messages to ourselves, and restore the settings of other packages that it changes."""
-    python_draws, dtype = random.getstate(), torch.get_default_dtype()
+def isolated() -> Iterator[None]:
+    """Suppress CausalBench's messages, and restore what it changes in Python, NumPy and PyTorch."""
+    python_draws, numpy_draws = random.getstate(), np.random.get_state()  # noqa: NPY002
+    dtype = torch.get_default_dtype()
     rmsprop_step, format_warning = torch.optim.RMSprop.step, warnings.formatwarning
     with (
         torch.random.fork_rng(),
@@ -253,11 +231,12 @@ def _unchanged_settings() -> Iterator[None]:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
-        torch.set_default_dtype(torch.float32)  # the harness takes it for granted
+        torch.set_default_dtype(torch.float32)  # CausalBench takes it for granted
         try:
             yield
         finally:
             random.setstate(python_draws)
+            np.random.set_state(numpy_draws)  # noqa: NPY002
             warnings.formatwarning = format_warning
             torch.optim.RMSprop.step = rmsprop_step  # type: ignore[method-assign]
             if torch.cuda.is_available():

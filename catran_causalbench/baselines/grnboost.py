@@ -1,4 +1,4 @@
-"""GRNBoost: every gene is predicted from all others by boosted trees; what helps is a regulator."""
+"""GRNBoost: boosted trees predict each gene from all others, and the important ones are its regulators."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from sklearn.ensemble import GradientBoostingRegressor
 from catran_causalbench.baselines.selection import expressed_genes
 from catran_causalbench.data.dataset import PerturbationDataset
 
-MOST_TREES = 5000
+MAX_TREES = 5000
 LEARNING_RATE = 0.01
 GENES_PER_SPLIT = 0.1
 CELLS_PER_TREE = 0.9
 
 
-def grnboost_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+def grnboost(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     """GRNBoost2 (Moerman et al. 2019) with the settings of CausalBench's own baseline.
 
-    It treats all cells alike, perturbed or not, and drops genes seen in fewer than 25 % of them. The authors' package
-    runs the same regressions in Dask worker processes, which are not needed.
+    It uses all cells alike, perturbed or not, and drops genes expressed in fewer than 25 % of them. The authors'
+    package runs the same regressions in worker processes of Dask.
 
     Returns
     -------
     numpy.ndarray
-        float64, genes × genes, source × target: importance; ``-inf`` where it is 0 and for dropped genes.
+        float64, genes × genes, source × target: importance; ``-inf`` where it is 0, and for dropped genes.
     """
     return boosted_importances(dataset, seed, expressed_share=0.25, patience=10, drop_perturbed_target=False)
 
@@ -33,33 +33,33 @@ def grnboost_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 def boosted_importances(
     dataset: PerturbationDataset, seed: int, *, expressed_share: float, patience: int, drop_perturbed_target: bool
 ) -> np.ndarray:
-    """Measure how much every gene helps to predict every other, by stochastic gradient boosting.
+    """Return how important each gene is for predicting each other gene by stochastic gradient boosting.
 
     Parameters
     ----------
     dataset
         The training cells.
     seed
-        Decides the draws of cells and genes, the same for every target.
+        Determines the draws of cells and genes, the same for each target.
     expressed_share
-        Genes seen in a smaller share of the cells are left out.
+        Genes expressed in a smaller share of the cells are left out.
     patience
-        Boosting ends when the cells left out of the trees gained nothing, on average, over so many trees.
+        Boosting ends when this many trees, on average, did not improve the prediction of the cells left out of them.
     drop_perturbed_target
         Whether a target is predicted without the cells in which it is perturbed.
 
     Returns
     -------
     numpy.ndarray
-        float64, genes × genes, source × target: mean importance times number of trees, so that targets that can be
-        predicted well count for more; ``-inf`` where it is 0 and for genes left out.
+        float64, genes × genes, source × target: mean importance times number of trees, which gives more weight to
+        targets that can be predicted well; ``-inf`` where it is 0, and for genes left out.
     """
     genes = expressed_genes(dataset, expressed_share)
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
     if len(genes) < 2:
         return scores
 
-    for target in genes:  # threads would not be faster: boosting holds Python's lock
+    for target in genes:  # not in threads: boosting holds Python's lock
         kept = dataset.intervention != target if drop_perturbed_target else np.ones(dataset.num_cells, dtype=bool)
         others = genes[genes != target]
         column = _importances(
@@ -76,7 +76,7 @@ def _importances(sources: np.ndarray, target: np.ndarray, patience: int, seed: i
 
     boosting = GradientBoostingRegressor(
         learning_rate=LEARNING_RATE,
-        n_estimators=MOST_TREES,
+        n_estimators=MAX_TREES,
         max_features=GENES_PER_SPLIT,
         subsample=CELLS_PER_TREE,
         random_state=seed,

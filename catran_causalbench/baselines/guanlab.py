@@ -1,4 +1,4 @@
-"""Guanlab: gradient boosting that predicts from four means which pairs of genes are correlated."""
+"""Guanlab: gradient boosting predicts from four means which pairs of genes are correlated."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from catran_causalbench.baselines.selection import control_cells, perturbed_cell
 from catran_causalbench.baselines.statistics import absolute_correlations
 from catran_causalbench.data.dataset import PerturbationDataset
 
-CORRELATED = 0.1
+MIN_CORRELATION = 0.1
 TREES = 1000
 LEARNING_RATE = 0.05
 
 
-def guanlab_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+def guanlab(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     """Guanlab's entry (K. Deng and Y. Guan), a winner of the CausalBench challenge 2023; later called PSGRN.
 
-    A pair is labelled 1 where source and target correlate beyond 0.1 over the source's perturbed cells and equally
-    many controls (over all controls where the source is not perturbed). Boosted trees of depth 2 learn the label from
-    the means of source and target in controls and in the source's perturbed cells, and their prediction for the same
-    pairs is the score: it keeps of the correlations what the means explain.
+    The label of a pair is 1 where source and target have an absolute correlation above 0.1 in the source's perturbed
+    cells together with equally many controls, or in all controls for an unperturbed source. Boosted trees of depth 2
+    learn the labels from the means of source and target in controls and in the source's perturbed cells. Their
+    prediction for the same pairs is the score: the part of the correlations that the means explain.
 
-    Two things differ from the authors' code. scikit-learn's histogram trees stand in for LightGBM's, which are the
-    same algorithm with other bins. The sample of controls is drawn by ``seed`` instead of one fixed seed; as there, one
-    shuffled order of the controls serves all sources, each taking as many as it needs.
+    Two things differ from the authors' code. Its trees are those of LightGBM; scikit-learn's histogram trees are the
+    same algorithm with other bins. Its controls are drawn with a fixed seed, here with ``seed``. In both, the controls
+    are shuffled once, and each source takes as many of the first as it has perturbed cells.
 
     Returns
     -------
     numpy.ndarray
-        float64, genes × genes, source × target: log-odds; ``-inf`` throughout where all labels are equal, so that
+        float64, genes × genes, source × target: log-odds; ``-inf`` throughout where all labels are equal and
         there is nothing to learn.
     """
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
@@ -38,7 +38,7 @@ def guanlab_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     if labels.all() or not labels.any():
         return scores
     features = _pair_means(dataset)[pairs]
-    features = features[:, ~np.isnan(features).all(axis=0)]  # scikit-learn stumbles over a column without a number
+    features = features[:, ~np.isnan(features).all(axis=0)]  # scikit-learn fails for a column of NaN
     trees = HistGradientBoostingClassifier(
         learning_rate=LEARNING_RATE,
         max_iter=TREES,
@@ -52,7 +52,7 @@ def guanlab_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 
 
 def _correlated_pairs(dataset: PerturbationDataset, seed: int) -> np.ndarray:
-    """Label the pairs: bool, source × target."""
+    """Return the labels of the pairs: bool, source × target."""
     controls = control_cells(dataset)
     shuffled = controls[np.random.default_rng(seed).permutation(len(controls))]
     correlations = absolute_correlations(controls, np.arange(dataset.num_genes))
@@ -60,14 +60,14 @@ def _correlated_pairs(dataset: PerturbationDataset, seed: int) -> np.ndarray:
         cells = perturbed_cells(dataset, source)
         both = np.concatenate([shuffled[: len(cells)], cells])
         correlations[source] = absolute_correlations(both, np.array([source]))[0]
-    return correlations > CORRELATED  # never for NaN, the correlation with a constant gene
+    return correlations > MIN_CORRELATION  # False for NaN, the correlation with a constant gene
 
 
 def _pair_means(dataset: PerturbationDataset) -> np.ndarray:
-    """Standardised means, source × target × 4: source and target in controls, source and target in perturbed cells.
+    """Return standardised means, source × target × 4: source and target in controls, both in perturbed cells.
 
-    Of an unperturbed source, its own perturbed mean is 0 and the target's is missing: an asymmetry of the authors'
-    code, kept because the trees see it.
+    For an unperturbed source, the last two are 0 and NaN. The authors' code has this asymmetry, and the trees depend on
+    it.
     """
     centre = dataset.expression.mean(axis=0, dtype=np.float64)
     spread = dataset.expression.std(axis=0, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""SparseRC: a linear acyclic network whose root causes are few."""
+"""SparseRC: a linear acyclic network with few root causes."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ import torch
 from catran_causalbench.baselines.selection import expressed_genes
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 
-MOST_EPOCHS = 1500
+MAX_EPOCHS = 1500
 PATIENCE = 40
 MINIBATCHES = 10
 LEARNING_RATE = 1e-3
 
 
-def sparserc_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+def sparserc(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     """SparseRC (P. Misiakos, C. Wendler and M. Püschel), third prize of the CausalBench challenge 2023 as MOEBIUS.
 
-    Expression X is explained linearly by itself, X ≈ XA, under the L1 norm of the residual (few "root causes") and
-    NOTEARS's penalty on cycles, tr exp(A∘A) − G. A perturbed gene is not to be explained in its own cells. Genes seen
-    in fewer than 25 % of the cells are left out, as are cells in which such a gene or an unmeasured one is perturbed.
+    Expression X is explained linearly by itself, X ≈ XA. The loss is the L1 norm of the residual, for few "root
+    causes", plus the penalty of NOTEARS on cycles, tr exp(A∘A) − G. A perturbed gene is not explained in its own cells.
+    Genes expressed in fewer than 25 % of the cells are left out, and so are cells in which such a gene or an unmeasured
+    one is perturbed.
 
-    Only positive weights are edges, as in the authors' code, but they are ranked by weight instead of being cut at
-    0.035, which would decide how many there are. The penalty's gradient is written out, 2A ∘ exp(A∘A)ᵀ, because
-    differentiating the matrix exponential costs eight times as much. The minibatches are drawn once, by ``seed``.
+    Only positive weights are edges, as in the authors' code, but edges are ranked by weight instead of ending at
+    0.035. The gradient of the penalty is written out, 2A ∘ exp(A∘A)ᵀ, because differentiating the matrix exponential
+    takes eight times as long. The minibatches are drawn once, with ``seed``.
 
     Returns
     -------
     numpy.ndarray
-        float32, genes × genes, source × target: weight; ``-inf`` where it is not positive and for genes left out.
+        float32, genes × genes, source × target: weight; ``-inf`` where it is not positive, and for genes left out.
     """
     genes = expressed_genes(dataset, 0.25)
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf, dtype=np.float32)
@@ -50,14 +51,14 @@ def sparserc_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 
 @torch.no_grad()
 def _fit(expression: torch.Tensor, perturbed: torch.Tensor, seed: int) -> np.ndarray:
-    """Weights of the epoch with the smallest loss; ``perturbed`` holds one column per cell, or −1."""
+    """Return the weights after the epoch with the smallest loss; ``perturbed`` is one column per cell, or −1."""
     num_cells, num_genes = expression.shape
     weights = _initial_weights(num_genes, seed).to(expression.device)
     optimiser = torch.optim.Adam([weights], lr=LEARNING_RATE)
     size = max(1, num_cells // MINIBATCHES)
     minibatches = list(zip(expression.split(size), perturbed.split(size), strict=True))
     best_loss, best_weights, epochs_left = float("inf"), weights.clone(), PATIENCE
-    for _ in range(MOST_EPOCHS):
+    for _ in range(MAX_EPOCHS):
         epoch_loss = torch.zeros((), device=expression.device)
         for cells, held in minibatches:
             residual = cells - cells @ weights
@@ -77,6 +78,6 @@ def _fit(expression: torch.Tensor, perturbed: torch.Tensor, seed: int) -> np.nda
 
 
 def _initial_weights(num_genes: int, seed: int) -> torch.Tensor:
-    """Small and uniform, as torch starts a linear layer; drawn on the CPU so that every device starts alike."""
+    """Draw small uniform weights as torch does for a linear layer, on the CPU, so that all devices start alike."""
     draws = torch.rand(num_genes, num_genes, generator=torch.Generator().manual_seed(seed))
     return (2 * draws - 1) / num_genes**0.5

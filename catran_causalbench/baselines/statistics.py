@@ -1,4 +1,4 @@
-"""Rivals that are one statistic per pair of genes."""
+"""Baselines that compute one statistic for each pair of genes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from catran_causalbench.baselines.selection import control_cells, perturbed_cell
 from catran_causalbench.data.dataset import PerturbationDataset
 
 
-def random_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
-    """Give every pair a random score.
+def random(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+    """Random scores.
 
     Returns
     -------
@@ -19,8 +19,8 @@ def random_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random((dataset.num_genes, dataset.num_genes))
 
 
-def correlation_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
-    """Absolute Pearson correlation in the controls: it needs no perturbation and knows no direction.
+def correlation(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+    """Absolute Pearson correlation in the controls, which uses no perturbation and tells no direction.
 
     Returns
     -------
@@ -31,8 +31,8 @@ def correlation_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     return np.where(np.isnan(correlations), -np.inf, correlations)
 
 
-def mean_difference_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
-    """Mean Difference: absolute shift of the target's mean when the source is perturbed.
+def mean_difference(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+    """Mean Difference: absolute change of the target's mean when the source is perturbed.
 
     By M. Kowiel, W. Kotlowski, D. Brzezinski and A. Ibrahim, for the CausalBench challenge 2023.
 
@@ -48,8 +48,8 @@ def mean_difference_scores(dataset: PerturbationDataset, seed: int) -> np.ndarra
     return scores
 
 
-def effect_size_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
-    """Absolute effect size (Cohen's d): the shift of the target's mean over the pooled standard deviation.
+def effect_size(dataset: PerturbationDataset, seed: int) -> np.ndarray:
+    """Absolute effect size (Cohen's d): the change of the target's mean over the pooled standard deviation.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def effect_size_scores(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 
 
 def absolute_correlations(expression: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Absolute Pearson correlations of some genes with all.
+    """Return absolute Pearson correlations of some genes with all.
 
     Parameters
     ----------
@@ -91,6 +91,6 @@ def absolute_correlations(expression: np.ndarray, genes: np.ndarray) -> np.ndarr
 
 
 def _mean_and_squares(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and sum of squared deviations, the latter exactly 0 for equal cells: float64 adds float32 exactly."""
+    """Return mean and sum of squared deviations; float64 adds float32 exactly, so the sum is 0 for equal cells."""
     mean = cells.mean(axis=0, dtype=np.float64)
     return mean, np.square(cells - mean).sum(axis=0)

@@ -19,7 +19,7 @@ from catran_causalbench.causalbench.reference_networks import ReferenceNetworks
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
-from catran_causalbench.evaluation import HeldOutEvaluator
+from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What ``causalbench_run`` writes as ``quantitative_test_evaluation``, in a fraction of the time."""
+"""The metrics that ``causalbench_run`` writes as ``quantitative_test_evaluation``, in a fraction of the time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation.edge_lists import edge_columns
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
-from catran_causalbench.evaluation.reachability import adjacency_matrix, path_closures
+from catran_causalbench.evaluation.reachability import adjacency_matrix, reachable_by_round
 
 
 def evaluate_network(
@@ -20,10 +20,10 @@ def evaluate_network(
     max_path_length: int = -1,
     omission_estimation_size: int = 0,
 ) -> dict[str, Any]:
-    """Evaluate a network as CausalBench 1.1.2 does, whose dictionary this returns.
+    """Evaluate a network as CausalBench 1.1.2 does, and return its dictionary.
 
-    Repeated edges count once and self-edges as any other, as in CausalBench. The numbers are CausalBench's up to the
-    order in which means are summed (CausalBench's own order changes with the hash seed of each process).
+    As in CausalBench, repeated edges count once, and self-edges count like any other. The numbers agree with
+    CausalBench's up to the order in which means are summed, which there changes with the hash seed of each process.
 
     Parameters
     ----------
@@ -32,28 +32,29 @@ def evaluate_network(
     network
         Edges (source, target).
     max_path_length
-        Rounds of path doubling plus one (see `path_closures`); −1 for paths of any length.
+        Rounds of path doubling plus one (see :mod:`~catran_causalbench.evaluation.reachability`); −1 for paths of any
+        length.
     omission_estimation_size
-        Pairs without a path drawn for the false omission rate, by CausalBench's seed 0; 0 for none.
+        Number of pairs without a path that are drawn for the false omission rate, with CausalBench's seed 0.
 
     Returns
     -------
     dict
-        ``output_graph`` and each of ``all_path_results`` (the pairs that a round adds): ``true_positives``,
-        ``false_positives``, ``wasserstein_distance: {mean}``. Then ``false_omission_rate`` and
-        ``negative_mean_wasserstein``, both −1 where no pairs are asked for. Means of nothing are NaN.
+        ``output_graph`` and, for the pairs that each round adds, the list ``all_path_results``: ``true_positives``,
+        ``false_positives``, ``wasserstein_distance: {mean}`` (NaN for no pairs). Then ``false_omission_rate`` and
+        ``negative_mean_wasserstein``, both −1 where no pairs are to be drawn.
 
     Raises
     ------
     InputError
         An edge has an unknown gene or a source without held-out cells (CausalBench: KeyError), or fewer pairs are
-        without a path than asked for (CausalBench: never ends).
+        without a path than are to be drawn (CausalBench never ends).
     """
     genes = len(evaluator.gene_names)
     reached = adjacency_matrix(*edge_columns(network, evaluator.gene_names), genes)
     output_graph = _evaluate_pairs(evaluator, reached)
     all_path_results = []
-    for deeper in path_closures(reached, max_path_length):
+    for deeper in reachable_by_round(reached, max_path_length):
         all_path_results.append(_evaluate_pairs(evaluator, deeper & ~reached))
         reached = deeper
 
@@ -71,7 +72,7 @@ def evaluate_network(
 
 
 def _evaluate_pairs(evaluator: HeldOutEvaluator, pairs: np.ndarray) -> dict[str, Any]:
-    """Evaluate the pairs marked in a G × G matrix."""
+    """Evaluate the pairs marked in a bool matrix, G × G."""
     comparison = evaluator.compare(*np.nonzero(pairs))
     count = len(comparison.p_value)
     true_positives = int(comparison.significant.sum())
@@ -83,7 +84,7 @@ def _evaluate_pairs(evaluator: HeldOutEvaluator, pairs: np.ndarray) -> dict[str,
 
 
 def _draw_omitted(reached: np.ndarray, count: int) -> np.ndarray:
-    """Repeat CausalBench's draw of distinct pairs without a path, and mark them in a G × G matrix."""
+    """Repeat CausalBench's draw of distinct pairs without a path: bool, G × G."""
     genes = len(reached)
     available = genes * (genes - 1) - np.count_nonzero(reached & ~np.eye(genes, dtype=bool))
     if available < count:

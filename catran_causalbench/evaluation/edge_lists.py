@@ -1,4 +1,4 @@
-"""Edges come as pairs of names and are worked on as columns."""
+"""Conversion of edge lists from gene names to columns, and their checks."""
 
 from __future__ import annotations
 
@@ -10,19 +10,7 @@ from catran_causalbench.errors import InputError
 
 
 def edge_columns(edges: Sequence[tuple[str, str]], gene_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Look up the genes of each edge.
-
-    Parameters
-    ----------
-    edges
-        E pairs (source, target) of gene names.
-    gene_names
-        Distinct names of the G columns.
-
-    Returns
-    -------
-    source, target
-        int64, length E: columns, in the order of the edges.
+    """Return the columns of the sources and of the targets: int64, one per edge, in the order of the edges.
 
     Raises
     ------
@@ -36,34 +24,30 @@ def edge_columns(edges: Sequence[tuple[str, str]], gene_names: Sequence[str]) ->
             raise InputError.of("edges", f"{edge!r} at position {position}", "a tuple (source, target)")
         for end, name in enumerate(edge):
             if name not in columns:
-                raise InputError.of(
-                    "edges", f"gene {name!r} at position {position}", f"one of the {len(columns)} genes"
-                )
+                found = f"gene {name!r} at position {position}"
+                raise InputError.of("edges", found, f"one of the {len(columns)} genes")
             indices[position, end] = columns[name]
     return indices[:, 0], indices[:, 1]
 
 
 def check_ranking(source: np.ndarray, target: np.ndarray, gene_names: Sequence[str] | None = None) -> None:
-    """Refuse self-edges and repeated edges: both would be counted as finds that nobody made.
+    """Raise InputError for self-edges and repeated edges, which would count as discoveries that nobody made.
 
-    Raises
-    ------
-    InputError
-        Naming the first such edge by its genes, or by its columns where they have no names.
+    The message names the first such edge by its genes, or by its columns without ``gene_names``.
     """
     if len(source) != len(target):
         raise InputError.of("edges", f"{len(source)} sources and {len(target)} targets", "as many of each")
+
+    def name(column: int) -> str:
+        return f"column {column}" if gene_names is None else gene_names[column]
+
     loops = np.flatnonzero(source == target)
     if len(loops):
-        gene = _name(source[loops[0]], gene_names)
+        gene = name(source[loops[0]])
         raise InputError.of("edges", f"the self-edge {gene} → {gene} at position {loops[0]}", "different genes")
     pairs = np.stack([source, target], axis=1)
     first = np.unique(pairs, axis=0, return_index=True)[1]
     if len(first) < len(pairs):
         repeated = np.setdiff1d(np.arange(len(pairs)), first)[0]
-        edge = " → ".join(_name(column, gene_names) for column in pairs[repeated])
+        edge = " → ".join(map(name, pairs[repeated]))
         raise InputError.of("edges", f"{edge} again at position {repeated}", "distinct edges")
-
-
-def _name(column: int, gene_names: Sequence[str] | None) -> str:
-    return f"column {column}" if gene_names is None else gene_names[column]

@@ -1,7 +1,8 @@
-"""Edges against the true network and the true effects of a simulated world.
+"""Evaluation of edges against the true network and the true effects of a simulated causal model.
 
-Networks are bool matrices, G × G, source × target. What is asked of the direct edges can be asked of ancestors as well:
-pass ``reachable(network)``, whose pairs are joined by a path of any length.
+Edges are two arrays of length E, the columns of their genes, best first. Every function raises InputError for a
+repeated edge and for a self-edge. Networks are bool matrices, G × G, source × target. To evaluate against ancestors
+instead of direct causes, pass ``reachable(network)``.
 """
 
 from __future__ import annotations
@@ -13,41 +14,16 @@ from catran_causalbench.evaluation.edge_lists import check_ranking
 
 
 def precision(source: np.ndarray, target: np.ndarray, network: np.ndarray) -> float:
-    """Give the share of the edges that are in the network; NaN without edges.
-
-    Parameters
-    ----------
-    source, target
-        Length E: columns of distinct edges.
-    network
-        bool, G × G, source × target.
-
-    Raises
-    ------
-    InputError
-        An edge is repeated or a self-edge.
-    """
+    """Return the share of the edges that are in the network; NaN without edges."""
     check_ranking(source, target)
     return _mean(network[source, target])
 
 
 def orientation_accuracy(source: np.ndarray, target: np.ndarray, network: np.ndarray) -> float:
-    """Give the share that points the right way, among edges that the network has in one direction only.
+    """Return the share of correctly oriented edges, among those that the network has in one direction only.
 
-    A method that gives both directions of a pair is right once and wrong once, so guessing scores 0.5. NaN where there
-    is no such edge.
-
-    Parameters
-    ----------
-    source, target
-        Length E: columns of distinct edges.
-    network
-        bool, G × G, source × target.
-
-    Raises
-    ------
-    InputError
-        An edge is repeated or a self-edge.
+    A method that returns both directions of a pair is right once and wrong once, so guessing scores 0.5. NaN where
+    there is no such edge.
     """
     check_ranking(source, target)
     forward, backward = network[source, target], network[target, source]
@@ -55,7 +31,7 @@ def orientation_accuracy(source: np.ndarray, target: np.ndarray, network: np.nda
 
 
 def average_precision(scores: np.ndarray, network: np.ndarray) -> float:
-    """Compute the area under the precision–recall curve over all ordered pairs of different genes.
+    """Return the area under the precision–recall curve over all ordered pairs of different genes.
 
     It is the sum over falling thresholds of precision × gain in recall, without interpolation; pairs of equal score
     enter together. Guessing scores the network's density. NaN where the network has no edge.
@@ -63,7 +39,7 @@ def average_precision(scores: np.ndarray, network: np.ndarray) -> float:
     Parameters
     ----------
     scores
-        G × G, source × target, greater is surer, the diagonal is not looked at; for a list of edges see `rank_scores`.
+        G × G, source × target, higher for a surer edge; the diagonal is ignored. See `rank_scores` for edge lists.
     network
         bool, G × G, source × target.
 
@@ -88,66 +64,23 @@ def average_precision(scores: np.ndarray, network: np.ndarray) -> float:
 
 
 def rank_scores(source: np.ndarray, target: np.ndarray, num_genes: int) -> np.ndarray:
-    """Turn E distinct edges, best first, into scores: E, E − 1, …, 1, and 0 for every other pair.
-
-    Parameters
-    ----------
-    source, target
-        Length E: columns of the genes.
-    num_genes
-        G.
-
-    Returns
-    -------
-    np.ndarray
-        int64, G × G, source × target.
-
-    Raises
-    ------
-    InputError
-        An edge is repeated or a self-edge.
-    """
+    """Return scores that rank the edges: E, E − 1, …, 1, and 0 for all other pairs; int64, G × G, source × target."""
     check_ranking(source, target)
     scores = np.zeros((num_genes, num_genes), np.int64)
     scores[source, target] = np.arange(len(source), 0, -1)
     return scores
 
 
-def recovered_effect(source: np.ndarray, target: np.ndarray, effects: np.ndarray) -> float:
-    """Give the mean true absolute effect of the edges, on the scale of the effects; NaN without edges.
+def effect_recovery(source: np.ndarray, target: np.ndarray, effects: np.ndarray) -> float:
+    """Return the mean absolute true effect of the edges as a share of the oracle's; NaN without edges.
 
-    Parameters
-    ----------
-    source, target
-        Length E: columns of distinct edges.
-    effects
-        G × G, source × target: noise-free shift of the target when the source is perturbed.
-
-    Raises
-    ------
-    InputError
-        An edge is repeated or a self-edge.
+    The oracle picks as many pairs of different genes, those with the largest true effects. ``effects`` is G × G, source
+    × target: the noise-free change of the target when the source is perturbed.
     """
     check_ranking(source, target)
-    return _mean(np.abs(effects[source, target]))
-
-
-def effect_recovery(source: np.ndarray, target: np.ndarray, effects: np.ndarray) -> float:
-    """Divide the captured effect by the oracle's, who takes as many pairs of different genes by their true effects.
-
-    Parameters
-    ----------
-    source, target, effects
-        As for `recovered_effect`.
-
-    Raises
-    ------
-    InputError
-        An edge is repeated or a self-edge.
-    """
-    captured = recovered_effect(source, target, effects)
+    recovered = _mean(np.abs(effects[source, target]))
     sizes = np.sort(np.abs(effects[~np.eye(len(effects), dtype=bool)]))
-    return captured / _mean(sizes[len(sizes) - len(source) :])
+    return recovered / _mean(sizes[len(sizes) - len(source) :])
 
 
 def _mean(values: np.ndarray) -> float:

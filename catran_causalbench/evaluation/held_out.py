@@ -1,8 +1,9 @@
-"""Held-out cells compared edge by edge: the Mann–Whitney test and the Wasserstein distance, all edges at once.
+"""Mann–Whitney test and Wasserstein distance between held-out controls and perturbed cells, for all edges at once.
 
 The results are those of ``scipy.stats.mannwhitneyu`` and ``scipy.stats.wasserstein_distance`` (scipy 1.16), which
-CausalBench 1.1.2 calls for every edge. Both need of each interventional value only how many controls lie below it, so
-each gene's controls are sorted once, and an edge costs m binary searches for m cells instead of sorting n + m.
+CausalBench 1.1.2 calls for every edge. For both it is enough to know how many controls lie below each interventional
+value. So the controls of each gene are sorted once, and an edge with m perturbed cells costs m binary searches instead
+of sorting n + m values.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from catran_causalbench.errors import InputError
 
 P_VALUE_THRESHOLD = 0.05  # CausalBench's, without correction for the number of tests
 
-_VALUES_PER_BLOCK = 2**18  # interventional values handled together: bounds memory whatever the number of edges
-_EXACT_UP_TO = 8  # scipy counts arrangements exactly when a sample is no larger and no two values are equal
+_VALUES_PER_BLOCK = 2**18  # interventional values compared at a time; bounds the memory
+_EXACT_UP_TO = 8  # scipy's test is exact when a sample is no larger than this and no two values are equal
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Controls against perturbed cells, for E edges.
+    """Comparison of controls with perturbed cells, for E edges.
 
     Attributes
     ----------
     wasserstein
         float64, length E: Wasserstein distance of the target's expression, on the scale of the data.
     p_value
-        float64, length E: two-sided Mann–Whitney test.
+        float64, length E: of the two-sided Mann–Whitney test.
     """
 
     wasserstein: np.ndarray
@@ -39,12 +40,12 @@ class Comparison:
 
     @property
     def significant(self) -> np.ndarray:
-        """Length E: whether p < 0.05, what CausalBench calls a true positive."""
+        """Whether p < 0.05, which CausalBench counts as a true positive: bool, length E."""
         return self.p_value < P_VALUE_THRESHOLD
 
 
 class HeldOutEvaluator:
-    """The held-out cells, ready to compare the target of any edge in controls and where its source is perturbed.
+    """Held-out cells, prepared for comparing the target of any edge in controls and where its source is perturbed.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ class HeldOutEvaluator:
         cells × genes, finite real numbers.
     interventions
         One label per cell: ``non-targeting`` for controls, or the perturbed gene. Cells with any other label
-        (``excluded``, genes without a column) are never looked at.
+        (``excluded``, genes without a column) are ignored.
     gene_names
         Distinct names of the columns.
 
@@ -61,7 +62,7 @@ class HeldOutEvaluator:
     gene_names
         As given.
     num_cells
-        int64, one per gene: how many held-out cells it is perturbed in.
+        int64, one per gene: number of held-out cells in which it is perturbed.
 
     Raises
     ------
@@ -73,7 +74,7 @@ class HeldOutEvaluator:
         self._expression = np.asarray(expression_matrix)
         self.gene_names = tuple(str(name) for name in gene_names)
         _check_input(self._expression, len(interventions), self.gene_names)
-        if self._expression.dtype.kind != "f":  # float32 stays what it is: half the memory to search
+        if self._expression.dtype.kind != "f":  # float32 is kept, which halves the memory
             self._expression = self._expression.astype(np.float64)
         codes = {name: column for column, name in enumerate(self.gene_names)} | {CONTROL_LABEL: CONTROL}
         intervention = np.array([codes.get(label, EXCLUDED) for label in interventions])
@@ -90,22 +91,17 @@ class HeldOutEvaluator:
         self._control_ties = np.array([_tie_term(values) for values in self._controls])
 
     def control_values(self, target: int) -> np.ndarray:
-        """Give the target's expression in the n controls, float64, ascending."""
+        """Return the target's expression in the n controls: float64, ascending."""
         return self._controls[target].astype(np.float64)
 
     def interventional_values(self, source: int, target: int) -> np.ndarray:
-        """Give the target's expression in the m cells in which the source is perturbed, float64, in no set order."""
+        """Return the target's expression in the m cells in which the source is perturbed: float64, unsorted."""
         first = self._first_cell[source]
         cells = self._perturbed_cells[first : first + self.num_cells[source]]
         return self._expression[cells, target].astype(np.float64)
 
     def compare(self, source: np.ndarray, target: np.ndarray) -> Comparison:
-        """Test and measure edges.
-
-        Parameters
-        ----------
-        source, target
-            Length E: columns of the genes.
+        """Compare the cells of E edges, given by the columns of their genes.
 
         Raises
         ------
@@ -114,7 +110,7 @@ class HeldOutEvaluator:
         """
         source, target = self.check_edges(source, target)
         wasserstein, p_value = np.empty(len(source)), np.empty(len(source))
-        order = np.argsort(target, kind="stable")  # the edges of one target search its controls together
+        order = np.argsort(target, kind="stable")  # edges of one target are searched for together in its controls
         edges_per_block = max(1, _VALUES_PER_BLOCK // self.num_cells.max(initial=1))
         for start in range(0, len(order), edges_per_block):
             block = order[start : start + edges_per_block]
@@ -122,7 +118,7 @@ class HeldOutEvaluator:
         return Comparison(wasserstein, p_value)
 
     def check_edges(self, source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the columns as int64, or raise `InputError` where they cannot be compared."""
+        """Return the columns as int64, or raise InputError where the edges cannot be compared."""
         source, target = np.asarray(source, np.int64), np.asarray(target, np.int64)
         if source.ndim != 1 or source.shape != target.shape:
             raise InputError.of("edges", f"shapes {source.shape} and {target.shape}", "two of one length")
@@ -133,22 +129,22 @@ class HeldOutEvaluator:
                 raise InputError.of(name, f"column {wrong[0]}", f"0 to {genes - 1}")
         untested = source[self.num_cells[source] == 0]
         if len(untested):
-            raise InputError.of(
-                "source",
-                f"{self.gene_names[untested[0]]!r}, which is perturbed in no held-out cell",
-                "sources with held-out cells",
-            )
+            found = f"{self.gene_names[untested[0]]!r}, which is perturbed in no held-out cell"
+            raise InputError.of("source", found, "sources with held-out cells")
         return source, target
 
     def _compare_block(self, source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Compare edges sorted by target; their interventional values lie one after the other, sorted per edge."""
+        """Return distances and p-values of edges that are sorted by target.
+
+        The interventional values of all edges lie in one array, sorted within each edge.
+        """
         sizes = self.num_cells[source]
         first = np.cumsum(sizes) - sizes
         column = np.arange(sizes.max())
-        filled = column < sizes[:, None]
+        filled = column < sizes[:, None]  # edges × most cells of any
         cells = self._perturbed_cells[(self._first_cell[source, None] + column)[filled]]
         edge, within = np.nonzero(filled)
-        # Sorting padded rows is far quicker than sorting by edge and value.
+        # Sorting padded rows is far faster than sorting by edge and value.
         rows = np.full(filled.shape, np.inf, self._expression.dtype)
         rows[filled] = self._expression[cells, target[edge]]
         values = np.sort(rows, axis=1)[filled]
@@ -157,12 +153,17 @@ class HeldOutEvaluator:
         starts_run = (within == 0) | np.concatenate([[True], values[1:] != values[:-1]])
         position = np.arange(len(values))
         earlier_copies = position - np.maximum.accumulate(np.where(starts_run, position, 0))
-        p_value = self._p_values(source, target, below, up_to, earlier_copies, first)
+        u = np.add.reduceat(below + up_to, first) / 2  # of each edge
+        # One more copy of a value that occurs t times raises t³ − t by 3t(t + 1).
+        copies = up_to - below + earlier_copies
+        ties = self._control_ties[target] + np.add.reduceat(3 * copies * (copies + 1), first)  # of each edge
+        p_value = self._p_values(source, target, u, ties)
 
-        # The distance is the area between the two quantile functions. Value j of m (from 0) is the perturbed cells'
-        # from j/m to (j + 1)/m; the controls' is smaller up to the share of controls below that value, greater after.
+        # The distance is the area between the two quantile functions. That of the perturbed cells equals value j of m
+        # (from 0) between j/m and (j + 1)/m; that of the controls is lower up to the share of controls below this
+        # value, and higher after.
         controls, m = self._controls.shape[1], sizes[edge]
-        low, high = within * controls, (within + 1) * controls  # counted in 1/m controls, so that all stays whole
+        low, high = within * controls, (within + 1) * controls  # in units of 1/m controls: whole numbers
         middle = np.clip(below * m, low, high)
         gene = target[edge]
         area = self._quantile_sum(gene, low, m) + self._quantile_sum(gene, high, m)
@@ -172,7 +173,7 @@ class HeldOutEvaluator:
     def _count_controls(
         self, values: np.ndarray, target: np.ndarray, first: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Count for each value the controls of its edge's target that are below it, and at most it."""
+        """Return for each value how many controls of its edge's target are below it, and how many are not above."""
         below, up_to = np.empty(len(values), np.int64), np.empty(len(values), np.int64)
         new_target = np.flatnonzero(np.diff(target, prepend=-1))
         bounds = [*first[new_target].tolist(), len(values)]
@@ -182,32 +183,23 @@ class HeldOutEvaluator:
         return below, up_to
 
     def _quantile_sum(self, gene: np.ndarray, count: np.ndarray, parts: np.ndarray) -> np.ndarray:
-        """Sum the smallest count/parts controls of each gene, the last one in part: n times the quantiles' integral."""
+        """Return the sum of the smallest count/parts controls of each gene, counting the last one in part.
+
+        This is n times the integral of the controls' quantile function.
+        """
         whole, part = np.divmod(count, parts)
         last = np.minimum(whole, self._controls.shape[1] - 1)
         return self._control_sums[gene, whole] + self._controls[gene, last] * (part / parts)
 
-    def _p_values(
-        self,
-        source: np.ndarray,
-        target: np.ndarray,
-        below: np.ndarray,
-        up_to: np.ndarray,
-        earlier_copies: np.ndarray,
-        first: np.ndarray,
-    ) -> np.ndarray:
-        """Two-sided test by the normal approximation, corrected for ties and continuity; small samples exactly."""
+    def _p_values(self, source: np.ndarray, target: np.ndarray, u: np.ndarray, ties: np.ndarray) -> np.ndarray:
+        """Return two-sided p-values: the normal approximation corrected for ties and continuity; exact if few cells."""
         from scipy import special
 
         n1, n2 = self._controls.shape[1], self.num_cells[source]
-        u = np.add.reduceat(below + up_to, first) / 2
         u = np.maximum(u, n1 * n2 - u)
-        # One more copy of a value that is there t times raises t³ − t by 3t(t + 1).
-        copies = up_to - below + earlier_copies
-        ties = self._control_ties[target] + np.add.reduceat(3 * copies * (copies + 1), first)
         n = n1 + n2
         deviation = np.sqrt(n1 * n2 / 12 * ((n + 1) - ties / (n * (n - 1))))
-        with np.errstate(divide="ignore"):  # all values equal: no deviation, z = −∞, p = 1
+        with np.errstate(divide="ignore"):  # where all values are equal, the deviation is 0, z = −∞ and p = 1
             z = (u - n1 * n2 / 2 - 0.5) / deviation
         p_value = np.minimum(2 * special.ndtr(-z), 1)
         for edge in np.flatnonzero((ties == 0) & (np.minimum(n1, n2) <= _EXACT_UP_TO)):
@@ -217,13 +209,13 @@ class HeldOutEvaluator:
 
 
 def _exact_p_value(controls: np.ndarray, values: np.ndarray) -> float:
-    from scipy import stats  # slow to import and hardly ever needed: counts, with their zeros, have ties
+    from scipy import stats  # slow to import and rarely needed, since counts with their zeros have ties
 
     return float(stats.mannwhitneyu(controls, values).pvalue)
 
 
 def _tie_term(values: np.ndarray) -> int:
-    """Sum t³ − t over the distinct sorted values, t being how often a value is there."""
+    """Return the sum of t³ − t over the distinct of the sorted values, each of which occurs t times."""
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))
     copies = np.diff(starts)
     return int((copies**3 - copies).sum())
@@ -231,16 +223,13 @@ def _tie_term(values: np.ndarray) -> int:
 
 def _check_input(expression: np.ndarray, labels: int, names: tuple[str, ...]) -> None:
     if expression.ndim != 2 or expression.dtype.kind not in "fiub":
-        raise InputError.of(
-            "expression_matrix", f"shape {expression.shape} of type {expression.dtype}", "cells × genes, real numbers"
-        )
+        found = f"shape {expression.shape} of type {expression.dtype}"
+        raise InputError.of("expression_matrix", found, "cells × genes, real numbers")
     if not np.isfinite(expression).all():
         raise InputError.of("expression_matrix", "NaN or infinity", "finite numbers")
-    if labels != expression.shape[0]:
-        raise InputError.of("interventions", f"{labels} labels", f"{expression.shape[0]}, one per cell")
-    if len(names) != expression.shape[1] or len(set(names)) != len(names):
-        raise InputError.of(
-            "gene_names",
-            f"{len(names)} names, {len(set(names))} distinct",
-            f"{expression.shape[1]} distinct ones, one per column",
-        )
+    cells, genes = expression.shape
+    if labels != cells:
+        raise InputError.of("interventions", f"{labels} labels", f"{cells}, one per cell")
+    if len(names) != genes or len(set(names)) != len(names):
+        found = f"{len(names)} names, {len(set(names))} distinct"
+        raise InputError.of("gene_names", found, f"{genes} distinct ones, one per column")

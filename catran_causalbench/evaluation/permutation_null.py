@@ -1,8 +1,8 @@
-"""The Wasserstein distance that an edge would show if its source did nothing.
+"""The Wasserstein distance of an edge beyond what it would be if its source had no effect.
 
-Few cells lie some distance from many even when both come from one law, and farther for genes of high variance.
-Permuting the labels "control" and "perturbed" at equal cell numbers shows how far. No permutation is drawn here: the
-mean over all of them has a closed form.
+A few cells lie at some distance from many even when both follow one distribution, and the more a gene varies, the
+farther. The permutation null is the mean distance over all permutations of the labels "control" and "perturbed". It has
+a closed form, so no permutation is drawn.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 
 
-def null_wasserstein(evaluator: HeldOutEvaluator, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Give the mean Wasserstein distance of each edge over all permutations of its cells' labels.
+def excess_wasserstein(evaluator: HeldOutEvaluator, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return by how much each edge's Wasserstein distance exceeds its permutation null; 0 on average without effect.
 
     Parameters
     ----------
@@ -39,39 +39,18 @@ def null_wasserstein(evaluator: HeldOutEvaluator, source: np.ndarray, target: np
         gaps = _mean_gaps(len(evaluator.control_values(0)) + int(size), int(size))
         for edge in np.flatnonzero(sizes == size):
             values = evaluator.interventional_values(source[edge], target[edge])
-            # A stable sort merges what is sorted already in linear time.
+            # A stable sort merges two sorted halves in linear time.
             pooled = np.sort(np.concatenate([evaluator.control_values(target[edge]), np.sort(values)]), kind="stable")
             null[edge] = gaps @ np.diff(pooled)
-    return null
-
-
-def excess_wasserstein(evaluator: HeldOutEvaluator, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Give by how much each edge's Wasserstein distance exceeds `null_wasserstein`; 0 on average without an effect.
-
-    Parameters
-    ----------
-    evaluator, source, target
-        As for `null_wasserstein`.
-
-    Returns
-    -------
-    np.ndarray
-        float64, length E, on the scale of the data.
-
-    Raises
-    ------
-    InputError
-        A column does not exist, or a source has no held-out cells.
-    """
-    return evaluator.compare(source, target).wasserstein - null_wasserstein(evaluator, source, target)
+    return evaluator.compare(source, target).wasserstein - null
 
 
 def _mean_gaps(cells: int, perturbed: int) -> np.ndarray:
-    """Mean distance between the two samples' distribution functions after the 1st, …, (N − 1)-th of N pooled values.
+    """Return the mean distance of the two distribution functions after the 1st, …, (N − 1)-th of N pooled values.
 
-    Of the k lowest values, X carry the label "perturbed", X being hypergeometric; the functions there are X/m and
-    (k − X)/(N − m), whose difference is (X − mk/N)·N/(m(N − m)). The mean of |X − mk/N| is
-    2·v·(N − k − m + v)/N·P(X = v), v the first whole number above mk/N (P. Diaconis and S. Zabell, "Closed form
+    Of the k lowest values, X are labelled "perturbed", where X is hypergeometric. The two functions are then X/m and
+    (k − X)/(N − m), and their difference is (X − mk/N)·N/(m(N − m)). The mean of |X − mk/N| is
+    2·v·(N − k − m + v)/N·P(X = v) with v the first whole number above mk/N (P. Diaconis and S. Zabell, "Closed form
     summation for classical distributions", Statistical Science 6, 1991).
     """
     from scipy import special

@@ -1,4 +1,4 @@
-"""Edges against a reference network, such as STRING, CORUM or ChIP-seq: precision, recall and F1 by one definition."""
+"""Precision, recall and F1 of edges against a reference network, such as STRING, CORUM or ChIP-seq."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ReferenceMetrics:
     Attributes
     ----------
     true_positives, num_predicted, num_reference
-        Pairs in both, pairs of the edges, pairs of the reference among the genes.
+        Number of pairs in both, in the edges, and in the reference among the genes.
     """
 
     true_positives: int
@@ -34,7 +34,7 @@ class ReferenceMetrics:
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall, 0 where both are; NaN without any pairs."""
+        """Harmonic mean of precision and recall, 0 where both are 0; NaN without any pairs."""
         return _ratio(2 * self.true_positives, self.num_predicted + self.num_reference)
 
 
@@ -44,18 +44,18 @@ def reference_metrics(
     gene_names: Sequence[str],
     directed: bool = False,
 ) -> ReferenceMetrics:
-    """Compare edges with a reference network.
+    """Compare edges with a reference network, of which CausalBench counts the true positives only.
 
-    Definition: the reference is cut to pairs of two different genes of `gene_names`, since no method could find the
-    others. Both sides then become sets of pairs – unordered ones, so that a → b and b → a are one pair, unless
-    `directed` – and precision, recall and F1 are those of sets. CausalBench reports true positives only.
+    The reference is restricted to pairs of two different genes of ``gene_names``, since no method could find the
+    others. Precision, recall and F1 are those of sets of pairs: unordered pairs, so that a → b and b → a are one,
+    unless ``directed``.
 
     Parameters
     ----------
     edges
         Distinct edges (source, target).
     reference
-        Pairs of gene names; in both orders or in one.
+        Pairs of gene names, in one order or in both.
     gene_names
         The genes of the expression matrix.
     directed

@@ -75,7 +75,7 @@ class EvaluationProtocol:
         Edges that each method returns.
     max_path_length, omission_estimation_size
         The harness's settings of the false omission rate (see
-        :func:`~catran_causalbench.evaluation.evaluate_network`).
+        :func:`~catran_causalbench.evaluation.causalbench_metrics.evaluate_network`).
     dataset_name, do_filter
         Which data set of each directory is meant.
     dcdi_training_share

@@ -1,4 +1,4 @@
-"""Time the evaluator beside CausalBench's own, in one process, on SIMULATED held-out cells of RPE1's shape.
+"""Compare the speed of our evaluator with CausalBench's, in one process, on SIMULATED held-out cells of RPE1's size.
 
 Needs causalbench 1.1.2. Prints a table; takes about ten seconds.
 """
@@ -12,11 +12,17 @@ from typing import Any
 
 from causalscbench.evaluation.statistical_evaluation import Evaluator
 
+<<<<<<< HEAD
 from catran_causalbench.evaluation import HeldOutEvaluator, evaluate_network
 from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
 from catran_causalbench.simulation.expression import simulate_cells
+=======
+from catran_causalbench.evaluation.causalbench_metrics import evaluate_network
+from catran_causalbench.evaluation.held_out import HeldOutEvaluator
+from catran_causalbench.simulation import SimulationConfig, sample_causal_model, simulate_cells
+>>>>>>> evaluation
 
-# A fifth of RPE1's 92,000 cells: some 2,300 controls and 40 cells per perturbation of 383 genes.
+# A fifth of the 92,000 cells of RPE1: about 2,300 controls, and 40 cells for each of 383 perturbed genes.
 SETTINGS = SimulationConfig(genes=383, cells=18_400, control_share=0.125, min_cells=20)
 EDGES = 1_000
 OMISSIONS = 500
@@ -24,10 +30,10 @@ REPEATS = 3
 
 
 def main() -> None:
-    """Simulate, time both evaluators alternately, check that they agree, and print."""
-    world = sample_causal_model(SETTINGS, seed=0)
-    simulated = simulate_cells(world)
-    genes = list(world.gene_ids)
+    """Simulate cells, time both evaluators, check that they agree, and print the times."""
+    model = sample_causal_model(SETTINGS, seed=0)
+    simulated = simulate_cells(model)
+    genes = list(model.gene_ids)
     cells = simulated.expression, simulated.labels.tolist(), genes
     network = random.Random(0).sample([(a, b) for a in genes for b in genes if a != b], EDGES)
     theirs, ours = Evaluator(*cells), HeldOutEvaluator(*cells)
@@ -50,7 +56,7 @@ def main() -> None:
     print(f"{'':38} {'causalbench':>12} {'this package':>13} {'ratio':>6}")
     for name, run_theirs, run_ours in rows:
         times = []
-        for _ in range(REPEATS):  # alternately, so that other load on the machine meets both
+        for _ in range(REPEATS):  # alternately, so that other load on the machine affects both
             their_time, their_metrics = timed(run_theirs)
             our_time, our_metrics = timed(run_ours)
             times.append((their_time, our_time))
@@ -61,14 +67,14 @@ def main() -> None:
 
 
 def timed(run: Callable[[], Any]) -> tuple[float, Any]:
-    """Give the seconds that a call takes, and its result."""
+    """Return the seconds that a call takes, and its result."""
     start = time.perf_counter()
     result = run()
     return time.perf_counter() - start, result
 
 
 def agree(one: Any, other: Any) -> bool:
-    """Compare nested metrics; means may differ by the order in which they are summed."""
+    """Return whether nested metrics agree; means may differ by the order in which they are summed."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(agree(one[key], other[key]) for key in one)
     if isinstance(one, list):

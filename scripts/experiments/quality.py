@@ -33,15 +33,10 @@ from catran_causalbench import PerturbationDataset, infer_network, load_config, 
 from catran_causalbench.baselines import edges_of_scores, rival_scores
 from catran_causalbench.causalbench.build.from_screen import read_own_data
 from catran_causalbench.data.dataset import CONTROL_LABEL
-from catran_causalbench.evaluation import (
-    HeldOutEvaluator,
-    average_precision,
-    effect_recovery,
-    excess_wasserstein,
-    false_omission_rate,
-    mean_wasserstein,
-    precision,
-)
+from catran_causalbench.evaluation.ground_truth import average_precision, effect_recovery, precision
+from catran_causalbench.evaluation.held_out import HeldOutEvaluator
+from catran_causalbench.evaluation.permutation_null import excess_wasserstein
+from catran_causalbench.evaluation.ranked_metrics import false_omission_rate, wasserstein_curve
 from catran_causalbench.grn.edges import RankedEdges, rank_matrix
 from catran_causalbench.models.evidence.module import PairEvidence
 from catran_causalbench.simulation.causal_model import sample_causal_model
@@ -178,11 +173,10 @@ def world_rows(seed: int, shape_name: str, methods: list[str]) -> Iterator[tuple
 def held_out_scores(held_out: HeldOutEvaluator, edges: RankedEdges, genes: tuple[str, ...]) -> dict[str, float]:
     """Compute the harness's figures, the false omission rate over all pairs left out, and W1 beyond its null."""
     pairs = [(genes[source], genes[target]) for source, target in zip(edges.source, edges.target, strict=True)]
-    omissions = false_omission_rate(held_out, pairs, max_path_length=1)
     return {
-        "wasserstein": mean_wasserstein(held_out, pairs, len(pairs)),
+        "wasserstein": float(wasserstein_curve(held_out, pairs)[-1]),
         "excess": float(np.mean(excess_wasserstein(held_out, edges.source, edges.target))),
-        "omission": omissions.rate,
+        "omission": false_omission_rate(held_out, pairs, max_path_length=1),
     }
 
 
