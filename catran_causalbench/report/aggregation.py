@@ -1,51 +1,48 @@
-"""Runs become group_results of comparable data, and group_results become estimates with intervals."""
+"""Group runs on comparable data, and estimate every metric of a group with an interval."""
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from catran_causalbench.report.metrics import METRICS, Estimate
+from catran_causalbench.causalbench.dataset_spec import OBSERVATIONAL
+from catran_causalbench.report.metrics import METRICS, Estimate, metric_values
+from catran_causalbench.simulation import SimulationConfig, difficulty_of, with_difficulty
 from catran_causalbench.sweep.records import Curve, RunResult
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 ORACLE, RANDOM = "oracle", "random"
-# The challenge's improvement runs between these shares of the perturbations.
+# The challenge's improvement is that between these shares of the perturbations.
 CHALLENGE_FRACTIONS = (0.25, 1.0)
-
-_PLAIN = ("num_edges", "seconds", "peak_megabytes", "mean_wasserstein", "false_omission_rate", "excess_wasserstein")
-_TRUE = ("captured", "average_precision", "ancestor_average_precision", "orientation", "ancestor_precision")
 
 
 @dataclass(frozen=True)
 class ResultGroup:
-    """Runs that may be compared and pooled: one real data set, or simulated worlds of the same settings; equal rules.
+    """Runs that may be compared and pooled: the same measured data or settings of the simulation, the same protocol.
 
     Attributes
     ----------
     name
-        What distinguishes it from the other group_results.
+        What distinguishes it from the report's other groups.
     simulated
         Whether its data are simulated.
     replicate
-        What is repeated: ``world`` or ``seed``.
-    records, folders
+        What is repeated: ``data set`` or ``seed``.
+    results, folders
         The runs, and where each is.
     runs
-        One row per run, in the order of the records (see :func:`runs_table`), and its ``replicate``.
+        One row per run, in the order of the results (see :func:`runs_table`), and its ``replicate``.
     """
 
     name: str
     simulated: bool
     replicate: str
-    records: tuple[RunResult, ...]
+    results: tuple[RunResult, ...]
     folders: tuple[Path, ...]
     runs: pd.DataFrame
 
@@ -66,36 +63,88 @@ def is_catran(method: str) -> bool:
     return method.lower().startswith("catran")
 
 
-def runs_table(records: Iterable[RunResult]) -> pd.DataFrame:
-    """Make one row per run: settings, every figure of the whole network, machine.
-
-    Figures against a reference network are columns such as ``corum precision``.
-    """
-    import pandas as pd
-
-    return pd.DataFrame([_flat(record) for record in records])
+def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
+    """Make one row per run: what was run, every metric of the whole network, and the machine."""
+    named = ("method", "data", "headline", "simulated", "regime", "fraction", "seed")
+    return pd.DataFrame(
+        {name: getattr(result, name) for name in named}
+        | metric_values(result)
+        | {f"machine_{name}": value for name, value in result.machine.items()}
+        for result in results
+    )
 
 
 def group_results(
-    found: Sequence[tuple[Path, RunResult]], rules: Mapping[Path, Mapping[str, Any]]
+    found: Sequence[tuple[Path, RunResult]], protocols: Mapping[Path, Mapping[str, Any]]
 ) -> list[ResultGroup]:
-    """Group runs, each with its folder, by what their data are.
+    """Group runs, each given with its folder, by what their data and their evaluation have in common.
 
-    Simulated worlds that differ in their seed alone are one group; a real data set is one by itself. Runs on controls
-    alone (the observational regime) are a group of their own: they see less. Replicates are worlds where there are
-    several, seeds otherwise. Runs by other rules (more edges, say) are a group of their own, named by what differs.
+    Simulated data sets that differ in their seed alone belong together; a measured data set stands for itself. Runs on
+    controls alone (the observational regime) are groups of their own, because they see less, and so are runs with
+    another evaluation protocol. Replicates are data sets where there are several, seeds otherwise.
     """
-    groups: dict[tuple[str, bool], dict[tuple[Any, ...], list[tuple[Path, RunResult]]]] = {}
-    for folder, record in found:
-        by_rules = groups.setdefault((_family_name(record), record.simulated), {})
-        by_rules.setdefault(tuple(rules.get(folder, {}).items()), []).append((folder, record))
+    groups: dict[tuple[Any, ...], list[tuple[Path, RunResult]]] = {}
+    for folder, result in found:
+        data = json.dumps(result.data_settings, sort_keys=True) if result.data_settings else result.data
+        protocol = tuple(protocols.get(folder, {}).items())
+        key = (data, result.simulated, result.regime == OBSERVATIONAL, protocol)
+        groups.setdefault(key, []).append((folder, result))
+    every_settings = [group[0][1].data_settings for group in groups.values()]
+    by_data: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for key in groups:
+        by_data.setdefault(key[:-1], []).append(key)
     made = []
-    for (name, simulated), by_rules in groups.items():
-        common = set.intersection(*(set(items) for items in by_rules))
-        for items, group in by_rules.items():
-            differing = [f"{rule} {value}" for rule, value in items if (rule, value) not in common]
-            made.append(_family(", ".join([name, *differing]), simulated, group))
+    for (*_, observational), keys in by_data.items():
+        common = set.intersection(*(set(protocol) for *_, protocol in keys))
+        for key in keys:
+            folders, results = zip(*groups[key], strict=True)
+            name = data_name(results[0].data_settings, every_settings) or results[0].data
+            differing = [f"{option} {value}" for option, value in key[-1] if (option, value) not in common]
+            made.append(
+                _make_group(", ".join([name + " · controls only" * observational, *differing]), results, folders)
+            )
     return made
+
+
+def _make_group(name: str, results: tuple[RunResult, ...], folders: tuple[Path, ...]) -> ResultGroup:
+    runs, simulated = runs_table(results), results[0].simulated
+    several = simulated and runs["data"].nunique() > 1
+    runs["replicate"] = runs["data" if several else "seed"]
+    return ResultGroup(name, simulated, "data set" if several else "seed", results, folders, runs)
+
+
+def data_name(settings: Mapping[str, Any], every_settings: Iterable[Mapping[str, Any]]) -> str:
+    """Name simulated data by their settings, such as ``30 genes, 4,500 cells, hard, edges from trrust.tsv``.
+
+    Named are genes, cells, and each setting that is not at its default, or differs, in any of the report's data.
+
+    Parameters
+    ----------
+    settings
+        What the data were simulated from, without the seed; empty for measured data, which get no name.
+    every_settings
+        The settings of all data of the report, these among them.
+    """
+    if not settings:
+        return ""
+    named = dict.fromkeys(name for each in every_settings if each for name in _unusual(each))
+    values = {**settings, "difficulty": _difficulty(settings)}
+    graph = values.get("regulatory_graph")
+    words = {"difficulty": values["difficulty"], "regulatory_graph": f"edges from {graph}" if graph else "random edges"}
+    parts = [f"{settings[name]:,} {name}" for name in ("genes", "cells") if name in settings]
+    return ", ".join(parts + [words.get(name) or f"{name.replace('_', ' ')} {values.get(name)}" for name in named])
+
+
+def _difficulty(settings: Mapping[str, Any]) -> str:
+    known = {field.name for field in fields(SimulationConfig)} & set(settings)
+    return difficulty_of(SimulationConfig(**{name: settings[name] for name in known})) or "standard"
+
+
+def _unusual(settings: Mapping[str, Any]) -> list[str]:
+    """Name the settings, but for genes and cells, that have neither their default nor their difficulty's value."""
+    usual = {**asdict(with_difficulty(SimulationConfig(), _difficulty(settings))), "difficulty": "standard"}
+    values = {"difficulty": _difficulty(settings), **settings}
+    return [name for name, value in values.items() if name not in ("genes", "cells") and value != usual.get(name)]
 
 
 def estimate(values: Iterable[float]) -> Estimate:
@@ -110,151 +159,112 @@ def estimate(values: Iterable[float]) -> Estimate:
 
 
 def replicate_values(group: ResultGroup) -> pd.DataFrame:
-    """Every metric, indexed by method and replicate, at the group's largest fraction.
+    """Return every metric, indexed by method and replicate, at the group's largest fraction.
 
-    Several seeds of one world are averaged. The challenge's figures are those of :func:`challenge_figures`.
+    Several seeds of one data set are averaged. The challenge's metrics are those of :func:`challenge_metrics`.
     """
     runs = group.runs[group.runs["fraction"] == group.fraction]
-    plain = runs.groupby(["method", "replicate"]).mean(numeric_only=True)
-    return plain.drop(columns=["fraction", "seed", "simulated"]).join(challenge_figures(group), how="outer")
+    columns = [name for name in (*METRICS, *reference_metrics(group)) if name in runs]
+    return runs.groupby(["method", "replicate"])[columns].mean().join(challenge_metrics(group), how="outer")
 
 
-def challenge_figures(group: ResultGroup) -> pd.DataFrame:
-    """Give each method's challenge score and improvement, indexed by method and replicate.
+def challenge_metrics(group: ResultGroup) -> pd.DataFrame:
+    """Return each method's challenge score and improvement, indexed by method and replicate.
 
     As in the challenge's plotting script, the score is the trapezoid area of mean Wasserstein over the fractions, after
     the median over seeds, and the improvement is its value at 1 minus that at 0.25. Here the median is taken within
     each replicate, so that intervals can be given. NaN where a fraction is missing, or there is only one.
     """
-    return _areas(_wasserstein_by_fraction(group, ["method", "replicate"]))
+    return _areas(group, ["method", "replicate"])
 
 
 def score_of_medians(group: ResultGroup) -> dict[str, float]:
     """Challenge score of each method exactly as the challenge has it: from the median over all runs of a fraction."""
-    return _areas(_wasserstein_by_fraction(group, ["method"]))["challenge_score"].to_dict()
+    return _areas(group, ["method"])["challenge_score"].to_dict()
+
+
+def _areas(group: ResultGroup, keys: list[str]) -> pd.DataFrame:
+    from scipy import integrate
+
+    medians = group.runs.groupby([*keys, "fraction"])["mean_wasserstein"].median()
+    wasserstein = medians.unstack("fraction").sort_index(axis=1)
+    fractions = wasserstein.columns.to_numpy(dtype=float)
+    low, high = CHALLENGE_FRACTIONS
+    areas = pd.DataFrame(np.nan, wasserstein.index, ["challenge_score", "improvement"])
+    if len(fractions) > 1:
+        areas["challenge_score"] = integrate.trapezoid(wasserstein.to_numpy(), fractions)
+    if {low, high} <= set(fractions):
+        areas["improvement"] = wasserstein[high] - wasserstein[low]
+    return areas
 
 
 def best_run(group: ResultGroup) -> int:
-    """Find the run that shows best what CaTran does, or where it has none, what the best method does."""
+    """Return the position of CaTran's best run or, without CaTran, of the best method's."""
     summary = summarise(group)
-    method = next((name for name in summary if is_catran(name)), next(iter(summary)))
+    method = next(filter(is_catran, summary), next(iter(summary)))
     runs = group.runs[group.runs["method"] == method]
     runs = runs[runs["fraction"] == runs["fraction"].max()]
     return int(runs[leading_metric(group)].fillna(-np.inf).idxmax())
 
 
 def summarise(group: ResultGroup) -> dict[str, dict[str, Estimate]]:
-    """Estimate every figure of every method, the best method first.
-
-    Returns
-    -------
-    dict
-        Method → metric → estimate. References' figures follow the measures.
-    """
+    """Estimate every metric of every method: method → metric → estimate, the best method first."""
     values = replicate_values(group)
-    figures = [name for name in (*METRICS, *reference_columns(group)) if name in values]
-    summary = {
-        str(method): {name: estimate(group[name]) for name in figures} for method, group in values.groupby("method")
-    }
+    names = [name for name in (*METRICS, *reference_metrics(group)) if name in values]
+    summary = {str(method): {name: estimate(rows[name]) for name in names} for method, rows in values.groupby("method")}
     leading = leading_metric(group)
     return dict(sorted(summary.items(), key=lambda item: (-np.nan_to_num(item[1][leading].mean, nan=-np.inf), item[0])))
 
 
 def leading_metric(group: ResultGroup) -> str:
-    """Name the metric that orders methods: what is true where truth is known, what is beyond noise elsewhere."""
-    return "captured" if "captured" in group.runs else "excess_wasserstein"
+    """Name the metric that orders methods: against the true network where it is known, beyond noise elsewhere."""
+    return "effect_recovery" if "effect_recovery" in group.runs else "excess_wasserstein"
 
 
-def reference_columns(group: ResultGroup) -> list[str]:
-    """Columns of the figures against reference networks."""
-    return [f"{name} {figure}" for name, figure in _reference_figures(group.records)]
+def reference_metrics(group: ResultGroup) -> list[str]:
+    """Name the metrics against reference networks, in the order of their first appearance."""
+    return list(
+        dict.fromkeys(
+            f"{reference}_{name}"
+            for result in group.results
+            for reference, agreement in result.references.items()
+            for name in agreement
+        )
+    )
+
+
+def incomplete(group: ResultGroup) -> dict[str, str]:
+    """Say which methods lack replicates at the largest fraction, and how many they have."""
+    runs, every = group.runs, group.runs["replicate"].nunique()
+    counts = runs["replicate"].where(runs["fraction"] == group.fraction).groupby(runs["method"], sort=False).nunique()
+    return {str(name): f"{count} of {every} {group.replicate}s" for name, count in counts.items() if count < every}
 
 
 def by_fraction(group: ResultGroup, metric: str) -> dict[str, dict[float, Estimate]]:
     """Estimate one metric per method and fraction."""
-    values = group.runs.groupby(["method", "fraction", "replicate"])[metric].mean()
-    estimates: dict[str, dict[float, Estimate]] = {}
-    for (method, fraction), replicates in values.groupby(["method", "fraction"]):
-        estimates.setdefault(str(method), {})[float(fraction)] = estimate(replicates)
-    return estimates
+    return _estimates(group.runs.groupby(["method", "fraction", "replicate"])[metric].mean())
 
 
 def mean_curve(group: ResultGroup, pick: Callable[[RunResult], Curve]) -> dict[str, dict[int, Estimate]]:
-    """Estimate a figure per method and number of edges, at the largest fraction.
+    """Estimate a curve per method and number of edges, at the largest fraction.
 
     Only numbers of edges that all replicates of the method have are kept: elsewhere the mean would jump.
     """
-    found: dict[str, dict[int, dict[Any, list[float]]]] = {}
-    for record, replicate in zip(group.records, group.runs["replicate"], strict=True):
-        if record.fraction == group.fraction:
-            curve = pick(record)
-            for edges, value in zip(curve.edges, curve.value, strict=True):
-                found.setdefault(record.method, {}).setdefault(edges, {}).setdefault(replicate, []).append(value)
-    curves: dict[str, dict[int, Estimate]] = {}
-    for method, points in found.items():
-        full = max(len(replicates) for replicates in points.values())
-        curves[method] = {
-            edges: estimate(float(np.mean(values)) for values in points[edges].values())
-            for edges in sorted(points)
-            if len(points[edges]) == full
-        }
-    return curves
+    points = [
+        (result.method, edges, replicate, value)
+        for result, replicate in zip(group.results, group.runs["replicate"], strict=True)
+        if result.fraction == group.fraction
+        for edges, value in zip(pick(result).edges, pick(result).value, strict=True)
+    ]
+    table = pd.DataFrame(points, columns=["method", "edges", "replicate", "value"])
+    values = table.groupby(["method", "edges", "replicate"])["value"].mean()
+    replicates = values.groupby(["method", "edges"]).transform("size")
+    return _estimates(values[replicates == replicates.groupby("method").transform("max")])
 
 
-def _flat(record: RunResult) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        name: getattr(record, name)
-        for name in ("method", "data", "headline", "simulated", "regime", "fraction", "seed")
-    }
-    row |= {name: getattr(record, name) for name in _PLAIN}
-    if record.truth is not None:
-        row |= {name: getattr(record.truth, name) for name in _TRUE}
-        row |= {name: (getattr(record.truth, name).value or [float("nan")])[-1] for name in ("precision", "recall")}
-    for reference, figures in record.references.items():
-        row |= {f"{reference} {figure}": value for figure, value in figures.items()}
-    return row | {f"machine {name}": value for name, value in record.machine.items()}
-
-
-def _family_name(record: RunResult) -> str:
-    name = record.data
-    if record.simulated:
-        name = re.sub(r",? *\bseed \d+", "", record.headline.split(";")[-1]).strip() or record.data
-    return f"{name} · controls only" if record.regime == "observational" else name
-
-
-def _family(name: str, simulated: bool, group: list[tuple[Path, RunResult]]) -> ResultGroup:
-    folders, records = zip(*group, strict=True)
-    replicate = "world" if simulated and len({record.data for record in records}) > 1 else "seed"
-    runs = runs_table(records)
-    runs["replicate"] = runs["data" if replicate == "world" else "seed"]
-    return ResultGroup(name, simulated, replicate, records, folders, runs)
-
-
-def _reference_figures(records: Iterable[RunResult]) -> list[tuple[str, str]]:
-    """Pairs of a reference network and a figure against it, in the order of their first appearance."""
-    pairs = {
-        (name, figure): None for record in records for name, figures in record.references.items() for figure in figures
-    }
-    return list(pairs)
-
-
-def _wasserstein_by_fraction(group: ResultGroup, keys: list[str]) -> pd.DataFrame:
-    return group.runs.groupby([*keys, "fraction"])["mean_wasserstein"].median().unstack("fraction").sort_index(axis=1)
-
-
-def _areas(wasserstein: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-    from scipy import integrate
-
-    fractions = wasserstein.columns.to_numpy(dtype=float)
-    low, high = CHALLENGE_FRACTIONS
-    missing = pd.Series(np.nan, wasserstein.index)
-    return pd.DataFrame(
-        {
-            "challenge_score": integrate.trapezoid(wasserstein.to_numpy(), fractions)
-            if len(fractions) > 1
-            else missing,
-            "improvement": wasserstein[high] - wasserstein[low] if {low, high} <= set(fractions) else missing,
-        },
-        index=wasserstein.index,
-    )
+def _estimates(values: pd.Series) -> dict[str, dict[Any, Estimate]]:
+    """Estimate values indexed by method, position and replicate, for every method and position."""
+    estimates: dict[str, dict[Any, Estimate]] = {}
+    for (method, position), replicates in values.groupby(level=[0, 1]):
+        estimates.setdefault(str(method), {})[position] = estimate(replicates)
+    return estimates

@@ -1,4 +1,4 @@
-"""The report's tables: results.csv, a Markdown table for a README, and the rows of the page's tables."""
+"""The report's tables: a Markdown table for a README, and the rows of the page's tables."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catran_causalbench.report.aggregation import ORACLE, RANDOM, ResultGroup, is_catran, reference_columns, summarise
-from catran_causalbench.report.metrics import METRICS, Estimate, Metric
+from catran_causalbench.report.aggregation import (
+    ORACLE,
+    RANDOM,
+    ResultGroup,
+    incomplete,
+    is_catran,
+    reference_metrics,
+    summarise,
+)
+from catran_causalbench.report.metrics import METRICS, Estimate, Metric, find_metric
 
-# They bound the methods from above and below; neither is one to choose. (Nor is a method that lacks replicates, which
-# may have been the hard ones.)
-_BOUNDS = (ORACLE, RANDOM)
 _MARKDOWN = (
-    "captured",
+    "effect_recovery",
     "precision",
     "mean_wasserstein",
     "excess_wasserstein",
@@ -36,12 +41,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class EstimateTable:
-    """Methods × measures.
+    """Methods × metrics.
 
     Attributes
     ----------
     columns
-        The measures that any method has.
+        The metrics that any method has.
     rows
         Method → its cells, the best method first.
     """
@@ -51,13 +56,30 @@ class EstimateTable:
 
 
 def metric_table(group: ResultGroup, names: Iterable[str] = tuple(METRICS)) -> EstimateTable:
-    """Every metric, or those named, of every method."""
-    return _table(group, [METRICS[name] for name in names])
+    """Show the metrics named, of every method.
+
+    The oracle and random bound the methods from above and below: neither is marked as the best, nor is a method that
+    lacks replicates, which may have been the hard ones.
+    """
+    summary = summarise(group)
+    ranked = [name for name in summary if name not in (ORACLE, RANDOM, *incomplete(group))]
+    found = {name: [row.get(name, Estimate()) for row in summary.values()] for name in names}
+    columns = [find_metric(name) for name, estimates in found.items() if any(each.count for each in estimates)]
+    best = {metric.name: _best(metric, [summary[name][metric.name].mean for name in ranked]) for metric in columns}
+    rows = {
+        method: [
+            Cell(metric.text(value), value.mean, method in ranked and value.mean == best[metric.name])
+            for metric in columns
+            for value in [row[metric.name]]
+        ]
+        for method, row in summary.items()
+    }
+    return EstimateTable(columns, rows)
 
 
 def reference_table(group: ResultGroup) -> EstimateTable:
-    """Precision, recall and F1 against the reference networks; without columns where there are none."""
-    return _table(group, [Metric(name, name.replace("_", " "), "higher", "") for name in reference_columns(group)])
+    """Show precision, recall and F1 against the reference networks; without columns where there are none."""
+    return metric_table(group, reference_metrics(group))
 
 
 def markdown(group: ResultGroup) -> str:
@@ -77,15 +99,6 @@ def markdown(group: ResultGroup) -> str:
     )
 
 
-def incomplete(group: ResultGroup) -> dict[str, str]:
-    """Name the methods that lack replicates at the largest fraction, and how many they have."""
-    runs = group.runs
-    every = runs["replicate"].nunique()
-    found = runs[runs["fraction"] == group.fraction].groupby("method")["replicate"].nunique()
-    counts = {str(method): int(found.get(method, 0)) for method in runs["method"].unique()}
-    return {method: f"{count} of {every} {group.replicate}s" for method, count in counts.items() if count < every}
-
-
 def settings(group: ResultGroup) -> str:
     """Say on what data, seeds and machine the runs were made."""
     runs = group.runs
@@ -100,40 +113,15 @@ def settings(group: ResultGroup) -> str:
 
 def machines(of: Iterable[ResultGroup]) -> list[str]:
     """Name every machine that took part."""
-    found: dict[str, None] = {}
-    for group in of:
-        for record in group.records:
-            known = [f"{name} {value}" for name, value in record.machine.items() if value not in ("", None)]
-            found[", ".join(known)] = None
-    return [machine for machine in found if machine]
+    every = [result.machine for group in of for result in group.results]
+    named = [", ".join(f"{name} {value}" for name, value in each.items() if value not in ("", None)) for each in every]
+    return list(dict.fromkeys(filter(None, named)))
 
 
-def _table(group: ResultGroup, measures: Sequence[Metric]) -> EstimateTable:
-    summary = summarise(group)
-    ranked = [name for name in summary if name not in (*_BOUNDS, *incomplete(group))]
-    columns = [metric for metric in measures if any(_known(row, metric).count for row in summary.values())]
-    best = {metric.name: _best([summary[name] for name in ranked], metric) for metric in columns}
-    rows = {
-        method: [
-            Cell(metric.text(value), value.mean, method in ranked and value.mean == best[metric.name])
-            for metric in columns
-            for value in [_known(row, metric)]
-        ]
-        for method, row in summary.items()
-    }
-    return EstimateTable(columns, rows)
-
-
-def _known(row: dict[str, Estimate], metric: Metric) -> Estimate:
-    return row.get(metric.name, Estimate(float("nan"), float("nan"), 0))
-
-
-def _best(rows: Iterable[dict[str, Estimate]], metric: Metric) -> float:
-    """Find the best mean of a column; NaN where there is nothing to choose from."""
-    known = [mean for row in rows if not np.isnan(mean := _known(row, metric).mean)]
-    if not metric.better or len(set(known)) < 2:
-        return float("nan")
-    return float(max(known) if metric.better == "higher" else min(known))
+def _best(metric: Metric, values: Sequence[float]) -> float:
+    """Return the best of some means; NaN where there is nothing to choose from."""
+    known = {metric.sign * value for value in values if not np.isnan(value)}
+    return metric.sign * max(known) if len(known) > 1 else float("nan")
 
 
 def _enumerated(values: Iterable[object]) -> str:
