@@ -6,27 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catran_causalbench.report.aggregation import (
-    ORACLE,
-    ResultGroup,
-    estimate,
-    incomplete,
-    is_catran,
-    leading_metric,
-    replicate_values,
-    summarise,
-)
+from catran_causalbench.report.aggregation import ORACLE, ResultGroup, estimate, is_catran
 from catran_causalbench.report.metrics import METRICS, Estimate
 
-_COMPARED = {
-    "effect_recovery": ("effect_recovery", "precision", "mean_wasserstein", "false_omission_rate", "challenge_score"),
-    "excess_wasserstein": ("excess_wasserstein", "mean_wasserstein", "false_omission_rate", "challenge_score"),
-}
-_VERDICTS = {
-    "leads": "leads in",
-    "loses": "loses in",
-    "level": "cannot be told apart from its best baseline in",
-}
+_COMPARED = ("mean_wasserstein", "false_omission_rate", "challenge_score")
+_VERDICTS = {"leads": "leads in", "loses": "loses in", "level": "cannot be told apart from its best baseline in"}
 
 
 @dataclass(frozen=True)
@@ -69,18 +53,16 @@ def compare(group: ResultGroup) -> list[Comparison]:
     hard ones. For the same reason a CaTran with all replicates is preferred to one that lacks some. Empty with fewer
     than two methods.
     """
-    methods = [name for name in summarise(group) if name != ORACLE]
-    lacking = incomplete(group)
-    catrans = sorted(filter(is_catran, methods), key=lambda name: name in lacking)
+    methods = [name for name in group.summary if name != ORACLE]
+    catrans = sorted(filter(is_catran, methods), key=lambda name: name in group.incomplete)
     method = next(iter([*catrans, *methods]), "")
     baselines = [name for name in methods if name != method and not is_catran(name)]
     if not baselines:
         return []
-    values = replicate_values(group)
     comparisons = []
-    for metric in _COMPARED[leading_metric(group)]:
+    for metric in (group.leading_metric, *["precision"] * group.has_truth, *_COMPARED):
         sign = METRICS[metric].sign
-        table = values[metric].unstack("method")
+        table = group.values[metric].unstack("method")
         counts = table[baselines].count()
         means = table.loc[table[method].notna(), counts.index[counts == counts.max()]].mean().dropna()
         if len(means):
@@ -98,18 +80,17 @@ def conclusion(group: ResultGroup) -> str:
     """Say in one sentence what the comparisons show."""
     comparisons = compare(group)
     if not comparisons:
-        methods = [name for name in summarise(group) if name != ORACLE]
+        methods = [name for name in group.summary if name != ORACLE]
         return f"{group.title}: {', '.join(methods) or 'the oracle'} alone has scores, so there is nothing to compare."
     parts = []
     for verdict, phrase in _VERDICTS.items():
         found = [str(comparison) for comparison in comparisons if comparison.verdict == verdict]
-        if found:
-            parts.append(f"{phrase} {_listed(found)}")
+        parts += [f"{phrase} {_listed(found)}"] if found else []
     single = all(np.isnan(comparison.gain.half_width) for comparison in comparisons)
     doubt = " (one result each, so all of this may be chance)" * single
-    method, lacking = comparisons[0].method, incomplete(group)
-    lack = f"; it has {lacking[method]}, and is compared on those" if method in lacking else ""
-    return f"{group.title}: {method} {_listed(parts)}{doubt}{lack}."
+    lacking = group.incomplete.get(comparisons[0].method)
+    lack = f"; it has {lacking}, and is compared on those" if lacking else ""
+    return f"{group.title}: {comparisons[0].method} {_listed(parts)}{doubt}{lack}."
 
 
 def _listed(parts: list[str]) -> str:

@@ -27,26 +27,16 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
 _LONGEST_NAME = 22
 
 _TYPE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "text.color": INK,
-    "axes.labelcolor": INK,
+    **dict.fromkeys(["font.size", "axes.titlesize", "axes.labelsize"], 9),
+    **dict.fromkeys(["xtick.labelsize", "ytick.labelsize", "legend.fontsize"], 8),
+    **dict.fromkeys(["text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"], INK),
+    **dict.fromkeys(["xtick.color", "ytick.color"], "#666666"),
+    **dict.fromkeys(["axes.spines.top", "axes.spines.right", "axes.formatter.useoffset"], False),
     "axes.edgecolor": "#888888",
-    "xtick.color": "#666666",
-    "ytick.color": "#666666",
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "axes.formatter.useoffset": False,
     "text.parse_math": False,  # a name may hold a dollar
     "svg.hashsalt": "catran-causalbench",
     "pdf.fonttype": 42,
@@ -76,6 +66,9 @@ class MethodStyle:
             "markeredgecolor": "white",
             "markeredgewidth": 0.6,
         }
+
+
+Styles = Mapping[str, MethodStyle]
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
@@ -114,7 +107,7 @@ def short(method: str) -> str:
     return method if len(method) <= _LONGEST_NAME else method[: _LONGEST_NAME - 1] + "…"
 
 
-def label_ends(figure: Figure, axis: Axes, ends: Mapping[str, float], styles: Mapping[str, MethodStyle]) -> None:
+def label_ends(figure: Figure, axis: Axes, ends: Mapping[str, float], styles: Styles) -> None:
     """Name lines at the right edge, in their colours, spread so that no name covers another.
 
     The axis needs its limits by now, and nearly the figure's height.
@@ -150,7 +143,7 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
     return [max((up + down) / 2, index * gap) for index, (up, down) in enumerate(zip(upwards, downwards, strict=True))]
 
 
-def legend_below(figure: Figure, methods: Sequence[str], styles: Mapping[str, MethodStyle], lines: bool = True) -> None:
+def legend_below(figure: Figure, methods: Sequence[str], styles: Styles, lines: bool = True) -> None:
     """Name the methods under the figure, in three columns; without `lines` by their markers alone."""
     drawn = [{**styles[method].line, **({} if lines else {"linestyle": ""})} for method in methods]
     handles = [Line2D([], [], **line, label=short(method)) for line, method in zip(drawn, methods, strict=True)]

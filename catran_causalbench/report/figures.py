@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,19 +12,9 @@ from matplotlib.figure import Figure
 
 from catran_causalbench.plotting.network import draw_network
 from catran_causalbench.plotting.style import FAINT, INK
-from catran_causalbench.report.aggregation import (
-    RANDOM,
-    ResultGroup,
-    best_run,
-    by_fraction,
-    is_catran,
-    mean_curve,
-    replicate_values,
-    score_of_medians,
-    summarise,
-)
+from catran_causalbench.report.aggregation import RANDOM, ResultGroup, is_catran
 from catran_causalbench.report.figure_style import (
-    MethodStyle,
+    Styles,
     label_ends,
     legend_below,
     legend_height,
@@ -34,22 +24,13 @@ from catran_causalbench.report.figure_style import (
 )
 from catran_causalbench.report.metrics import METRICS, Estimate
 
-Styles = Mapping[str, MethodStyle]
+Drawing = Callable[[ResultGroup, Styles], Figure]
+Condition = Callable[[ResultGroup], bool]
+_KINDS: list[tuple[str, str, str, Condition, Drawing]] = []
 
 
-@dataclass(frozen=True)
-class ReportFigure:
-    """A figure of the report.
-
-    Attributes
-    ----------
-    name
-        Of its files, without extension.
-    title, caption, alternative
-        What it shows; how to read it; the same for those who cannot see it.
-    figure
-        A matplotlib figure.
-    """
+class ReportFigure(NamedTuple):
+    """A figure, the name of its files, its title, how to read it, and the same for those who cannot see it."""
 
     name: str
     title: str
@@ -58,39 +39,19 @@ class ReportFigure:
     figure: Figure
 
 
-@dataclass(frozen=True)
-class _Kind:
-    name: str
-    title: str
-    caption: str
-    suffices: Callable[[ResultGroup], bool]
-    draw: Callable[[ResultGroup, Styles], Figure]
-
-
-_KINDS: list[_Kind] = []
-
-
 def report_figures(group: ResultGroup, styles: Styles) -> Iterator[ReportFigure]:
     """Draw every figure that the group's runs suffice for."""
-    methods = ", ".join(summarise(group))
-    for kind in _KINDS:
-        if kind.suffices(group):
-            alternative = f"{kind.title}; {group.title}. Methods, best first: {methods}. The table holds the numbers."
-            yield ReportFigure(kind.name, kind.title, kind.caption, alternative, kind.draw(group, styles))
-    run = best_run(group)
-    if (group.folders[run] / "output_network.csv").exists():
-        yield _network(group, run)
+    about = f"{group.title}. Methods, best first: {', '.join(group.summary)}. The table holds the numbers."
+    for name, title, caption, suffices, draw in _KINDS:
+        if suffices(group):
+            yield ReportFigure(name, title, caption, f"{title}; {about}", draw(group, styles))
+    if (group.folders[group.best_run] / "output_network.csv").exists():
+        yield _network(group, group.best_run)
 
 
-def _kind(
-    name: str, title: str, caption: str, suffices: Callable[[ResultGroup], bool] = lambda group: True
-) -> Callable[[Callable[[ResultGroup, Styles], Figure]], None]:
-    """Register what a function draws, in the order of the report."""
-    return lambda draw: _KINDS.append(_Kind(name, title, caption, suffices, draw))
-
-
-def _has_truth(group: ResultGroup) -> bool:
-    return "effect_recovery" in group.runs and bool(group.runs["effect_recovery"].notna().any())
+def _kind(name: str, title: str, caption: str, suffices: Condition = lambda group: True) -> Callable[[Drawing], None]:
+    """Register what a function draws, in the order of the report, and when a group's runs suffice for it."""
+    return lambda draw: _KINDS.append((name, title, caption, suffices, draw))
 
 
 def _has_fractions(group: ResultGroup) -> bool:
@@ -98,7 +59,7 @@ def _has_fractions(group: ResultGroup) -> bool:
 
 
 def _has_curves(group: ResultGroup) -> bool:
-    curves = mean_curve(group, lambda result: result.wasserstein)
+    curves = group.mean_curve(lambda result: result.wasserstein)
     return any(sum(not np.isnan(point.mean) for point in points.values()) > 1 for points in curves.values())
 
 
@@ -107,7 +68,7 @@ def _has_curves(group: ResultGroup) -> bool:
     "Effect recovery and precision",
     "Farther right is better: the true effect of the edges as a share of what an oracle would get, and the share of "
     "edges that are direct edges of the true network.",
-    _has_truth,
+    lambda group: group.has_truth,
 )
 def _truth(group: ResultGroup, styles: Styles) -> Figure:
     return _dots(group, styles, "effect_recovery", "precision")[0]
@@ -118,13 +79,13 @@ def _truth(group: ResultGroup, styles: Styles) -> Figure:
     "Precision against recall",
     "From left to right more of the best edges are taken; higher and farther right is better. The mark is the whole "
     "network.",
-    lambda group: _has_truth(group) and _has_curves(group),
+    lambda group: group.has_truth and _has_curves(group),
 )
 def _precision_recall(group: ResultGroup, styles: Styles) -> Figure:
-    methods = list(summarise(group))
+    methods = list(group.summary)
     figure, (axis,) = panels(1, 3.3 + legend_height(methods), group.title)
-    precision = mean_curve(group, lambda result: result.truth.precision if result.truth else result.wasserstein)
-    recall = mean_curve(group, lambda result: result.truth.recall if result.truth else result.wasserstein)
+    precision = group.mean_curve(lambda result: result.truth.precision if result.truth else result.wasserstein)
+    recall = group.mean_curve(lambda result: result.truth.recall if result.truth else result.wasserstein)
     for method in methods:
         shared = [edges for edges in precision.get(method, {}) if edges in recall[method]]
         points = {recall[method][edges].mean: precision[method][edges].mean for edges in shared}
@@ -142,10 +103,10 @@ def _precision_recall(group: ResultGroup, styles: Styles) -> Figure:
     "truth-by-fraction",
     "Effect recovery and precision with fewer perturbations",
     "The farther left a method keeps its height, the less it needs every gene to be perturbed.",
-    lambda group: _has_truth(group) and _has_fractions(group),
+    lambda group: group.has_truth and _has_fractions(group),
 )
 def _truth_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
-    methods = list(summarise(group))
+    methods = list(group.summary)
     figure, axes = panels(2, 2.8 + legend_height(methods), group.title)
     for axis, metric in zip(axes, ("effect_recovery", "precision"), strict=True):
         _draw_by_fraction(axis, group, styles, metric)
@@ -159,11 +120,11 @@ def _truth_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
     "Challenge score and improvement",
     "Farther right is better. Dots are means over replicates, diamonds the challenge's own score: the area under the "
     "median. The score rewards noisy genes too, so an oracle need not be first.",
-    lambda group: bool(replicate_values(group)["challenge_score"].notna().any()),
+    lambda group: bool(group.values["challenge_score"].notna().any()),
 )
 def _challenge(group: ResultGroup, styles: Styles) -> Figure:
     figure, axis, methods = _dots(group, styles, "challenge_score", "improvement")
-    medians = score_of_medians(group)
+    medians = group.score_of_medians
     for row, method in enumerate(methods):
         axis.plot(medians[method], row, "d", color="white", markeredgecolor=INK, markersize=4, zorder=9)
     return figure
@@ -189,7 +150,7 @@ def _wasserstein_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
 )
 def _wasserstein_by_edges(group: ResultGroup, styles: Styles) -> Figure:
     figure, (axis,) = panels(1, _height(group), group.title)
-    curves = mean_curve(group, lambda result: result.wasserstein)
+    curves = group.mean_curve(lambda result: result.wasserstein)
     for method, points in curves.items():
         axis.plot(list(points), [point.mean for point in points.values()], **{**styles[method].line, "marker": ""})
     axis.margins(x=0)
@@ -214,7 +175,7 @@ def _wasserstein_by_edges(group: ResultGroup, styles: Styles) -> Figure:
     lambda group: bool((group.runs["mean_wasserstein"] + group.runs["false_omission_rate"]).notna().any()),
 )
 def _plane(group: ResultGroup, styles: Styles) -> Figure:
-    summary = summarise(group)
+    summary = group.summary
     figure, (axis,) = panels(1, 3.3 + legend_height(list(summary)), group.title)
     for method, row in summary.items():
         style, across, up = styles[method], row["false_omission_rate"], row["mean_wasserstein"]
@@ -279,7 +240,7 @@ def _bar(value: Estimate) -> float | None:
 
 def _draw_by_fraction(axis: Axes, group: ResultGroup, styles: Styles, metric: str) -> dict[str, float]:
     """Draw a metric and its intervals against the share of perturbations; return where each method's line ends."""
-    lines = by_fraction(group, metric)
+    lines = group.by_fraction(metric)
     for index, (method, points) in enumerate(lines.items()):
         # Moved aside a little, so that intervals of equal fractions stand beside each other.
         aside = (index - (len(lines) - 1) / 2) * min(0.5, 4 / len(lines))
@@ -299,7 +260,7 @@ def _dots(group: ResultGroup, styles: Styles, *metrics: str) -> tuple[Figure, Ax
 
     Returns the figure, its first panel, and the methods from the lowest row upwards: the first metric orders them.
     """
-    summary, values = summarise(group), replicate_values(group)
+    summary, values = group.summary, group.values
     first = METRICS[metrics[0]]
     methods = sorted(summary, key=lambda name: np.nan_to_num(first.sign * summary[name][first.name].mean, nan=-np.inf))
     figure, axes = panels(len(metrics), 1.0 + 0.23 * len(methods), group.title, sharey=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isnan, nan
 from typing import TYPE_CHECKING
@@ -14,17 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over replicates and its 95 % t-interval.
-
-    Attributes
-    ----------
-    mean
-        NaN without a replicate.
-    half_width
-        The interval is mean ± half_width; NaN with fewer than two replicates.
-    count
-        Replicates that have a value.
-    """
+    """A mean over `count` replicates and its 95 % t-interval, mean ± half_width; NaN where replicates are too few."""
 
     mean: float = nan
     half_width: float = nan
@@ -37,10 +28,8 @@ class Metric:
 
     Attributes
     ----------
-    name
-        Key in JSON, in results.csv and in tables of runs.
-    label
-        Its display name.
+    name, label
+        Key in JSON, results.csv and tables of runs; display name.
     direction
         Which values are better: ``higher``, ``lower`` or ``none``.
     meaning
@@ -72,6 +61,11 @@ class Metric:
     def axis_label(self) -> str:
         """The label, with the better side in words."""
         return self.label + ("", " (more is better)", " (less is better)")[self.sign]
+
+    def best(self, values: Iterable[float]) -> float:
+        """Return the best of some values; NaN where there is none."""
+        known = [self.sign * value for value in values if not isnan(value)]
+        return self.sign * max(known) if known and self.sign else nan
 
     def number(self, value: float) -> str:
         """Write a number; an en dash for NaN."""
@@ -105,29 +99,11 @@ _REGISTERED = (
         "It has a noise floor and falls with the number of edges: compare at equal numbers only.",
     ),
     Metric(
-        "excess_wasserstein",
-        "Wasserstein beyond null",
-        "higher",
-        "Mean Wasserstein distance minus that of permuted labels: 0 for edges without effect.",
+        "excess_wasserstein", "Wasserstein beyond null", "higher", "Mean Wasserstein minus that of permuted labels."
     ),
-    Metric(
-        "false_omission_rate",
-        "false omission rate",
-        "lower",
-        "Share of the pairs left out of the network whose target reacts significantly to the source.",
-    ),
-    Metric(
-        "exact_false_omission_rate",
-        "exact false omission rate",
-        "lower",
-        "False omission rate over all pairs left out instead of a sample.",
-    ),
-    Metric(
-        "challenge_score",
-        "challenge score",
-        "higher",
-        "Area under mean Wasserstein over the share of perturbations trained on (trapezoid rule).",
-    ),
+    Metric("false_omission_rate", "false omission rate", "lower", "Share of omitted pairs with a significant effect."),
+    Metric("exact_false_omission_rate", "exact false omission rate", "lower", "The same over all omitted pairs."),
+    Metric("challenge_score", "challenge score", "higher", "Area under mean Wasserstein over the share perturbed."),
     Metric(
         "improvement", "improvement", "higher", "Mean Wasserstein at 100 % of the perturbations minus that at 25 %."
     ),
@@ -135,26 +111,13 @@ _REGISTERED = (
     Metric("peak_megabytes", "memory taken", "lower", "Peak memory beyond what was held before.", "MB", None),
     Metric("recall", "recall", "higher", "Share of the true network's direct edges that were found."),
     Metric("average_precision", "AUPRC", "higher", "Area under the precision–recall curve, direct edges."),
-    Metric(
-        "orientation",
-        "orientation",
-        "higher",
-        "Share that points the right way, among edges true in one direction; guessing gives 0.5.",
-    ),
-    Metric(
-        "ancestor_precision",
-        "ancestor precision",
-        "higher",
-        "Share of the edges whose source acts on the target, directly or through other genes.",
-    ),
+    Metric("orientation", "orientation", "higher", "Share that points the right way, of edges true in one direction."),
+    Metric("ancestor_precision", "ancestor precision", "higher", "Share of the edges whose source acts on the target."),
     Metric(
         "ancestor_average_precision", "ancestor AUPRC", "higher", "Area under the precision–recall curve, ancestors."
     ),
     Metric(
-        "unperturbed_average_precision",
-        "AUPRC of unperturbed sources",
-        "higher",
-        "Area under the precision–recall curve, strongest effects of sources never perturbed in training.",
+        "unperturbed_average_precision", "AUPRC, unperturbed", "higher", "AUPRC of sources never perturbed in training."
     ),
     Metric("stability", "stability", "higher", "Share of the edges that two halves of the training cells agree on."),
     Metric("num_edges", "edges", "none", "Edges that were returned.", decimals=0),

@@ -21,17 +21,9 @@ from matplotlib.figure import Figure
 
 from catran_causalbench.errors import InputError
 from catran_causalbench.report import tables
-from catran_causalbench.report.aggregation import (
-    ResultGroup,
-    group_results,
-    incomplete,
-    is_catran,
-    runs_table,
-    score_of_medians,
-    summarise,
-)
+from catran_causalbench.report.aggregation import ResultGroup, group_results, is_catran, runs_table
 from catran_causalbench.report.conclusions import conclusion
-from catran_causalbench.report.figure_style import MethodStyle, method_styles, style
+from catran_causalbench.report.figure_style import Styles, method_styles, style
 from catran_causalbench.report.figures import report_figures
 from catran_causalbench.report.metrics import METRICS
 from catran_causalbench.sweep.plan import EvaluationProtocol
@@ -54,10 +46,8 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
 
     Parameters
     ----------
-    folders
-        Folders of sweeps; failed runs may be among theirs.
-    output
-        Folder to make.
+    folders, output
+        Folders of sweeps, which may hold failed runs; the folder to make.
     overwrite
         Replace a report that this function made before.
 
@@ -90,11 +80,7 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
         page = _render(
             sections=sections,
             failed=failed,
-            protocols=[
-                f"{sweep.name}: {', '.join(f'{name} {value}' for name, value in shared.items())}"
-                for sweep, shared in protocols.items()
-                if shared
-            ],
+            protocols={sweep.name: protocol for sweep, protocol in protocols.items() if protocol},
             machines=tables.machines(groups),
             versions=_versions(),
             command=shlex.join(["catran-causalbench", "report", *map(str, folders), "--output", str(output)]),
@@ -104,12 +90,9 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
         runs_table(result for _, result in found).to_csv(made / "results.csv", index=False)
         text = "\n\n".join(f"### {group.title}\n\n{tables.markdown(group)}" for group in groups)
         (made / "table.md").write_text(text + "\n", encoding="utf-8")
-    return {
-        "page": str(output / PAGE),
-        "failed": len(failed),
-        "conclusions": [section["conclusion"] for section in sections],
-        "groups": [_summary(group) for group in groups],
-    }
+    conclusions = [section["conclusion"] for section in sections]
+    summaries = [_summary(group) for group in groups]
+    return {"page": str(output / PAGE), "failed": len(failed), "conclusions": conclusions, "groups": summaries}
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
@@ -168,7 +151,7 @@ def _prefixes(groups: Sequence[ResultGroup]) -> list[str]:
     return found
 
 
-def _section(group: ResultGroup, prefix: str, styles: Mapping[str, MethodStyle], folder: Path) -> dict[str, Any]:
+def _section(group: ResultGroup, prefix: str, styles: Styles, folder: Path) -> dict[str, Any]:
     """Draw and save a group's figures, and gather what the page says of it."""
     shown = []
     with style():
@@ -176,29 +159,23 @@ def _section(group: ResultGroup, prefix: str, styles: Mapping[str, MethodStyle],
             name = f"{prefix}-{drawn.name}"
             drawn.figure.savefig(folder / f"{name}.png", dpi=200)
             drawn.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-            shown.append({"id": name, "source": _data_uri(drawn.figure), **vars(drawn)})
+            shown.append({"id": name, "source": _data_uri(drawn.figure), **drawn._asdict()})
     return {
         "group": group,
         "conclusion": conclusion(group),
         "settings": tables.settings(group),
-        "edges_differ": group.runs["num_edges"].nunique() > 1,
-        "tables": [tables.metric_table(group), tables.reference_table(group)],
-        "incomplete": incomplete(group),
+        "tables": [tables.estimate_table(group), tables.estimate_table(group, group.reference_metrics)],
         "figures": shown,
     }
 
 
 def _data_uri(figure: Figure) -> str:
-    kind, content = "svg+xml", _saved(figure, format="svg", metadata={"Date": None})
-    if len(content) > _LARGEST_SVG:
-        kind, content = "png", _saved(figure, format="png", dpi=200)
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _saved(figure: Figure, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, **options)
-    return buffer.getvalue()
+    kind, image = "svg+xml", io.BytesIO()
+    figure.savefig(image, format="svg", metadata={"Date": None})
+    if image.tell() > _LARGEST_SVG:
+        kind, image = "png", io.BytesIO()
+        figure.savefig(image, format="png", dpi=200)
+    return f"data:image/{kind};base64,{base64.b64encode(image.getvalue()).decode()}"
 
 
 def _render(**context: Any) -> str:
@@ -223,19 +200,15 @@ def _versions() -> dict[str, str]:
 
 
 def _summary(group: ResultGroup) -> dict[str, Any]:
-    medians = score_of_medians(group)
     return {
-        "name": group.name,
-        "simulated": group.simulated,
-        "replicate": group.replicate,
-        "fraction": group.fraction,
+        **{name: getattr(group, name) for name in ("name", "simulated", "replicate", "fraction")},
         "settings": tables.settings(group),
         "methods": [
             {
                 "name": method,
-                "challenge_score_of_medians": medians[method],
+                "challenge_score_of_medians": group.score_of_medians[method],
                 "metrics": [{"name": name, **asdict(value)} for name, value in row.items()],
             }
-            for method, row in summarise(group).items()
+            for method, row in group.summary.items()
         ],
     }

@@ -42,10 +42,8 @@ def read_runs(data_directory: Path, run_directories: list[Path]) -> pd.DataFrame
 
     Parameters
     ----------
-    data_directory
-        The benchmark directory.
-    run_directories
-        Output folders of ``causalbench_run``, each with metrics.json and output_network.csv.
+    data_directory, run_directories
+        A benchmark directory, and output folders of ``causalbench_run``.
 
     Returns
     -------
@@ -60,17 +58,8 @@ def read_runs(data_directory: Path, run_directories: list[Path]) -> pd.DataFrame
     """
     true_edges = set(read_true_network(data_directory)) if (data_directory / TRUE_NETWORK).exists() else set()
     names = [folder.name for folder in run_directories]
-    rows = {
-        folder.name if names.count(folder.name) == 1 else str(folder): _read_run(folder, true_edges)
-        for folder in run_directories
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def best_value(values: pd.Series) -> float:
-    """Return the best value of a column, NaN where there is none: its name is that of a metric."""
-    sign = METRICS[str(values.name)].sign
-    return sign * (sign * values).max() if sign else math.nan
+    index = [folder.name if names.count(folder.name) == 1 else str(folder) for folder in run_directories]
+    return pd.DataFrame([_read_run(folder, true_edges) for folder in run_directories], index=index)
 
 
 def check_figure(path: Path) -> None:
@@ -92,7 +81,8 @@ def draw_runs(title: str, table: pd.DataFrame, path: Path) -> None:
     figure = new_figure((3.4 * len(metrics), 0.9 + 0.45 * len(table)))
     for axis, metric in zip(figure.subplots(1, len(metrics), sharey=True), metrics, strict=True):
         values = table[metric.name][::-1]
-        colours = ["#0072B2" if value == best_value(values) else "#B0B7BF" for value in values]
+        best = metric.best(values)
+        colours = ["#0072B2" if value == best else "#B0B7BF" for value in values]
         bars = axis.barh(range(len(values)), values.fillna(0), color=colours, height=0.65)
         axis.set_yticks(range(len(values)), values.index, parse_math=False)  # a folder's name may hold a dollar
         axis.bar_label(bars, [metric.number(value) for value in values], padding=3, fontsize=8)
@@ -118,7 +108,7 @@ def _read_run(folder: Path, true_edges: set[tuple[str, str]]) -> dict[str, Any]:
         if true_edges:
             hits = true_edges.intersection(edges.itertuples(index=False, name=None))
             row["precision"] = len(hits) / max(len(edges), 1)
-        return {**row, "seconds": _measured(metrics["run_time"])}
+        return row | {"seconds": _measured(metrics["run_time"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         found = f"no readable metrics.json and output_network.csv in {folder} ({error!r})"
         raise InputError.of("runs", found, "the output folder of a causalbench_run that ended well") from None

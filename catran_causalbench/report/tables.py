@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
-from catran_causalbench.report.aggregation import (
-    ORACLE,
-    RANDOM,
-    ResultGroup,
-    incomplete,
-    is_catran,
-    reference_metrics,
-    summarise,
-)
-from catran_causalbench.report.metrics import METRICS, Estimate, Metric, find_metric
+from catran_causalbench.report.aggregation import ORACLE, RANDOM, ResultGroup, is_catran
+from catran_causalbench.report.metrics import METRICS, Metric, find_metric
 
-_MARKDOWN = (
-    "effect_recovery",
-    "precision",
-    "mean_wasserstein",
-    "excess_wasserstein",
-    "false_omission_rate",
-    "challenge_score",
-    "improvement",
-    "seconds",
-)
+_MARKDOWN = ["effect_recovery", "precision", "mean_wasserstein", "excess_wasserstein", "false_omission_rate"]
+_MARKDOWN += ["challenge_score", "improvement", "seconds"]
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A number of a table: what is written, what it is sorted by, and whether it is the best of its column."""
 
     text: str
@@ -39,64 +22,47 @@ class Cell:
     best: bool
 
 
-@dataclass(frozen=True)
-class EstimateTable:
-    """Methods × metrics.
-
-    Attributes
-    ----------
-    columns
-        The metrics that any method has.
-    rows
-        Method → its cells, the best method first.
-    """
+class EstimateTable(NamedTuple):
+    """The metrics that any method has, and the cells of each method, the best method first."""
 
     columns: list[Metric]
     rows: dict[str, list[Cell]]
 
 
-def metric_table(group: ResultGroup, names: Iterable[str] = tuple(METRICS)) -> EstimateTable:
-    """Show the metrics named, of every method.
+def estimate_table(group: ResultGroup, names: Iterable[str] = tuple(METRICS)) -> EstimateTable:
+    """Show the named metrics of every method.
 
     The oracle and random bound the methods from above and below: neither is marked as the best, nor is a method that
     lacks replicates, which may have been the hard ones.
     """
-    summary = summarise(group)
-    ranked = [name for name in summary if name not in (ORACLE, RANDOM, *incomplete(group))]
-    found = {name: [row.get(name, Estimate()) for row in summary.values()] for name in names}
-    columns = [find_metric(name) for name, estimates in found.items() if any(each.count for each in estimates)]
-    best = {metric.name: _best(metric, [summary[name][metric.name].mean for name in ranked]) for metric in columns}
-    rows = {
-        method: [
-            Cell(metric.text(value), value.mean, method in ranked and value.mean == best[metric.name])
-            for metric in columns
-            for value in [row[metric.name]]
-        ]
-        for method, row in summary.items()
-    }
+    every = [find_metric(name) for name in names]
+    columns = [
+        metric
+        for metric in every
+        if any(metric.name in row and row[metric.name].count for row in group.summary.values())
+    ]
+    ranked = [name for name in group.summary if name not in (ORACLE, RANDOM, *group.incomplete)]
+    rows: dict[str, list[Cell]] = {method: [] for method in group.summary}
+    for metric in columns:
+        means = {group.summary[name][metric.name].mean for name in ranked}
+        choice = sum(not np.isnan(mean) for mean in means) > 1
+        best = metric.best(means) if choice else np.nan
+        for method, cells in rows.items():
+            value = group.summary[method][metric.name]
+            cells.append(Cell(metric.text(value), value.mean, method in ranked and value.mean == best))
     return EstimateTable(columns, rows)
-
-
-def reference_table(group: ResultGroup) -> EstimateTable:
-    """Show precision, recall and F1 against the reference networks; without columns where there are none."""
-    return metric_table(group, reference_metrics(group))
 
 
 def markdown(group: ResultGroup) -> str:
     """Write a table for a README, with a line that says what it is about."""
-    table, lacking = metric_table(group, _MARKDOWN), incomplete(group)
-    lines = [
-        "| " + " | ".join(["method", *(metric.heading for metric in table.columns)]) + " |",
-        "|" + "---|" * (1 + len(table.columns)),
-    ]
+    table = estimate_table(group, _MARKDOWN)
+    lines = [["method", *(metric.heading for metric in table.columns)], ["---"] * (1 + len(table.columns))]
     for method, cells in table.rows.items():
         name = f"**{method}**" if is_catran(method) else method
-        name += f" ({lacking[method]})" if method in lacking else ""
-        texts = [f"**{cell.text}**" if cell.best else cell.text for cell in cells]
-        lines.append("| " + " | ".join([name.replace("|", "\\|"), *texts]) + " |")
-    return "\n".join(
-        [*lines, "", f"{group.title}. {settings(group)} Mean ± half of the 95 % t-interval over {group.replicate}s."]
-    )
+        name += f" ({group.incomplete[method]})" if method in group.incomplete else ""
+        lines.append([name.replace("|", "\\|"), *(f"**{cell.text}**" if cell.best else cell.text for cell in cells)])
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{text}\n\n{group.title}. {settings(group)} Mean ± half of the 95 % t-interval over {group.replicate}s."
 
 
 def settings(group: ResultGroup) -> str:
@@ -116,12 +82,6 @@ def machines(of: Iterable[ResultGroup]) -> list[str]:
     every = [result.machine for group in of for result in group.results]
     named = [", ".join(f"{name} {value}" for name, value in each.items() if value not in ("", None)) for each in every]
     return list(dict.fromkeys(filter(None, named)))
-
-
-def _best(metric: Metric, values: Sequence[float]) -> float:
-    """Return the best of some means; NaN where there is nothing to choose from."""
-    known = {metric.sign * value for value in values if not np.isnan(value)}
-    return metric.sign * max(known) if len(known) > 1 else float("nan")
 
 
 def _enumerated(values: Iterable[object]) -> str:

@@ -37,7 +37,7 @@ class GroundTruthScores:
 
     Attributes
     ----------
-    captured
+    effect_recovery
         True effect of the edges as a share of the oracle's.
     average_precision, ancestor_average_precision
         Area under the precision–recall curve of the ranked edges against direct edges, and against ancestors.
@@ -49,7 +49,7 @@ class GroundTruthScores:
         Share of the edges whose source is an ancestor of the target.
     """
 
-    captured: float
+    effect_recovery: float
     average_precision: float
     ancestor_average_precision: float
     orientation: float

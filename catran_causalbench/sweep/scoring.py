@@ -127,7 +127,7 @@ def _truth_scores(truth: GroundTruth, source: np.ndarray, target: np.ndarray) ->
     ranks = rank_scores(source, target, len(truth.network))
     found = np.cumsum(truth.network[source, target])
     return GroundTruthScores(
-        captured=effect_recovery(source, target, truth.effects),
+        effect_recovery=effect_recovery(source, target, truth.effects),
         average_precision=average_precision(ranks, truth.network),
         ancestor_average_precision=average_precision(ranks, ancestors),
         orientation=orientation_accuracy(source, target, truth.network),
