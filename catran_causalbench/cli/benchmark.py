@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def plugin() -> None:
     """Print the path of the file to hand to causalbench_run --inference_function_file_path.
 
+    The environment variable CATRAN_METHOD picks the method, CATRAN_CONFIG its settings.
+
     Example: cp "$(catran-causalbench plugin)" main.py
     """
     typer.echo(Path(__file__).parent.parent / "plugin.py")

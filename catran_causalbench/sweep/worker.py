@@ -23,7 +23,7 @@ from catran_causalbench.sweep.records import RunResult
 from catran_causalbench.sweep.scoring import Edges, Scores, score_edges
 from catran_causalbench.sweep.store import atomic_run_directory, is_done, write_failure
 from catran_causalbench.utils.fingerprint import code_version
-from catran_causalbench.utils.hardware import PeakMemory, machine
+from catran_causalbench.utils.hardware import PeakMemory, describe_machine
 
 # As the harness spells them in arguments.json.
 _REGIMES = {OBSERVATIONAL: "Observational", PARTIAL: "PartialIntervational", INTERVENTIONAL: "Interventional"}
@@ -108,7 +108,7 @@ def _run(run: Run, rules: EvaluationProtocol, folder: Path) -> RunResult:
         wasserstein=scores.wasserstein,
         references=scores.references,
         truth=scores.truth,
-        machine=machine(),
+        machine=describe_machine(),
     )
     with atomic_run_directory(folder) as scratch:
         _write_as_the_harness(scratch, run, rules, scores, edges, seconds)

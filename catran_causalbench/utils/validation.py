@@ -138,7 +138,7 @@ def from_mapping(kind: type[Settings], values: Any, origin: str, prefix: str = "
     """
     known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]
     check_keys(values, known, origin, prefix)
-    hints = get_typeget_type_hints(kind)
+    hints = get_type_hints(kind)
     for name, entry in known.items():
         if name not in values and entry.default is MISSING and entry.default_factory is MISSING:
             raise InputError.of(origin, f"no key {prefix}{name}", "it")

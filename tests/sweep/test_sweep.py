@@ -35,7 +35,7 @@ from catran_causalbench.sweep.records import FAILURE, RunResult, read_sweep
 from catran_causalbench.sweep.runner import _outcome, pending, run_sweep
 from catran_causalbench.sweep.worker import execute
 from catran_causalbench.utils.fingerprint import code_version
-from catran_causalbench.utils.hardware import PeakMemory, machine
+from catran_causalbench.utils.hardware import PeakMemory, describe_machine
 from catran_causalbench.utils.locking import lock_directory
 
 SETTINGS = SimulationConfig(genes=12, cells=900, min_cells=20)
@@ -278,7 +278,7 @@ def test_cores_are_counted_where_processes_cannot_be_bound_to_them(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for name in ("os.sched_getaffinity", "psutil.Process.cpu_affinity"):
         monkeypatch.delattr(name, raising=False)
-    assert machine()["cores"] == os.cpu_count()
+    assert describe_machine()["cores"] == os.cpu_count()
 
 
 def test_the_oracle_captures_all(world, tmp_path):
