@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from scipy import integrate, stats
 
 from catran_causalbench.causalbench.dataset_spec import OBSERVATIONAL
 from catran_causalbench.report.metrics import METRICS, Estimate, metric_values
-from catran_causalbench.simulation import SimulationConfig, difficulty_of, with_difficulty
+from catran_causalbench.simulation import SimulationConfig, with_difficulty
 from catran_causalbench.sweep.records import Curve, RunResult
 
 ORACLE, RANDOM = "oracle", "random"
@@ -245,13 +245,15 @@ def data_name(settings: Mapping[str, Any], every_settings: Iterable[Mapping[str,
 
 
 def _difficulty(settings: Mapping[str, Any]) -> str:
-    known = {field.name for field in fields(SimulationConfig)} & set(settings)
-    return difficulty_of(SimulationConfig(**{name: settings[name] for name in known})) or "standard"
+    usual = asdict(SimulationConfig()).items()
+    for name in ("easy", "hard"):
+        if asdict(with_difficulty(SimulationConfig(), name)).items() - usual <= settings.items():
+            return name
+    return "standard"
 
 
 def _unusual(settings: Mapping[str, Any]) -> list[str]:
     """Name the settings, but for genes and cells, that have neither their default nor their difficulty's value."""
-    difficulty = _difficulty(settings)
-    usual = {**asdict(with_difficulty(SimulationConfig(), difficulty)), "difficulty": "standard"}
-    values = {**settings, "genes": usual["genes"], "cells": usual["cells"], "difficulty": difficulty}
+    usual = {**asdict(with_difficulty(SimulationConfig(), _difficulty(settings))), "difficulty": "standard"}
+    values = {"difficulty": _difficulty(settings), **settings, "genes": usual["genes"], "cells": usual["cells"]}
     return [name for name, value in values.items() if value != usual.get(name)]
