@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from causalscbench.data_access.utils.splitting import DatasetSplitter
 
-from catran_causalbench.causalbench.build.directory import find_metadata
 from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, DatasetSpec
 from catran_causalbench.causalbench.ground_truth import GroundTruth
+from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.causalbench.npz import read_cells
 from catran_causalbench.causalbench.reference_networks import ReferenceNetworks
 from catran_causalbench.data.dataset import PerturbationDataset
@@ -28,7 +28,7 @@ class BenchmarkDataset:
 
     Attributes
     ----------
-    headline, simulated
+    title, simulated
         What the directory says about its data.
     held_out
         The fifth of each label's cells that no method sees.
@@ -38,7 +38,7 @@ class BenchmarkDataset:
         Of simulated worlds only.
     """
 
-    headline: str
+    title: str
     simulated: bool
     held_out: HeldOutEvaluator
     known: ReferenceNetworks
@@ -63,7 +63,7 @@ class BenchmarkDataset:
         held_out = HeldOutEvaluator(*splitter.get_test_data())
         described = find_metadata(folder)
         return cls(
-            headline=str(described.get("headline", f"Data in {folder.name}")),
+            title=str(described.get("title", f"Data in {folder.name}")),
             simulated=bool(described.get("simulated", False)),
             held_out=held_out,
             known=ReferenceNetworks.read(folder, selection.dataset_name, held_out),

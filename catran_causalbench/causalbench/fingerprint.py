@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from catran_causalbench.causalbench.build.directory import DESCRIPTION
 from catran_causalbench.causalbench.dataset_spec import DatasetSpec
 from catran_causalbench.causalbench.ground_truth import TRUE_EFFECTS, TRUE_NETWORK
+from catran_causalbench.causalbench.metadata import DESCRIPTION
 
 _NAMES_OF_GENES = ("k562.h5ad", "rpe1.h5ad")
 _REFERENCES = (

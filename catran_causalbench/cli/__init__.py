@@ -22,6 +22,7 @@ for group, commands in {
     "Benchmark": (
         benchmark.plugin,
         benchmark.presets,
+        benchmark.methods,
         benchmark.compare,
         benchmark.evaluate,
         sweeping.sweep,

@@ -39,6 +39,17 @@ def presets(as_json: AsJson = False) -> None:
 
 
 @command
+def methods(as_json: AsJson = False) -> None:
+    """List the methods that CATRAN_METHOD and sweeps can name, CaTran and the baselines, each with one line.
+
+    Example: catran-causalbench methods
+    """
+    from catran_causalbench.methods import find_method, method_names
+
+    _print_descriptions({name: find_method(name).description for name in method_names()}, as_json)
+
+
+@command
 def compare(
     data_directory: Annotated[Path, typer.Argument(help="The benchmark directory.", show_default=False)],
     runs: Annotated[list[Path], typer.Argument(help="Output folders of causalbench_run.", show_default=False)],
@@ -66,9 +77,9 @@ def compare(
             return f"[bold]{text}[/bold]" if value == best[metric.name] else text
 
         rows = ([str(run), *map(cell, metrics, row)] for run, row in table.iterrows())
-        _print_table(data["description"], ["run", *(metric.heading for metric in metrics)], rows)
+        _print_table(data["title"], ["run", *(metric.heading for metric in metrics)], rows)
     if figure:
-        draw_runs(data["description"], table, figure)
+        draw_runs(data["title"], table, figure)
 
 
 @command
@@ -104,13 +115,14 @@ def evaluate(
     benchmark = BenchmarkDataset.read(data, DatasetSpec(dataset_name, do_filter))
     scores = score_edges(benchmark, edges, protocol.max_path_length, protocol.omission_estimation_size)
     if as_json:
-        described = {"name": data.resolve().name, "description": benchmark.headline, "simulated": benchmark.simulated}
+        described = {"name": data.resolve().name, "title": benchmark.title, "simulated": benchmark.simulated}
         print_json({"data": described, **asdict(scores)})
         return
     drawn = {"false_omission_rate": f" ({scores.omissions:,} pairs drawn)"}
-    metrics = {find_metric(name): value for name, value in metric_values(scores).items()}
+    known = {name: value for name, value in metric_values(scores).items() if value == value or name in drawn}
+    metrics = {find_metric(name): value for name, value in known.items()}
     rows = ([metric.heading + drawn.get(metric.name, ""), metric.number(value)] for metric, value in metrics.items())
-    _print_table(benchmark.headline, ["metric", "value"], rows)
+    _print_table(benchmark.title, ["metric", "value"], rows)
 
 
 @command

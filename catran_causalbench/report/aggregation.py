@@ -39,9 +39,8 @@ def estimate(values: Iterable[float]) -> Estimate:
 
 def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
     """Make one row per run: what was run, every metric of the whole network, and the machine."""
-    named = ("method", "data", "headline", "simulated", "regime", "fraction", "seed")
     return pd.DataFrame(
-        {name: getattr(result, name) for name in named}
+        {name: value for name, value in vars(result).items() if isinstance(value, str | bool | int | float)}
         | metric_values(result)
         | {f"machine_{name}": value for name, value in result.machine.items()}
         for result in results
@@ -60,6 +59,8 @@ class ResultGroup:
         Whether its data are simulated.
     replicate
         What is repeated: ``data set`` or ``seed``.
+    protocol
+        The options of the evaluation, where the sweep recorded them.
     results, folders
         The runs, and where each is.
     runs
@@ -69,6 +70,7 @@ class ResultGroup:
     name: str
     simulated: bool
     replicate: str
+    protocol: dict[str, Any]
     results: tuple[RunResult, ...]
     folders: tuple[Path, ...]
     runs: pd.DataFrame
@@ -212,11 +214,11 @@ def group_results(
             folders, results = zip(*runs_found, strict=True)
             name = data_name(results[0].data_settings, every_settings) or results[0].data
             differing = [f"{option} {value}" for option, value in protocol if (option, value) not in common]
-            runs = runs_table(results)
-            several = simulated and runs["data"].nunique() > 1
-            runs["replicate"] = runs["data" if several else "seed"]
             name = ", ".join([name + " · controls only" * observational, *differing])
-            groups.append(ResultGroup(name, simulated, "data set" if several else "seed", results, folders, runs))
+            runs = runs_table(results)
+            replicate = "data set" if simulated and runs["data"].nunique() > 1 else "seed"
+            runs["replicate"] = runs["data" if replicate == "data set" else "seed"]
+            groups.append(ResultGroup(name, simulated, replicate, dict(protocol), results, folders, runs))
     return groups
 
 
@@ -236,10 +238,9 @@ def data_name(settings: Mapping[str, Any], every_settings: Iterable[Mapping[str,
         return ""
     unusual = dict.fromkeys(name for each in [settings, *every_settings] if each for name in _unusual(each))
     graph = settings.get("regulatory_graph")
-    words = {
-        "difficulty": _difficulty(settings),
-        "regulatory_graph": f"edges from {graph}" if graph else "random edges",
-    }
+    graph = graph["name"] if isinstance(graph, dict) else graph
+    edges = f"edges from {graph}" if graph else "random edges"
+    words = {"difficulty": _difficulty(settings), "regulatory_graph": edges}
     parts = [f"{settings[name]:,} {name}" for name in ("genes", "cells") if name in settings]
     return ", ".join(parts + [words.get(name) or f"{name.replace('_', ' ')} {settings.get(name)}" for name in unusual])
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from catran_causalbench.causalbench.build.directory import find_metadata
 from catran_causalbench.causalbench.ground_truth import TRUE_NETWORK, read_true_network
+from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.errors import InputError
 from catran_causalbench.plotting.style import new_figure
 from catran_causalbench.report.metrics import METRICS
@@ -20,7 +20,7 @@ _FIGURES = (".png", ".pdf", ".svg")
 
 
 def describe_data(data_directory: Path) -> dict[str, Any]:
-    """Return the ``name`` of a benchmark directory, the ``description`` of its data, and if they are ``simulated``.
+    """Return the ``name`` of a benchmark directory, the ``title`` of its data, and whether they are ``simulated``.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def describe_data(data_directory: Path) -> dict[str, Any]:
     metadata = find_metadata(data_directory)
     return {
         "name": data_directory.resolve().name,
-        "description": str(metadata.get("headline", f"Data in {data_directory}")),
+        "title": str(metadata.get("title", f"Data in {data_directory}")),
         "simulated": bool(metadata.get("simulated", False)),
     }
 

@@ -94,7 +94,7 @@ def _run(run: Run, rules: EvaluationProtocol, folder: Path) -> RunResult:
     record = RunResult(
         method=label(run.method),
         data=run.data.name,
-        headline=data.headline,
+        headline=data.title,
         simulated=data.simulated,
         regime=run.regime,
         fraction=run.fraction,

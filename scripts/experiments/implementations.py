@@ -17,7 +17,8 @@ from rich.table import Table
 
 from catran_causalbench import infer_network, load_config, validate_dataset
 from catran_causalbench.evaluation import effect_recovery, precision
-from catran_causalbench.simulation import SimulationConfig, sample_causal_model, simulate_cells, true_effects
+from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells, true_effects
 
 NUM_EDGES = 1000
 

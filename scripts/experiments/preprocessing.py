@@ -26,7 +26,9 @@ from catran_causalbench import infer_network, load_config, validate_dataset
 from catran_causalbench.config import DataSettings
 from catran_causalbench.data.preprocessing import METHODS
 from catran_causalbench.evaluation import HeldOutEvaluator, effect_recovery, excess_wasserstein, precision
-from catran_causalbench.simulation import CausalModel, sample_causal_model, shape, simulate_cells, true_effects
+from catran_causalbench.simulation.causal_model import CausalModel, sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells, true_effects
+from catran_causalbench.simulation.presets import size_preset
 from catran_causalbench.utils.atomic_io import write_atomically, write_json
 
 FIGURES = {"captured": "captured ↑", "precision": "precision ↑", "excess": "Wasserstein beyond its null ↑"}
@@ -46,7 +48,7 @@ def main() -> None:
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=len(arguments.seeds) * len(arguments.presets) * len(methods))
         for seed in arguments.seeds:
-            world = sample_causal_model(shape(arguments.shape), seed)
+            world = sample_causal_model(size_preset(arguments.shape), seed)
             for row in world_rows(world, arguments.presets, methods, arguments.edges):
                 bar.update(task, advance=1, description="{preset}, {preprocessing}, world {world}".format(**row))
                 rows.append(row)

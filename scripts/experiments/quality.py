@@ -44,7 +44,9 @@ from catran_causalbench.evaluation import (
 )
 from catran_causalbench.grn.edges import RankedEdges, rank_matrix
 from catran_causalbench.models.evidence.module import PairEvidence
-from catran_causalbench.simulation import sample_causal_model, shape, simulate_cells, true_effects
+from catran_causalbench.simulation.causal_model import sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells, true_effects
+from catran_causalbench.simulation.presets import size_preset
 from catran_causalbench.utils.atomic_io import write_json
 from catran_causalbench.utils.fingerprint import code_version
 
@@ -145,7 +147,7 @@ def world_rows(seed: int, shape_name: str, methods: list[str]) -> Iterator[tuple
     """Score methods on one simulated world at every fraction; the oracle ranks all pairs by their true effect."""
     if not methods:
         return
-    world = sample_causal_model(shape(shape_name), seed)
+    world = sample_causal_model(size_preset(shape_name), seed)
     cells, effects = simulate_cells(world), np.abs(true_effects(world))
     np.fill_diagonal(effects, 0)
     genes, network = list(world.gene_ids), world.weights != 0

@@ -17,7 +17,6 @@ import catran_causalbench as catran
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.data.dataset import validate_dataset
-from catran_causalbench.fitting import _read_losses
 from catran_causalbench.inference import infer_network
 from catran_causalbench.simulation import to_anndata as simulated_screens
 
@@ -256,9 +255,10 @@ def test_saving_and_loading(network, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["network.npz"]
     again = catran.load(path)
     pd.testing.assert_frame_equal(again.edges(10**4), network.edges(10**4), check_exact=True)
-    pd.testing.assert_frame_equal(again.losses, network.losses, check_dtype=False)
-    assert (again.config, again.seed, again.origin, again.cells) == (
-        network.config,
+    pd.testing.assert_frame_equal(again.history, network.history, check_dtype=False)
+    assert again.config.to_mapping() == network.config.to_mapping()
+    assert (again.method, again.seed, again.origin, again.cells) == (
+        network.method,
         network.seed,
         network.origin,
         network.cells,
@@ -287,7 +287,7 @@ def test_foreign_and_broken_files_are_refused(network, tmp_path):
     changed = {
         "other.npz": {"x": np.arange(3)},
         "trap.npz": {**arrays, "weights": np.array([Trap()], dtype=object)},
-        "version.npz": {**arrays, "description": np.array(description.replace('"version": 1', '"version": 2'))},
+        "version.npz": {**arrays, "description": np.array(description.replace('"version": 2', '"version": 1'))},
         "nonsense.npz": {**arrays, "description": np.array("[1, 2]")},
         "shape.npz": {**arrays, "weights": arrays["weights"][:3]},
         "nan.npz": {**arrays, "weights": arrays["weights"] * np.nan},
@@ -327,21 +327,32 @@ def test_what_a_notebook_shows(network):
     assert network._repr_html_().count("<tr>") < 12
 
 
-def test_losses_are_known_whether_or_not_a_run_folder_is(network, simulated, tmp_path):
-    assert len(network.losses) == QUICK["evidence"]["steps"]
+def test_the_history_is_known_with_and_without_a_run_directory(network, simulated, tmp_path):
+    assert list(network.history) == ["step", "loss/held_out_effect"]
+    assert network.history["step"].tolist() == list(range(QUICK["evidence"]["steps"]))
     config = CatranConfig.from_mapping({**QUICK, "output": {"run_directory": str(tmp_path / "run")}})
-    assert fit(simulated, config=config).losses.equals(network.losses)
+    assert fit(simulated, config=config).history.equals(network.history)
     assert (tmp_path / "run" / "edges.csv").exists()
+    assert fit(simulated, config=config).history.equals(network.history), "a finished run, started again, has it too"
 
 
-def test_losses_of_several_starts_are_one_curve(tmp_path):
-    for start, text in enumerate(
-        ["", "step,loss/total", "step,loss/total\n0,5\n1,4\n2,9", "step,loss/total\n2,3\n3,2"]
-    ):
-        (tmp_path / "logs" / f"start_{start}").mkdir(parents=True)
-        (tmp_path / "logs" / f"start_{start}" / "metrics.csv").write_text(text)
-    found = _read_losses(tmp_path)
-    pd.testing.assert_frame_equal(found, pd.DataFrame({"step": [0, 1, 2, 3], "loss/total": [5, 4, 3, 2]}))
+def test_the_history_agrees_with_the_logs(simulated, tmp_path):
+    values = {"model": "catran", "catran": {"epochs": 3}, "output": {"run_directory": str(tmp_path / "run")}}
+    history = fit(simulated, config=CatranConfig.from_mapping(values)).history
+    logged = pd.read_csv(tmp_path / "run" / "logs" / "start_0" / "metrics.csv")[list(history)]
+    pd.testing.assert_frame_equal(history, logged, check_dtype=False, rtol=1e-6)
+
+
+def test_baselines_answer_the_same_call(simulated):
+    network = fit(simulated[simulated.obs["target_gene"] != "SIM4"], method="mean_difference", genes="all", config=None)
+    assert network.method == "mean_difference"
+    assert network.history.empty
+    edges = network.edges(GENES * (GENES - 1))
+    assert len(edges) == (GENES - 1) ** 2, "it knows no edge of the source that is never perturbed"
+    np.testing.assert_allclose(edges["weight"], edges["effect"].abs(), rtol=1e-5)
+    completed = network.edges(GENES * (GENES - 1), complete=True)
+    assert len(completed[["source", "target"]].drop_duplicates()) == GENES * (GENES - 1)
+    assert set(completed["source"][len(edges) :]) == {"SIM4"}
 
 
 def test_the_true_weights_of_a_simulated_screen_are_its_own(simulated):
@@ -353,7 +364,7 @@ def test_the_true_weights_of_a_simulated_screen_are_its_own(simulated):
 def test_names_of_the_package_are_complete_and_light():
     for name in catran.__all__:
         assert getattr(catran, name) is getattr(
-            importlib.import_module(f"catran_causalbench.{catran._HOMES[name]}"), name
+            importlib.import_module(f"catran_causalbench.{catran._MODULES[name]}"), name
         )
     check = "import catran_causalbench, sys; sys.exit('torch' in sys.modules or 'anndata' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

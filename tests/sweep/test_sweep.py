@@ -29,7 +29,7 @@ from catran_causalbench.cli import app
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation import false_omission_rate
 from catran_causalbench.methods import check_method, label, settings_digest
-from catran_causalbench.simulation import SimulationConfig
+from catran_causalbench.simulation.causal_model import SimulationConfig
 from catran_causalbench.sweep.plan import EvaluationProtocol, Run, SweepPlan
 from catran_causalbench.sweep.records import FAILURE, RunResult, read_sweep
 from catran_causalbench.sweep.runner import _outcome, pending, run_sweep
@@ -571,7 +571,7 @@ def test_evaluate_says_what_a_run_says(world, tmp_path):
 def test_a_headline_may_hold_brackets(tmp_path):
     folder = write_simulated_directory(tmp_path / "world", SETTINGS, 0)
     described = json.loads((folder / "description.json").read_text())
-    (folder / "description.json").write_text(json.dumps({**described, "headline": "SIMULATED [/x]"}))
+    (folder / "description.json").write_text(json.dumps({**described, "title": "SIMULATED [/x]"}))
     result = CliRunner().invoke(app, ["evaluate", str(folder), str(folder / "true_network.csv")])
     assert "SIMULATED [/x]" in result.output
 
