@@ -107,6 +107,7 @@ def evaluate(
     from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
     from catran_causalbench.causalbench.dataset_spec import DatasetSpec
     from catran_causalbench.report.metrics import find_metric, metric_values
+    from catran_causalbench.report.run_table import describe_data
     from catran_causalbench.sweep.plan import EvaluationProtocol
     from catran_causalbench.sweep.scoring import score_edges
 
@@ -114,15 +115,15 @@ def evaluate(
     protocol = EvaluationProtocol(len(edges), max_path_length, omission_estimation_size, dataset_name, do_filter)
     benchmark = BenchmarkDataset.read(data, DatasetSpec(dataset_name, do_filter))
     scores = score_edges(benchmark, edges, protocol.max_path_length, protocol.omission_estimation_size)
+    described = describe_data(data)
     if as_json:
-        described = {"name": data.resolve().name, "title": benchmark.title, "simulated": benchmark.simulated}
         print_json({"data": described, **asdict(scores)})
         return
     drawn = {"false_omission_rate": f" ({scores.omissions:,} pairs drawn)"}
     known = {name: value for name, value in metric_values(scores).items() if value == value or name in drawn}
     metrics = {find_metric(name): value for name, value in known.items()}
     rows = ([metric.heading + drawn.get(metric.name, ""), metric.number(value)] for metric, value in metrics.items())
-    _print_table(benchmark.title, ["metric", "value"], rows)
+    _print_table(described["title"], ["metric", "value"], rows)
 
 
 @command

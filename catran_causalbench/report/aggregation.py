@@ -15,7 +15,8 @@ from scipy import integrate, stats
 
 from catran_causalbench.causalbench.dataset_spec import OBSERVATIONAL
 from catran_causalbench.report.metrics import METRICS, Estimate, metric_values
-from catran_causalbench.simulation import SimulationConfig, with_difficulty
+from catran_causalbench.simulation.causal_model import SimulationConfig
+from catran_causalbench.simulation.presets import with_difficulty
 from catran_causalbench.sweep.records import Curve, RunResult
 
 ORACLE, RANDOM = "oracle", "random"

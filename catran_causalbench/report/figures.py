@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -179,19 +179,9 @@ def _plane(group: ResultGroup, styles: Styles) -> Figure:
     figure, (axis,) = panels(1, 3.3 + legend_height(list(summary)), group.title)
     for method, row in summary.items():
         style, across, up = styles[method], row["false_omission_rate"], row["mean_wasserstein"]
-        axis.errorbar(
-            across.mean,
-            up.mean,
-            xerr=_bar(across),
-            yerr=_bar(up),
-            fmt=style.marker,
-            color=style.colour,
-            markersize=9 if is_catran(method) else 7,
-            markeredgecolor="white",
-            elinewidth=0.9,
-            ecolor=(style.colour, 0.45),
-            zorder=style.order,
-        )
+        mark = {**style.line, "linestyle": "", "markersize": 9 if is_catran(method) else 7, "markeredgewidth": 1}
+        bars: dict[str, Any] = {"elinewidth": 0.9, "ecolor": (style.colour, 0.45)}
+        axis.errorbar(across.mean, up.mean, xerr=_bar(across), yerr=_bar(up), **bars, **mark)
     axis.set_xlabel(METRICS["false_omission_rate"].axis_label)
     axis.set_ylabel(METRICS["mean_wasserstein"].axis_label)
     axis.margins(0.08)

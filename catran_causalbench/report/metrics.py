@@ -103,7 +103,7 @@ _REGISTERED = (
     ),
     Metric("false_omission_rate", "false omission rate", "lower", "Share of omitted pairs with a significant effect."),
     Metric("exact_false_omission_rate", "exact false omission rate", "lower", "The same over all omitted pairs."),
-    Metric("challenge_score", "challenge score", "higher", "Area under mean Wasserstein over the share perturbed."),
+    Metric("challenge_score", "challenge score", "higher", "Area under mean Wasserstein over the perturbed share."),
     Metric(
         "improvement", "improvement", "higher", "Mean Wasserstein at 100 % of the perturbations minus that at 25 %."
     ),

@@ -8,7 +8,8 @@ import pytest
 
 from catran_causalbench.report.aggregation import data_name, estimate, group_results
 from catran_causalbench.report.metrics import Estimate
-from catran_causalbench.simulation import SimulationConfig, with_difficulty
+from catran_causalbench.simulation.causal_model import SimulationConfig
+from catran_causalbench.simulation.presets import with_difficulty
 from catran_causalbench.sweep.records import Curve
 
 
