@@ -11,33 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from catran_causalbench.config import CatranConfig, load_config, presets
-    from catran_causalbench.data.dataset import PerturbationDataset, validate_dataset
+    from catran_causalbench.data.dataset import PerturbationDataset
+    from catran_causalbench.data.validation import validate_dataset
     from catran_causalbench.errors import InputError, TrainingError
-    from catran_causalbench.fitting import fit
-    from catran_causalbench.grn.fitted_network import FittedNetwork
-    from catran_causalbench.grn.network_file import load
-    from catran_causalbench.inference import InferredNetwork, infer_network
+    from catran_causalbench.grn.fitted_network import FittedNetwork, load
+    from catran_causalbench.inference import fit, infer_network
+    from catran_causalbench.methods import method_names
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "CatranConfig": "config",
-    "load_config": "config",
-    "presets": "config",
-    "PerturbationDataset": "data.dataset",
-    "validate_dataset": "data.dataset",
-    "InputError": "errors",
-    "TrainingError": "errors",
     "FittedNetwork": "grn.fitted_network",
-    "load": "grn.network_file",
-    "fit": "fitting",
-    "InferredNetwork": "inference",
+    "InputError": "errors",
+    "PerturbationDataset": "data.dataset",
+    "TrainingError": "errors",
+    "fit": "inference",
     "infer_network": "inference",
+    "load": "grn.fitted_network",
+    "load_config": "config",
+    "method_names": "methods",
+    "presets": "config",
+    "validate_dataset": "data.validation",
 }
 __all__ = [
     "CatranConfig",
     "FittedNetwork",
-    "InferredNetwork",
     "InputError",
     "PerturbationDataset",
     "TrainingError",
@@ -45,15 +44,16 @@ __all__ = [
     "infer_network",
     "load",
     "load_config",
+    "method_names",
     "presets",
     "validate_dataset",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,108 +1,170 @@
-"""From a validated dataset to a network of genes, in one call."""
+"""The two calls that infer a network: from a validated dataset, and from a screen as it comes."""
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from catran_causalbench.config import CatranConfig, load_config
+from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.data.effects import perturbation_effects
 from catran_causalbench.data.preprocessing import preprocess
 from catran_causalbench.errors import InputError
-from catran_causalbench.grn.edges import check_num_edges, rank_edges
+from catran_causalbench.grn.fitted_network import FittedNetwork
+from catran_causalbench.methods import CATRAN, find_method
 from catran_causalbench.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from anndata import AnnData
 
-    from catran_causalbench.models.catran.module import CatranModule
-    from catran_causalbench.models.evidence.module import GatedAttention
-
-
-@dataclass(frozen=True)
-class InferredNetwork:
-    """A trained CaTran.
-
-    Attributes
-    ----------
-    network
-        Gives the attention of targets on sources.
-    gene_names
-        Names of the genes, sorted; the order of the network's genes.
-    num_edges
-        How many edges to return unless asked otherwise.
-    """
-
-    network: CatranModule | GatedAttention
-    gene_names: tuple[str, ...]
-    num_edges: int = 1000
-
-    def edges(self, num_edges: int | None = None) -> pd.DataFrame:
-        """Return the strongest edges, best first: rank, source, target, weight.
-
-        Raises
-        ------
-        InputError
-            Where the number is no whole one above zero.
-
-        Warns
-        -----
-        UserWarning
-            Where there are fewer ordered pairs of genes than edges asked for; all of them are returned then.
-        """
-        wanted = self.num_edges if num_edges is None else check_num_edges(num_edges)
-        pairs = len(self.gene_names) * (len(self.gene_names) - 1)
-        if pairs < wanted:
-            message = f"{wanted} edges were asked for, but there are only {pairs} pairs of genes: returning them all"
-            warnings.warn(message, stacklevel=2)
-
-        return rank_edges(self._attention_rows, len(self.gene_names), wanted).table(self.gene_names)
-
-    def weights(self) -> np.ndarray:
-        """Return the weights of all pairs: float32, G × G, source × target, 0 on the diagonal."""
-        weights = self._attention_rows(np.arange(len(self.gene_names))).T.copy()
-        np.fill_diagonal(weights, 0)
-        return weights
-
-    def _attention_rows(self, targets: np.ndarray) -> np.ndarray:
-        import torch
-
-        with torch.no_grad():
-            return self.network.attention_rows(torch.from_numpy(targets)).numpy()
+# Preprocessings that recover counts take counts as they are.
+_START_FROM_COUNTS = ("counts", "log_normalise", "clr")
 
 
-def infer_network(dataset: PerturbationDataset, config: CatranConfig | None = None, seed: int = 0) -> InferredNetwork:
-    """Train, and write the edge table into the run folder where the settings name one.
+def infer_network(
+    dataset: PerturbationDataset, config: CatranConfig | None = None, seed: int = 0, method: str = CATRAN
+) -> FittedNetwork:
+    """Infer a network, and write the edge table into the run directory where the settings name one.
 
     Parameters
     ----------
     dataset
-        From :func:`~catran_causalbench.data.dataset.validate_dataset`.
+        From :func:`~catran_causalbench.data.validation.validate_dataset`.
     config
         Settings; by default what :func:`~catran_causalbench.config.load_config` finds.
     seed
         Same seed, data and device: same edges.
+    method
+        ``catran``, ``catran-PRESET``, the path of a YAML file with settings, or a baseline: see
+        :func:`~catran_causalbench.methods.method_names`.
+
+    Returns
+    -------
+    FittedNetwork
+        A weight for every pair of genes, and the measured effects.
 
     Raises
     ------
     InputError
-        Before training starts, for settings that cannot be used.
-    """
-    config = load_config() if config is None else config
-    check_seed(seed)
-    dataset = preprocess(dataset, config.data.preprocessing)
-    with RunDirectory.prepare(config, dataset, int(seed)) as folder:
-        # torch and Lightning load only once the input is known to be good
-        from catran_causalbench.training.trainer import train
+        Before any work starts, for a method, settings or a seed that cannot be used.
 
-        network = train(dataset, config, int(seed), folder)
-        inferred = InferredNetwork(network, dataset.gene_names, config.output.edges)
-        if folder:
-            folder.write_edges(inferred.edges())
-    return inferred
+    Examples
+    --------
+    >>> from catran_causalbench import infer_network, validate_dataset
+    >>> dataset = validate_dataset(matrix, labels, gene_names)  # doctest: +SKIP
+    >>> infer_network(dataset, seed=0).edges(100)  # doctest: +SKIP
+    """
+    check_seed(seed)
+    chosen = find_method(method)
+    config = chosen.settings(load_config() if config is None else config)
+    effects = perturbation_effects(dataset)
+    dataset = preprocess(dataset, config.data.preprocessing)
+    settings = {"method": chosen.name, **config.to_mapping()}
+    with RunDirectory.prepare(config.output.run_directory, settings, dataset, int(seed)) as directory:
+        weights, history = chosen.score_pairs(dataset, config, int(seed), directory)
+        np.fill_diagonal(weights, 0)
+        network = FittedNetwork(dataset.gene_names, weights, effects, history, chosen.name, config, int(seed))
+        if directory:
+            directory.write_edges(network.edges())
+    return network
+
+
+def fit(
+    data: AnnData | str | os.PathLike[str],
+    *,
+    perturbation_key: str,
+    control: str = "non-targeting",
+    layer: str | None = None,
+    genes: str | Sequence[str] = "perturbed",
+    min_cells: int = 100,
+    counts: bool = False,
+    method: str = CATRAN,
+    config: CatranConfig | str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> FittedNetwork:
+    """Infer the network behind a Perturb-seq screen.
+
+    Parameters
+    ----------
+    data
+        An AnnData, cells × genes, in memory or backed, which is not changed; or the path of an .h5ad or .npz, of which
+        only the genes considered are kept in memory.
+    perturbation_key, control, layer, genes, min_cells, counts
+        Which cells and genes count as what: see :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default
+        the genes are the measured ones that are perturbed in more than 100 cells, as sources and targets alike.
+    method
+        As for :func:`infer_network`.
+    config
+        Settings, the name of a preset, or the path of a YAML file; by default what
+        :func:`~catran_causalbench.config.load_config` finds.
+    seed
+        Same seed, data and device: same edges.
+
+    Returns
+    -------
+    FittedNetwork
+        Edges, measured effects and pictures; it can be saved and holds no cells.
+
+    Raises
+    ------
+    InputError
+        Before training starts, for data, a method or settings that cannot be used.
+
+    Examples
+    --------
+    >>> import catran_causalbench as catran
+    >>> network = catran.fit("screen.h5ad", perturbation_key="target_gene")  # doctest: +SKIP
+    >>> network.edges(100)  # doctest: +SKIP
+    """
+    check_seed(seed)
+    config = config if isinstance(config, CatranConfig) else load_config(None if config is None else os.fspath(config))
+    config = find_method(method).settings(config)
+    with _opened(data) as adata:
+        screen = read_screen(
+            adata,
+            perturbation_key=perturbation_key,
+            control=control,
+            layer=layer,
+            genes=genes,
+            min_cells=min_cells,
+            counts=counts,
+            allow_counts=config.data.preprocessing in _START_FROM_COUNTS,
+        )
+        origin = str(adata.uns.get("simulated") or ("" if adata is data else Path(str(data)).name))
+    network = infer_network(screen.dataset, config, seed, method)
+    return replace(network, cells=screen.cells, origin=origin)
+
+
+@contextmanager
+def _opened(data: AnnData | str | os.PathLike[str]) -> Iterator[AnnData]:
+    """Give the AnnData itself, or the file opened for reading, which is closed afterwards and may prove damaged."""
+    import anndata
+
+    if isinstance(data, anndata.AnnData):
+        yield data
+        return
+    if not isinstance(data, str | os.PathLike):
+        raise InputError.of("data", f"a {type(data).__name__}", "an AnnData or the path of an .h5ad")
+    if not Path(data).is_file():
+        raise InputError.of("data", f"no file {os.fspath(data)!r}", "an existing .h5ad")
+    try:
+        adata = anndata.read_h5ad(data, backed="r")
+        try:
+            yield adata
+        finally:
+            adata.file.close()
+    except InputError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:  # h5py raises all of these
+        found = f"{Path(data).name}, which anndata cannot read ({' '.join(str(error).split())})"
+        raise InputError.of("data", found, "an .h5ad") from None
 
 
 def check_seed(seed: int) -> None:

@@ -1,111 +1,222 @@
-"""Methods by name: ``catran``, ``catran-PRESET``, a settings file, a rival, or the oracle of simulated worlds."""
+"""Every method by its name, behind one call: CaTran's two models and the baselines.
+
+A method answers ``method.score_pairs(dataset, config, seed)`` with a weight for every pair of genes, G × G, source ×
+target; ``-inf`` where it knows no such edge. Methods load on first use.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from catran_causalbench.baselines import rival_edges, rival_names, rival_scores
-from catran_causalbench.config import DEFAULT_PRESET, OutputSettings, load_config, presets
+from catran_causalbench.config import (
+    CONFIG_VARIABLE,
+    DEFAULT_PRESET,
+    CatranConfig,
+    load_config,
+    preset_descriptions,
+    presets,
+)
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
-from catran_causalbench.grn.edges import rank_matrix
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from catran_causalbench.training.run_directory import RunDirectory
 
 CATRAN = "catran"
-ORACLE = "oracle"
+METHOD_VARIABLE = "CATRAN_METHOD"
 
-Edges = list[tuple[str, str]]
+
+class PairScores(NamedTuple):
+    """Weights of all pairs (G × G, source × target), and the losses of the training, without rows if there was none."""
+
+    weights: np.ndarray
+    history: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to infer a network.
+
+    Attributes
+    ----------
+    name
+        As in commands, tables and directories.
+    description
+        One line.
+    config
+        Settings that the name stands for (``catran-PRESET`` or a YAML file); None where the caller's count.
+    section
+        The section of settings that belongs to the method alone, if any.
+    """
+
+    name: str
+    description: str
+    config: CatranConfig | None = None
+    section: str = ""
+
+    def settings(self, config: CatranConfig) -> CatranConfig:
+        """Return the settings in force: those that the name stands for, with the output that the caller asks for.
+
+        Raises
+        ------
+        InputError
+            A section is set that this method does not use.
+        """
+        chosen = config if self.config is None else replace(self.config, output=config.output)
+        unused = [name for name in chosen.sections if name not in self._sections(chosen)]
+        if unused:
+            expected = f"no such section for the method {self.name}, which does not use it"
+            raise InputError.of("config", f"the section {unused[0]}", expected)
+        return chosen
+
+    def load(self) -> None:
+        """Import what the method needs, so that the time of a run is that of its work."""
+        raise NotImplementedError
+
+    def score_pairs(
+        self, dataset: PerturbationDataset, config: CatranConfig, seed: int, directory: RunDirectory | None = None
+    ) -> PairScores:
+        """Score all ordered pairs of genes.
+
+        Parameters
+        ----------
+        dataset
+            The training cells.
+        config
+            From :meth:`settings`.
+        seed
+            Decides every random draw.
+        directory
+            Where a training logs and from where it continues.
+        """
+        raise NotImplementedError
+
+    def _sections(self, config: CatranConfig) -> tuple[str, ...]:
+        return (self.section,)
+
+
+class _Catran(Method):
+    """CaTran: whichever model the settings name."""
+
+    def load(self) -> None:
+        importlib.import_module("catran_causalbench.training.trainer")
+        for model in ("catran", "evidence"):
+            importlib.import_module(f"catran_causalbench.models.{model}.training_plan")
+
+    def score_pairs(
+        self, dataset: PerturbationDataset, config: CatranConfig, seed: int, directory: RunDirectory | None = None
+    ) -> PairScores:
+        import torch
+
+        from catran_causalbench.grn.edges import collect_weights
+        from catran_causalbench.models.catran.training_plan import CatranSettings, CatranTrainingPlan
+        from catran_causalbench.models.evidence.training_plan import EvidenceSettings, EvidenceTrainingPlan
+        from catran_causalbench.training.trainer import train
+
+        plan: CatranTrainingPlan | EvidenceTrainingPlan
+        if config.model == "catran":
+            plan = CatranTrainingPlan(dataset, config.catran or CatranSettings(), seed)
+        else:
+            plan = EvidenceTrainingPlan(dataset, config.evidence or EvidenceSettings(), seed)
+        train(plan, directory)
+        module = plan.trained_module()
+
+        def attention_rows(targets: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                return module.attention_rows(torch.from_numpy(targets)).numpy()
+
+        return PairScores(collect_weights(attention_rows, dataset.num_genes), plan.history())
+
+    def _sections(self, config: CatranConfig) -> tuple[str, ...]:
+        return (config.model,)
+
+
+@dataclass(frozen=True)
+class _Baseline(Method):
+    """A baseline: a function of the dataset and the seed, named like the method, and of its settings if it has any."""
+
+    module: str = ""
+
+    def load(self) -> None:
+        importlib.import_module(f"catran_causalbench.baselines.{self.module}")
+
+    def score_pairs(
+        self, dataset: PerturbationDataset, config: CatranConfig, seed: int, directory: RunDirectory | None = None
+    ) -> PairScores:
+        import pandas as pd
+
+        score = getattr(importlib.import_module(f"catran_causalbench.baselines.{self.module}"), self.name)
+        settings = getattr(config, self.section) if self.section else None
+        weights = score(dataset, seed) if settings is None else score(dataset, seed, settings)
+        return PairScores(weights, pd.DataFrame({"step": []}))
+
+
+# From the simplest to the most laborious.
+_BASELINES = {
+    method.name: method
+    for method in (
+        _Baseline("random", "a random score for every pair", module="statistics"),
+        _Baseline("correlation", "absolute Pearson correlation in controls", module="statistics"),
+        _Baseline("mean_difference", "absolute difference of means, perturbed cells and controls", module="statistics"),
+        _Baseline("effect_size", "Cohen's d of perturbed cells and controls", module="statistics"),
+        _Baseline("guanlab", "boosted trees that predict correlated pairs from four means", module="guanlab"),
+        _Baseline("betterboost", "GRNBoost's importances behind a test of the effect", module="betterboost"),
+        _Baseline("sparserc", "linear acyclic network with few root causes", module="sparserc"),
+        _Baseline("grnboost", "boosted trees that predict a gene from all others", module="grnboost"),
+        _Baseline("dcdi_g", "CausalBench's DCDI with Gaussian noise", module="dcdi", section="dcdi"),
+        _Baseline("dcdi_dsf", "CausalBench's DCDI with normalising flows", module="dcdi", section="dcdi"),
+        _Baseline("dcdfg_lin", "CausalBench's linear DCDFG", module="dcdi", section="dcdi"),
+        _Baseline("dcdfg_mlp", "CausalBench's DCDFG with neural factors", module="dcdi", section="dcdi"),
+    )
+}
+
+
+def baseline_names() -> list[str]:
+    """Return the names of the baselines, from the simplest to the most laborious."""
+    return list(_BASELINES)
 
 
 def method_names() -> list[str]:
-    """Names that a sweep knows, beside paths of settings files."""
-    return [CATRAN, *(f"{CATRAN}-{preset}" for preset in presets()), *rival_names(), ORACLE]
+    """Return the names of all methods: CaTran, each of its presets, and the baselines."""
+    return [CATRAN, *(f"{CATRAN}-{preset}" for preset in presets()), *_BASELINES]
 
 
-def is_settings_file(method: str) -> bool:
-    """Whether a method is the path of a file with CaTran's settings."""
-    return method.endswith((".yaml", ".yml"))
-
-
-def check_method(method: str) -> str:
-    """Return the method as it can be found from anywhere: a settings file by its absolute path.
+def find_method(name: str) -> Method:
+    """Find a method by its name, or CaTran with the settings of a YAML file by the file's path.
 
     Raises
     ------
     InputError
         There is no such method, or its settings cannot be used.
     """
-    if is_settings_file(method):
-        if label(method) in method_names():  # its results would be taken for those of the preset
-            raise InputError.of("methods", f"{method!r}, which is named like a preset", "another name for the file")
-        load_config(method)
-        return str(Path(method).absolute())
-    if method not in method_names():
-        expected = f"one of {', '.join(method_names())}, or the path of a YAML file with settings of CaTran"
-        raise InputError.of("methods", repr(method), expected)
-    return method
+    if name in _BASELINES:
+        return _BASELINES[name]
+    if name == CATRAN:
+        return _Catran(CATRAN, f"CaTran with the settings of {CONFIG_VARIABLE}, by default the preset {DEFAULT_PRESET}")
+    if name in method_names():
+        preset = name.removeprefix(f"{CATRAN}-")
+        return _Catran(name, preset_descriptions()[preset], load_config(preset))
+    if is_settings_file(name):
+        label = method_label(name)
+        if label in method_names():  # its results would be taken for those of the preset
+            raise InputError.of("method", f"{name!r}, which is named like a preset", "another name for the file")
+        return _Catran(label, f"CaTran with the settings of {Path(name).name}", load_config(name))
+    expected = f"one of {', '.join(method_names())}, or the path of a YAML file with settings of CaTran"
+    raise InputError.of("method", repr(name), expected)
 
 
-def label(method: str) -> str:
-    """Name a method in folders and records; a settings file is ``catran-`` and the file's name."""
-    return f"{CATRAN}-{Path(method).stem}" if is_settings_file(method) else method
+def is_settings_file(name: str) -> bool:
+    """Return whether a method is the path of a file with CaTran's settings."""
+    return name.endswith((".yaml", ".yml"))
 
 
-def settings_digest(method: str) -> str:
-    """Fingerprint of CaTran's settings but those of its output, which are the sweep's; empty for all other methods."""
-    if method == ORACLE or method in rival_names():
-        return ""
-    config = replace(load_config(_config_name(method)), output=OutputSettings())
-    return hashlib.sha256(config.to_yaml().encode()).hexdigest()
-
-
-def plugin_file(method: str) -> Path:
-    """Name the file by which ``causalbench_run`` would run the method."""
-    package = Path(__file__).parent
-    return package / "baselines" / "plugin.py" if method in rival_names() else package / "plugin.py"
-
-
-def load_method(method: str) -> None:
-    """Import what the method needs, so that its time is that of its work."""
-    if method in rival_names():
-        rival_scores(method)
-    elif method != ORACLE:
-        importlib.import_module("catran_causalbench.training.trainer")
-
-
-def infer_edges(method: str, dataset: PerturbationDataset, num_edges: int, seed: int) -> Edges:
-    """Let a method infer a network.
-
-    Parameters
-    ----------
-    method
-        From :func:`check_method`, but not the oracle.
-    dataset
-        The training cells.
-    num_edges
-        How many edges.
-    seed
-        Decides every random draw.
-    """
-    if method in rival_names():
-        table = rival_edges(method, dataset, num_edges, seed).table(dataset.gene_names)
-    else:
-        from catran_causalbench.inference import infer_network
-
-        config = load_config(_config_name(method))
-        table = infer_network(dataset, replace(config, output=OutputSettings(num_edges)), seed).edges()
-    return list(zip(table["source"], table["target"], strict=True))
-
-
-def oracle_edges(effects: np.ndarray, gene_names: tuple[str, ...], num_edges: int) -> Edges:
-    """Rank the pairs by their true effects, G × G: what no method can beat."""
-    table = rank_matrix(np.abs(effects), num_edges).table(gene_names)
-    return list(zip(table["source"], table["target"], strict=True))
-
-
-def _config_name(method: str) -> str:
-    return method if is_settings_file(method) else method.removeprefix(CATRAN).removeprefix("-") or DEFAULT_PRESET
+def method_label(name: str) -> str:
+    """Return a method's name in tables and directories; a settings file is ``catran-`` and the file's name."""
+    return f"{CATRAN}-{Path(name).stem}" if is_settings_file(name) else name

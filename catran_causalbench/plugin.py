@@ -1,11 +1,13 @@
 """The CausalBench plugin: pass this file to ``causalbench_run --inference_function_file_path``.
 
-The harness imports the file by its path, under another name, and takes the last direct subclass of
+The environment variable ``CATRAN_METHOD`` picks the method (``catran`` by default, or a baseline), ``CATRAN_CONFIG``
+its settings. CausalBench imports the file by its path, under another name, and takes the last direct subclass of
 AbstractInferenceModel that it finds, so there is one here and no relative import.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -13,23 +15,27 @@ from causalscbench.models.abstract_model import AbstractInferenceModel
 from causalscbench.models.training_regimes import TrainingRegime
 
 from catran_causalbench.config import CatranConfig, load_config
-from catran_causalbench.data.dataset import validate_dataset
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.inference import infer_network
+from catran_causalbench.methods import CATRAN, METHOD_VARIABLE
 
 
 class CatranInferenceModel(AbstractInferenceModel):
-    """CaTran as CausalBench calls it.
+    """CaTran, or a baseline, as CausalBench calls it.
 
     Parameters
     ----------
     config
-        Settings. The harness passes none: then the environment variable ``CATRAN_CONFIG`` (a preset's name or the path
+        Settings. CausalBench passes none: then the environment variable ``CATRAN_CONFIG`` (a preset's name or the path
         of a YAML file) decides when the model is called.
+    method
+        Name of the method. CausalBench passes none: then the environment variable ``CATRAN_METHOD`` decides.
     """
 
-    def __init__(self, config: CatranConfig | None = None) -> None:
+    def __init__(self, config: CatranConfig | None = None, method: str | None = None) -> None:
         super().__init__()
         self.config = config
+        self.method = method
 
     def __call__(
         self,
@@ -60,8 +66,9 @@ class CatranInferenceModel(AbstractInferenceModel):
             Distinct directed edges, best first: ``output.edges`` of them, or all pairs where there are fewer.
         """
         config = load_config() if self.config is None else self.config
+        method = self.method or os.environ.get(METHOD_VARIABLE) or CATRAN
         dataset = validate_dataset(expression_matrix, interventions, gene_names)
         if training_regime is TrainingRegime.Observational:
             dataset = dataset.controls_only()
-        edges = infer_network(dataset, config, seed).edges()
+        edges = infer_network(dataset, config, seed, method).edges(complete=True)
         return list(zip(edges["source"], edges["target"], strict=True))

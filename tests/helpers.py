@@ -1,13 +1,15 @@
 """Data, settings and reference computations that several test modules share."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from catran_causalbench import CatranConfig
-from catran_causalbench.config import AttentionSettings, EvidenceSettings, OutputSettings, TrainingSettings
+from catran_causalbench.config import CatranSettings, EvidenceSettings, OutputSettings
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
@@ -25,11 +27,19 @@ def random_data(cells=600, genes=12, seed=0):
 
 
 QUICK = CatranConfig(
-    attention=AttentionSettings(learned_from="minibatches"),
-    evidence=EvidenceSettings(steps=20, pairs_per_minibatch=256),
-    training=TrainingSettings(epochs=3, cells_per_minibatch=128, learning_rate=0.01),
+    model="catran",
+    catran=CatranSettings(epochs=3, cells_per_minibatch=128, learning_rate=0.01),
     output=OutputSettings(edges=50),
 )
+QUICK_EVIDENCE = CatranConfig(
+    evidence=EvidenceSettings(steps=20, pairs_per_minibatch=256), output=OutputSettings(edges=50)
+)
+BOTH_MODELS = pytest.mark.parametrize("config", [QUICK, QUICK_EVIDENCE], ids=["catran", "evidence"])
+
+
+def quick(**changes):
+    """Settings of a short training of the model ``catran``, with some of them changed."""
+    return replace(QUICK, catran=replace(QUICK.catran, **changes))
 
 
 def plain_head(x, slope, offset, readout):

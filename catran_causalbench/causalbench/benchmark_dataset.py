@@ -16,7 +16,8 @@ from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVAT
 from catran_causalbench.causalbench.ground_truth import GroundTruth
 from catran_causalbench.causalbench.npz import read_cells
 from catran_causalbench.causalbench.reference_networks import ReferenceNetworks
-from catran_causalbench.data.dataset import PerturbationDataset, validate_dataset
+from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation import HeldOutEvaluator
 

@@ -11,15 +11,14 @@ from catran_causalbench.cli.console import AsJson, command, print_json
 
 
 @command
-def plugin(
-    rival: Annotated[bool, typer.Option("--rival", help="The file of the rivals instead (see CATRAN_RIVAL).")] = False,
-) -> None:
+def plugin() -> None:
     """Print the path of the file to hand to causalbench_run --inference_function_file_path.
+
+    The environment variable CATRAN_METHOD picks the method, CATRAN_CONFIG its settings.
 
     Example: cp "$(catran-causalbench plugin)" main.py
     """
-    here = Path(__file__).parent.parent
-    typer.echo(here / "baselines" / "plugin.py" if rival else here / "plugin.py")
+    typer.echo(Path(__file__).parent.parent / "plugin.py")
 
 
 @command

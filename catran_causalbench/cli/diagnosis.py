@@ -17,7 +17,7 @@ from catran_causalbench import __version__
 from catran_causalbench.causalbench.manifest import check_data_directory
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.checks import Check
-from catran_causalbench.utils.cores import available_cores
+from catran_causalbench.utils.hardware import available_cores
 
 PYTHON = SpecifierSet(">=3.10,<3.13")
 PACKAGE = "catran-causalbench"

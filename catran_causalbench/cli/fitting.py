@@ -53,14 +53,14 @@ def fit(
     _check_output(output, overwrite)
     from dataclasses import replace
 
-    from catran_causalbench import fitting
+    from catran_causalbench import inference
     from catran_causalbench.config import load_config
 
     settings = load_config(config)
     if edges is not None:
         settings = replace(settings, output=replace(settings.output, edges=edges))
     with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
-        network = fitting.fit(
+        network = inference.fit(
             source,
             perturbation_key=perturbation_key,
             control=control,
@@ -97,7 +97,7 @@ def _write(network: FittedNetwork, folder: Path) -> None:
     network.save(folder / "network.npz")
     network.plot_network().savefig(folder / "network.png", dpi=200)
     network.plot_attention().savefig(folder / "attention.png", dpi=200)
-    if not network.losses.empty:
+    if not network.history.empty:
         network.plot_training().savefig(folder / "training.png", dpi=200)
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL, PerturbationDataset, validate_dataset
+from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL, PerturbationDataset
 from catran_causalbench.data.out_of_core import allocate_matrix
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:

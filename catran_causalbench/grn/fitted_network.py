@@ -1,17 +1,19 @@
-"""A fitted network: ranked edges with the effects that were measured, exports and pictures. It holds no cells."""
+"""The result of every method: a weight for each pair of genes, and the measured effects. It holds no cells."""
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.errors import InputError
-from catran_causalbench.grn.edges import check_num_edges, rank_matrix
+from catran_causalbench.grn.edges import check_num_edges, complete_edges, rank_edges
 from catran_causalbench.utils.atomic_io import write_atomically
 
 if TYPE_CHECKING:
@@ -20,28 +22,31 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.figure import Figure
 
-_SHOWN_EDGES = 8
+_EDGES_IN_A_NOTEBOOK = 8
+_FORMAT, _FORMAT_VERSION = "catran-causalbench fitted network", 2
+_ARRAYS = {"description": "U", "gene_names": "U", "weights": "f", "effects": "f", "history": "f"}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class FittedNetwork:
-    """What :func:`~catran_causalbench.fitting.fit` learned; G genes.
+    """What a method inferred from a data set; G genes.
 
     Attributes
     ----------
     gene_names
         Length G, sorted.
     weights
-        float32, G × G, source × target: attention of the target on the source; 0 on the diagonal.
+        G × G, source × target: attention of the target on the source, or a baseline's score; 0 on CaTran's diagonal,
+        ``-inf`` where a method knows no edge.
     effects
         float32, G × G, source × target: mean of the target in the cells in which the source was perturbed minus its
-        mean in controls, in the matrix's units; NaN where the source was not perturbed.
-    cells
-        How many cells counted as what: perturbed, control, combined, unlabelled, other.
-    losses
-        What training logged: columns ``step`` and ``loss/…``; without rows where nothing was trained.
-    config, seed
+        mean in controls, in the units of the data; NaN where the source was not perturbed.
+    history
+        Losses of the training: columns ``step`` and ``loss/…``; without rows where nothing was trained.
+    method, config, seed
         Of the run.
+    cells
+        Number of cells by what they counted as: perturbed, control, and why others were excluded.
     origin
         What the data were, as far as known.
     """
@@ -49,35 +54,58 @@ class FittedNetwork:
     gene_names: tuple[str, ...]
     weights: np.ndarray
     effects: np.ndarray
-    cells: dict[str, int]
-    losses: pd.DataFrame
+    history: pd.DataFrame
+    method: str
     config: CatranConfig
     seed: int
-    origin: str
+    cells: dict[str, int] = field(default_factory=dict)
+    origin: str = ""
 
     @property
     def perturbed(self) -> np.ndarray:
         """G, true where cells with the gene perturbed were among the data."""
         return ~np.isnan(self.effects).all(axis=1)
 
-    def edges(self, num_edges: int | None = None) -> pd.DataFrame:
+    def edges(self, num_edges: int | None = None, *, complete: bool = False) -> pd.DataFrame:
         """Return the strongest edges, best first.
 
         Parameters
         ----------
         num_edges
-            How many, by default ``config.output.edges``; all ordered pairs of genes where there are fewer.
+            How many, by default ``config.output.edges``; all that the method knows where there are fewer.
+        complete
+            Add random edges, last and with weight ``-inf``, where the method knows too few: a benchmark compares equal
+            numbers of edges.
 
         Returns
         -------
         DataFrame
-            rank, source, target, weight, sign, effect, source_perturbed. ``effect`` is the measured shift of the
-            target where the source was perturbed, in the matrix's units, NaN where it was not; ``sign`` is that of
-            the effect, 0 where unknown. With knock-downs a negative effect speaks for activation. It is a difference
-            of means and holds noise: weak effects may have the wrong sign.
+            rank, source, target, weight, sign, effect, source_perturbed. ``effect`` is the measured effect of the
+            source's perturbation on the target, in the units of the data, NaN where the source was not perturbed;
+            ``sign`` is the effect's, 0 where it is unknown. On knockdown a negative effect speaks for activation. It
+            is a difference of means and holds noise: weak effects may have the wrong sign.
+
+        Raises
+        ------
+        InputError
+            The number is no whole number above zero.
+
+        Warns
+        -----
+        UserWarning
+            ``complete`` asks for more edges than there are ordered pairs of genes; all pairs are returned then.
         """
         wanted = self.config.output.edges if num_edges is None else check_num_edges(num_edges)
-        ranked = rank_matrix(self.weights, wanted)
+        genes = len(self.gene_names)
+        ranked = rank_edges(self.weights, wanted)
+        if complete:
+            pairs = genes * (genes - 1)
+            if pairs < wanted:
+                message = (
+                    f"{wanted} edges were asked for, but there are only {pairs} pairs of genes"
+                )
+                warnings.warn(f"{message}: returning them all", stacklevel=2)
+            ranked = complete_edges(ranked, genes, wanted, self.seed)
         effect = self.effects[ranked.source, ranked.target]
         return ranked.table(self.gene_names).assign(
             sign=np.sign(np.nan_to_num(effect)).astype(np.int8),
@@ -164,40 +192,126 @@ class FittedNetwork:
         return draw_attention(self.adjacency(), num_genes, title=self.origin if title is None else title)
 
     def plot_training(self, *, title: str | None = None) -> Figure:
-        """Draw the losses that training logged.
+        """Draw the losses of the training.
 
         Raises
         ------
         InputError
-            Nothing was logged: there was nothing to train from, or the run folder held a finished run.
+            Nothing was trained.
         """
         from catran_causalbench.plotting.training import draw_training
 
-        return draw_training(self.losses, title=self.origin if title is None else title)
+        return draw_training(self.history, title=self.origin if title is None else title)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write all of it but the cells into one .npz without pickle; ``catran_causalbench.load`` reads it."""
-        from catran_causalbench.grn.network_file import save
+        """Write all of it into one .npz without pickle, which :func:`load` reads.
 
-        return save(self, path)
+        Raises
+        ------
+        InputError
+            The name does not end in .npz, or the file cannot be written.
+        """
+        if Path(path).suffix != ".npz":
+            raise InputError.of("path", repr(os.fspath(path)), "a name that ends in .npz")
+        description = {
+            "format": _FORMAT,
+            "version": _FORMAT_VERSION,
+            "method": self.method,
+            "config": self.config.to_mapping(),
+            "seed": self.seed,
+            "origin": self.origin,
+            "cells": self.cells,
+            "history": list(self.history.columns),
+        }
+        arrays = {
+            "description": np.array(json.dumps(description)),
+            "gene_names": np.array(self.gene_names),
+            "weights": self.weights,
+            "effects": self.effects,
+            "history": self.history.to_numpy(float),
+        }
+        return write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
 
     def __repr__(self) -> str:
-        best = self.edges(1).iloc[0]
+        best = self.edges(1)
+        strongest = f"; best edge {best['source'][0]} → {best['target'][0]}" if len(best) else ""
         return (
-            f"FittedNetwork: {self._summary()}; best edge {best['source']} → {best['target']}.\n"
+            f"FittedNetwork: {self._summary()}{strongest}.\n"
             "See .edges(k), .adjacency(), .to_networkx(k), .plot_network(k), .save(path)."
         )
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        table = self.edges(_SHOWN_EDGES).to_html(index=False, border=0, float_format="{:.3g}".format, na_rep="–")
+        table = self.edges(_EDGES_IN_A_NOTEBOOK).to_html(
+            index=False, border=0, float_format="{:.3g}".format, na_rep="–"
+        )
         heading = f"<b>FittedNetwork</b> {escape(self.origin)}<br>{escape(self._summary())}"
         return f"<div>{heading}{table}more: <code>.edges(k)</code>, <code>.plot_network(k)</code></div>"
 
     def _summary(self) -> str:
-        excluded = sum(number for kind, number in self.cells.items() if kind not in ("control", "perturbed"))
+        counted = {"perturbed": 0, "control": 0, **self.cells}
+        excluded = sum(number for kind, number in counted.items() if kind not in ("control", "perturbed"))
         return (
-            f"{len(self.gene_names):,} genes, {self.perturbed.sum():,} of them perturbed; "
-            f"cells: {self.cells['perturbed']:,} perturbed, {self.cells['control']:,} control, {excluded:,} excluded"
+            f"{self.method}, {len(self.gene_names):,} genes, {self.perturbed.sum():,} of them perturbed; "
+            f"cells: {counted['perturbed']:,} perturbed, {counted['control']:,} control, {excluded:,} excluded"
         )
+
+
+def load(path: str | os.PathLike[str]) -> FittedNetwork:
+    """Read a network that :meth:`FittedNetwork.save` wrote: the same edges and effects.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it is broken, or it is something else.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError.of("path", f"no file {str(path)!r}", "an .npz that a fitted network was saved to")
+    try:
+        arrays = _read_arrays(path)
+        description = json.loads(str(arrays["description"]))
+        _check(description, arrays)
+        return FittedNetwork(
+            gene_names=tuple(arrays["gene_names"].tolist()),
+            weights=arrays["weights"],
+            effects=arrays["effects"],
+            history=pd.DataFrame(arrays["history"], columns=description["history"]),
+            method=str(description["method"]),
+            config=CatranConfig.from_mapping(description["config"], path.name),
+            seed=int(description["seed"]),
+            cells={str(kind): int(number) for kind, number in description["cells"].items()},
+            origin=str(description["origin"]),
+        )
+    except InputError:
+        raise
+    except Exception as error:  # zlib, zipfile, numpy and json raise nearly everything on a damaged file
+        found = f"{path.name}, which cannot be read ({type(error).__name__}: {error})"
+        raise InputError.of("path", found, "an .npz that a fitted network was saved to") from None
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in _ARRAYS}
+    for name, kind in _ARRAYS.items():
+        if arrays[name].dtype.kind != kind:
+            raise ValueError(f"{name} holds values of type {arrays[name].dtype}")
+    return arrays
+
+
+def _check(description: Any, arrays: dict[str, np.ndarray]) -> None:
+    if description["format"] != _FORMAT:
+        raise ValueError(f"its format is {description['format']!r}")
+    if description["version"] != _FORMAT_VERSION:
+        raise ValueError(f"its version is {description['version']}, this package reads {_FORMAT_VERSION}")
+    if arrays["gene_names"].ndim != 1:
+        raise ValueError(f"gene_names has {arrays['gene_names'].ndim} dimensions")
+    genes = len(arrays["gene_names"])
+    for name in ("weights", "effects"):
+        if arrays[name].shape != (genes, genes):
+            raise ValueError(f"{name} has shape {arrays[name].shape} for {genes} genes")
+    if np.isnan(arrays["weights"]).any() or np.isposinf(arrays["weights"]).any():
+        raise ValueError("weights are not numbers")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from catran_causalbench.baselines.config import DcdiSettings
 from catran_causalbench.causalbench.dataset_spec import (
     DATASET_NAMES,
     INTERVENTIONAL,
@@ -18,11 +20,13 @@ from catran_causalbench.causalbench.dataset_spec import (
 )
 from catran_causalbench.causalbench.fingerprint import references_digest
 from catran_causalbench.causalbench.ground_truth import has_truth
+from catran_causalbench.config import DEFAULT_PRESET, CatranConfig, OutputSettings, load_config
 from catran_causalbench.errors import InputError
-from catran_causalbench.methods import ORACLE, check_method, is_settings_file, label, settings_digest
+from catran_causalbench.methods import CATRAN, baseline_names, find_method, is_settings_file, method_label
 from catran_causalbench.utils.fingerprint import code_version
 from catran_causalbench.utils.validation import Validated, check_keys, choice, from_mapping, number
 
+ORACLE = "oracle"  # ranks the true effects of simulated data: no method can do better
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # the challenge's
 _SHARE, _SEED = number(low=0, high=1, above_low=True), number(low=0)
 
@@ -49,7 +53,7 @@ class RunSpec:
     def name(self) -> str:
         """Name of the run's directory."""
         share = "-" + str(self.fraction).removesuffix(".0") if self.regime == PARTIAL else ""
-        return f"{label(self.method)}-{self.regime}{share}-seed{self.seed}"
+        return f"{method_label(self.method)}-{self.regime}{share}-seed{self.seed}"
 
     @property
     def directory(self) -> Path:
@@ -130,7 +134,7 @@ class SweepPlan(Validated):
         for name in ("methods", "data", "regimes", "fractions", "seeds"):
             if not getattr(self, name):
                 raise InputError.of(name, "an empty list", "at least one entry")
-        self._keep_distinct("methods", [check_method(method) for method in self.methods], label)
+        self._keep_distinct("methods", [_located_method(method) for method in self.methods], method_label)
         folders: dict[Path, Path] = {}
         for folder in map(_located, self.data):
             folders.setdefault(folder.resolve(), folder)  # a link to a directory is the same directory
@@ -200,9 +204,12 @@ class SweepPlan(Validated):
         spec = self.protocol.dataset_spec
         files = {f"cells of {folder.name}": spec.digest(folder) for folder in self.data}
         files |= {f"references and truth of {folder.name}": references_digest(folder) for folder in self.data}
-        settings = {f"settings of {label(method)}": settings_digest(method) for method in self.methods}
-        used = {key: value for key, value in settings.items() if value}
-        return {**asdict(self.protocol), "code": code_version(), **files, **used}
+        settings = {
+            f"settings of {method_label(method)}": _settings_digest(method, self.protocol)
+            for method in self.methods
+            if method not in (ORACLE, *baseline_names())
+        }
+        return {**asdict(self.protocol), "code": code_version(), **files, **settings}
 
     def _keep_distinct(self, name: str, values: list[Any], named: Callable[[Any], str]) -> None:
         """Keep distinct values, and refuse different ones that would share a directory."""
@@ -220,6 +227,27 @@ class SweepPlan(Validated):
             raise InputError.of("edges", found, f"fewer than all their {genes * (genes - 1)} pairs")
         if ORACLE in self.methods and not has_truth(folder):
             raise InputError.of("methods", f"{ORACLE!r} for {folder.name}", "simulated data with their ground truth")
+
+
+def method_config(method: str, protocol: EvaluationProtocol) -> CatranConfig:
+    """Return what :func:`~catran_causalbench.inference.infer_network` is given: environment variables do not count."""
+    if method == CATRAN:
+        return replace(load_config(DEFAULT_PRESET), output=OutputSettings())
+    if find_method(method).section == DcdiSettings.section:
+        return CatranConfig(dcdi=DcdiSettings(protocol.dcdi_training_share))
+    return CatranConfig()
+
+
+def _settings_digest(method: str, protocol: EvaluationProtocol) -> str:
+    settings = find_method(method).settings(method_config(method, protocol))
+    return hashlib.sha256(settings.to_yaml().encode()).hexdigest()
+
+
+def _located_method(method: str) -> str:
+    """Return the method as it can be found from anywhere: a settings file by its absolute path."""
+    if method != ORACLE:
+        find_method(method)
+    return str(Path(method).absolute()) if is_settings_file(method) else method
 
 
 def _located(folder: Path) -> Path:

@@ -14,22 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from catran_causalbench.baselines import edges_of_scores, rival_names, rival_scores
 from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, PARTIAL, DatasetSpec
 from catran_causalbench.causalbench.fingerprint import file_states
-from catran_causalbench.config import load_config
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
-from catran_causalbench.grn.edges import rank_matrix
+from catran_causalbench.grn.edges import rank_edges
 from catran_causalbench.inference import infer_network
-from catran_causalbench.methods import ORACLE, _config_name, label, load_method, plugin_file
-from catran_causalbench.sweep.plan import EvaluationProtocol, RunSpec
+from catran_causalbench.methods import find_method, method_label
+from catran_causalbench.sweep.plan import ORACLE, EvaluationProtocol, RunSpec, method_config
 from catran_causalbench.sweep.records import NetworkScores, RunResult
 from catran_causalbench.sweep.scoring import Edges, Scores, score_edges, unperturbed_average_precision
 from catran_causalbench.sweep.store import atomic_run_directory, is_done, write_failure
 from catran_causalbench.utils.fingerprint import code_version
-from catran_causalbench.utils.hardware import PeakMemory, machine
+from catran_causalbench.utils.hardware import PeakMemory, describe_machine
 
 # As CausalBench spells them in arguments.json.
 _REGIMES = {OBSERVATIONAL: "Observational", PARTIAL: "PartialIntervational", INTERVENTIONAL: "Interventional"}
@@ -99,7 +97,8 @@ def _cached_data(
 
 def _run(spec: RunSpec, protocol: EvaluationProtocol, folder: Path) -> RunResult:
     data = _read_data(spec, protocol)
-    load_method(spec.method)
+    if spec.method != ORACLE:
+        find_method(spec.method).load()
     gc.collect()
     with PeakMemory() as memory:
         start = time.perf_counter()
@@ -113,7 +112,7 @@ def _run(spec: RunSpec, protocol: EvaluationProtocol, folder: Path) -> RunResult
         common["truth"] = replace(scores.truth, unperturbed_average_precision=average_precision)
     result = RunResult(
         **common,
-        method=label(spec.method),
+        method=method_label(spec.method),
         data=spec.data.name,
         headline=data.headline,
         simulated=data.simulated,
@@ -124,7 +123,7 @@ def _run(spec: RunSpec, protocol: EvaluationProtocol, folder: Path) -> RunResult
         seconds=seconds,
         peak_megabytes=memory.peak_megabytes,
         stability=_stability(spec, protocol, dataset, data) if protocol.stability else float("nan"),
-        machine=machine(),
+        machine=describe_machine(),
     )
     with atomic_run_directory(folder) as scratch:
         write_causalbench_files(scratch, spec, protocol, scores, edges, seconds)
@@ -138,16 +137,13 @@ def _infer(
     """Return the edges, best first, and the weights of all pairs of the dataset's genes, source × target."""
     if spec.method == ORACLE:
         assert data.truth is not None, "the plan lets the oracle see simulated data only"
-        names, weights = data.held_out.gene_names, np.abs(data.truth.effects)
-        table = rank_matrix(weights, protocol.edges).table(names)
+        names = data.held_out.gene_names
+        table = rank_edges(np.abs(data.truth.effects), protocol.edges).table(names)
         order = [names.index(gene) for gene in dataset.gene_names]
-        weights = weights[np.ix_(order, order)]
-    elif spec.method in rival_names():
-        weights = rival_scores(spec.method)(dataset, spec.seed)
-        table = edges_of_scores(weights, protocol.edges, spec.seed).table(dataset.gene_names)
+        weights = np.abs(data.truth.effects[np.ix_(order, order)])
     else:
-        network = infer_network(dataset, load_config(_config_name(spec.method)), spec.seed)
-        table, weights = network.edges(protocol.edges), network.weights()
+        network = infer_network(dataset, method_config(spec.method, protocol), spec.seed, spec.method)
+        table, weights = network.edges(protocol.edges, complete=True), network.weights
     return list(zip(table["source"], table["target"], strict=True)), weights
 
 
@@ -157,19 +153,13 @@ def _stability(
     """Return the share of the edges that two halves of the cells have in common; NaN for the oracle."""
     if spec.method == ORACLE:
         return float("nan")
-    chosen = np.random.default_rng(0).permutation(dataset.num_cells) % 2 == 0
-    first, second = (
-        set(
-            _infer(
-                spec,
-                protocol,
-                PerturbationDataset(dataset.expression[half], dataset.gene_names, dataset.intervention[half]),
-                data,
-            )[0]
-        )
-        for half in (chosen, ~chosen)
-    )
-    return len(first & second) / protocol.edges
+    first = np.random.default_rng(0).permutation(dataset.num_cells) % 2 == 0
+    halves = [
+        PerturbationDataset(dataset.expression[half], dataset.gene_names, dataset.intervention[half])
+        for half in (first, ~first)
+    ]
+    edges, others = (set(_infer(spec, protocol, half, data)[0]) for half in halves)
+    return len(edges & others) / protocol.edges
 
 
 def write_causalbench_files(
@@ -184,9 +174,9 @@ def write_causalbench_files(
     import pandas as pd
 
     arguments: dict[str, Any] = {
-        "model_name": label(spec.method),
+        "model_name": method_label(spec.method),
         "dataset_name": protocol.dataset_name,
-        "inference_function_file_path": str(plugin_file(spec.method)),
+        "inference_function_file_path": str(Path(__file__).parents[1] / "plugin.py"),
         "model_seed": spec.seed,
         "training_regime": _REGIMES[spec.regime],
         "partial_intervention_seed": spec.seed,

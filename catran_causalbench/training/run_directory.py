@@ -1,16 +1,15 @@
-"""The folder a run writes to, when the user names one: settings, logs, checkpoint, edges."""
+"""The directory that a run writes to when the user names one: settings, logs, checkpoint, edges."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from catran_causalbench.config import CatranConfig
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
 from catran_causalbench.utils.atomic_io import move_into_place
@@ -24,18 +23,18 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_MARK = "run_identity.txt"
+_IDENTITY = "run_identity.txt"
 _FIELD = "output.run_directory"
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Paths inside a run folder, and the identity of the run it belongs to.
+    """Paths inside a run directory, and the identity of the run that it belongs to.
 
     Attributes
     ----------
     path
-        The folder.
+        The directory.
     run_identity
         Digest of code, data, settings and seed: what must agree for a run to be continued.
     """
@@ -45,36 +44,50 @@ class RunDirectory:
 
     @classmethod
     @contextmanager
-    def prepare(cls, config: CatranConfig, dataset: PerturbationDataset, seed: int) -> Iterator[RunDirectory | None]:
-        """Make the folder, hold it and note the settings; give None where the user named no folder.
+    def prepare(
+        cls, path: str, settings: Mapping[str, Any], dataset: PerturbationDataset, seed: int
+    ) -> Iterator[RunDirectory | None]:
+        """Make the directory, lock it and write the settings; yield None where the path is empty.
+
+        Parameters
+        ----------
+        path
+            The directory that the user named, or an empty text.
+        settings
+            All settings as plain values; the section ``output`` does not count for the identity.
+        dataset
+            What the run learns from.
+        seed
+            Of the run.
 
         Raises
         ------
         InputError
-            Where the folder cannot be written to, belongs to another run, or the same run is at work in it.
+            The directory cannot be written to, belongs to another run, or the same run is at work in it.
         """
-        if not config.output.run_directory:
+        if not path:
             yield None
             return
-        folder = cls(Path(config.output.run_directory), _run_identity(config, dataset, seed))
-        claim = lock_directory(folder.path, _FIELD, "run") if is_main_process() else nullcontext()
-        with claim:
-            folder._note_identity(config)
-            yield folder
+        directory = cls(Path(path), _run_identity(settings, dataset, seed))
+        with lock_directory(directory.path, _FIELD, "run") if is_main_process() else nullcontext():
+            directory._write_identity(settings)
+            yield directory
 
-    def _note_identity(self, config: CatranConfig) -> None:
-        mark = self.path / _MARK
+    def _write_identity(self, settings: Mapping[str, Any]) -> None:
+        import yaml
+
+        path = self.path / _IDENTITY
         try:
-            belongs_to_another_run = mark.exists() and mark.read_bytes() != self.run_identity.encode()
+            belongs_to_another_run = path.exists() and path.read_bytes() != self.run_identity.encode()
             if not belongs_to_another_run:
-                self.write(_MARK, self.run_identity.encode())
-                self.write("config.yaml", config.to_yaml().encode())
+                self.write(_IDENTITY, self.run_identity.encode())
+                self.write("config.yaml", yaml.safe_dump(dict(settings), sort_keys=False).encode())
         except OSError as error:
             found = f"{self.path}, which cannot be written to ({error.strerror or error})"
-            raise InputError.of(_FIELD, found, "a writable folder") from None
+            raise InputError.of(_FIELD, found, "a writable directory") from None
         if belongs_to_another_run:
             found = f"{self.path}, which holds a run with other data, settings or seed, or of another version"
-            raise InputError.of(_FIELD, found, "a new folder, or the same run to continue it")
+            raise InputError.of(_FIELD, found, "a new directory, or the same run to continue it")
 
     @property
     def checkpoint(self) -> Path:
@@ -89,27 +102,27 @@ class RunDirectory:
         return self.checkpoint
 
     def loggers(self) -> list[Logger]:
-        """CSV and TensorBoard logs of the losses, in a folder for each time the run is started."""
+        """Return loggers that write the losses as CSV and for TensorBoard, in a folder for each start of the run."""
         from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
         start = f"start_{len(list(self.path.glob('logs/start_*')))}"
         return [logger(self.path, name="logs", version=start) for logger in (CSVLogger, TensorBoardLogger)]
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file of the folder whole, or leave the one that is there; of several processes only one writes.
+        """Write a file of the directory atomically; of several processes only the main one writes.
 
         Raises
         ------
         OSError
-            Where there is no room, or the folder cannot be written to.
+            The disk is full, or the directory cannot be written to.
         """
         if is_main_process():
-            # The same name every time: what a killed run left is overwritten.
+            # The same name every time, so that what a killed run left is overwritten.
             move_into_place(self.path / f".{name}.part", self.path / name, lambda part: part.write_bytes(content))
 
     @contextmanager
     def needed(self) -> Iterator[None]:
-        """Say what to do where the folder fails in the middle of a run.
+        """Say how to go on where the directory fails in the middle of a run.
 
         Raises
         ------
@@ -120,8 +133,8 @@ class RunDirectory:
             yield
         except OSError as error:
             raise TrainingError(
-                f"output.run_directory: {self.path} cannot be written to any more ({error.strerror or error}); make room, "
-                "then start the same run again: it continues from its last finished epoch"
+                f"output.run_directory: {self.path} can no longer be written to ({error.strerror or error}); make "
+                "room, then start the same run again: it continues from its last finished epoch"
             ) from None
 
     def write_edges(self, edges: pd.DataFrame) -> None:
@@ -130,10 +143,9 @@ class RunDirectory:
             self.write("edges.csv", edges.to_csv(index=False).encode())
 
 
-def _run_identity(config: CatranConfig, dataset: PerturbationDataset, seed: int) -> str:
-    digest = hashlib.sha256()
-    settings = {name: section for name, section in asdict(config).items() if name != "output"}
-    digest.update(repr((code_version(), settings, seed, dataset.gene_names)).encode())
+def _run_identity(settings: Mapping[str, Any], dataset: PerturbationDataset, seed: int) -> str:
+    counted = {name: section for name, section in settings.items() if name != "output"}
+    digest = hashlib.sha256(repr((code_version(), counted, seed, dataset.gene_names)).encode())
     digest.update(dataset.intervention.tobytes())
     digest.update(dataset.expression.data)
     return digest.hexdigest()

@@ -1,48 +1,58 @@
 """Sums over the processes that share every minibatch, as ``torchrun`` starts them; with one process nothing changes.
 
-Each process sees its share of a minibatch's cells and computes the loss of the whole minibatch, from moments and errors
-summed over all processes. The gradient of such a sum is the sum of all processes' gradients for it, so the mean of the
-processes' gradients, which Lightning's data-parallel strategy takes, is the gradient of one process that sees all
-cells.
+Each process sees its share of a minibatch's cells and computes the loss of the whole minibatch, from moments and
+errors that are summed over all processes. The gradient of such a sum is the sum of all processes' gradients for it, so
+the mean of the processes' gradients, which Lightning's data-parallel strategy takes, is the gradient of one process
+that sees all cells.
+
+torch is imported on use, so that commands can ask :func:`is_main_process` without loading it.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import distributed
+if TYPE_CHECKING:
+    import torch
 
 
 def launched_by_torchrun() -> bool:
-    """Whether ``torchrun`` started this process as one of several."""
+    """Return whether ``torchrun`` started this process as one of several."""
     return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ["WORLD_SIZE"]) > 1
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes what all of them found."""
+    """Return whether this process is the one that writes files and results."""
     return not launched_by_torchrun() or os.environ["RANK"] == "0"
 
 
 def num_processes() -> int:
-    """How many processes train together."""
+    """Return the number of processes that train together."""
+    from torch import distributed
+
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def local_rows(rows: torch.Tensor) -> torch.Tensor:
-    """Pick this process's share of a minibatch's rows: equal parts in the order of the processes' ranks."""
+    """Return this process's share of a minibatch's rows: equal parts, in the order of the processes' ranks."""
+    from torch import distributed
+
     processes = num_processes()
     return rows if processes == 1 else rows.chunk(processes)[distributed.get_rank()]
 
 
 def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
-    """Sum what each process has; gradients pass."""
-    return values if num_processes() == 1 else _Total.apply(values)
+    """Return the sum of the values of all processes; gradients pass through."""
+    return values if num_processes() == 1 else _sum_function().apply(values)
 
 
 def all_agree(value: int, device: torch.device) -> bool:
-    """Whether all processes have the same number."""
+    """Return whether all processes have the same number."""
+    import torch
+    from torch import distributed
+
     if num_processes() == 1:
         return True
     ends = torch.tensor([value, -value], device=device)
@@ -50,15 +60,22 @@ def all_agree(value: int, device: torch.device) -> bool:
     return bool(ends.sum() == 0)
 
 
-class _Total(torch.autograd.Function):
-    """Add up over processes, the values on the way forward and their gradients on the way back."""
+@cache
+def _sum_function() -> Any:
+    import torch
+    from torch import distributed
 
-    @staticmethod
-    def forward(context: Any, values: torch.Tensor) -> torch.Tensor:
-        total = values.contiguous().clone()
-        distributed.all_reduce(total)
-        return total
+    class Sum(torch.autograd.Function):
+        """Sum over processes: the values on the way forward and their gradients on the way back."""
 
-    @staticmethod
-    def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        return _Total.forward(context, gradients[0])
+        @staticmethod
+        def forward(context: Any, values: torch.Tensor) -> torch.Tensor:
+            total = values.contiguous().clone()
+            distributed.all_reduce(total)
+            return total
+
+        @staticmethod
+        def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
+            return Sum.forward(context, gradients[0])
+
+    return Sum

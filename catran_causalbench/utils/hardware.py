@@ -1,4 +1,4 @@
-"""What a run was given: the machine, and the memory that it took."""
+"""The machine: its cores, its name, and the memory that a piece of work takes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from typing import Any
 
 import psutil
 
-from catran_causalbench.utils.cores import available_cores
-
 _SECONDS_BETWEEN_LOOKS = 0.02
+
+
+def available_cores() -> int:
+    """Count the cores that the system lets this process run on; macOS and Windows cannot bind it to some of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class PeakMemory:
@@ -54,7 +57,7 @@ class PeakMemory:
         self.peak_megabytes = max(self.peak_megabytes, beyond / 1e6)
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Name the processor, the cores that numerical libraries may use, and the GPU where one was at hand."""
     torch = sys.modules.get("torch")  # a method without it used no GPU
     return {

@@ -29,7 +29,7 @@ from scipy import sparse
 from catran_causalbench import load_config
 from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.inference import infer_network
-from catran_causalbench.utils.hardware import machine
+from catran_causalbench.utils.hardware import describe_machine
 
 _CELLS_PER_BLOCK = 10_000
 _SHARE_OF_CONTROLS = 0.1
@@ -49,7 +49,7 @@ def main() -> None:
         "genes": arguments.genes,
         "cells": arguments.cells,
         "values_present": arguments.density,
-        "machine": {**machine(), "memory_gb": psutil.virtual_memory().total / 1e9},
+        "machine": {**describe_machine(), "memory_gb": psutil.virtual_memory().total / 1e9},
         "file_gb": screen_file.stat().st_size / 1e9,
         "dense_matrix_gb": dense / 1e9,
         "stages": {},

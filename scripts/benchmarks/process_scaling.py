@@ -21,7 +21,7 @@ from speed import bare_step, median_seconds, random_dataset
 
 from catran_causalbench import load_config
 from catran_causalbench.utils import distributed as processes
-from catran_causalbench.utils.hardware import machine
+from catran_causalbench.utils.hardware import describe_machine
 
 GENES, CELLS = 622, 40_000
 PROCESSES = (1, 2, 4, 8, 16)
@@ -69,7 +69,7 @@ def main() -> None:
                 whole = seconds + (sent + traffic.messages * network.latency_seconds if count > 1 else 0)
                 rows[-1][network.name] = alone / whole / count
     show(rows)
-    arguments.output.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2))
+    arguments.output.write_text(json.dumps({"machine": describe_machine(), "rows": rows}, indent=2))
     print(f"Wrote {arguments.output}.")
 
 

@@ -30,7 +30,7 @@ from catran_causalbench.models.catran.factored_module import FactoredCatranModul
 from catran_causalbench.models.catran.module import CatranModule
 from catran_causalbench.training.run_directory import RunDirectory
 from catran_causalbench.training.trainer import CatranTrainingPlan, train
-from catran_causalbench.utils.hardware import machine
+from catran_causalbench.utils.hardware import describe_machine
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CHANNELS = 41
@@ -46,7 +46,7 @@ def main() -> None:
     arguments = parsed_arguments()
     room = arguments.literal_gigabytes
     results: dict[str, Any] = {
-        "machine": {**machine(), "torch": torch.__version__},
+        "machine": {**describe_machine(), "torch": torch.__version__},
         "ceilings": ceilings(),
         "warm_up_seconds": warm_up(),
     }

@@ -26,7 +26,7 @@ from types import CodeType, ModuleType
 
 import yaml
 
-from catran_causalbench.utils.cores import available_cores
+from catran_causalbench.utils.hardware import available_cores
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a pool of OpenMP threads does not survive a fork
 

@@ -27,7 +27,7 @@ def test_a_plan_lists_distinct_runs(make_plan):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"methods": ["rondam"]}, "methods: found 'rondam'"),
+        ({"methods": ["rondam"]}, "method: found 'rondam'"),
         ({"methods": "random"}, "methods: found .*'random'; expected a list"),
         ({"methods": []}, "methods: found an empty list"),
         ({"methods": ["absent.yaml"]}, "config: found"),

@@ -53,7 +53,6 @@ def test_a_run_is_what_causalbench_run_writes(directory, protocol, tmp_path, mon
 
     monkeypatch.setenv("CATRAN_CONFIG", str(tmp_path / "quick.yaml"))
     monkeypatch.setenv("CATRAN_METHOD", "catran" if method.endswith("yaml") else method)
-    monkeypatch.setenv("CATRAN_RIVAL", method)
     our_arguments = json.loads((ours / "arguments.json").read_text())
     MainApp(
         output_directory=str(tmp_path / "theirs"),

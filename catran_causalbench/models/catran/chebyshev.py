@@ -16,13 +16,13 @@ _SMALL = 2**17  # multiply–adds below which a second thread costs more than it
 
 
 def chebyshev_nodes(low: torch.Tensor, high: torch.Tensor, nodes: int) -> torch.Tensor:
-    """Chebyshev points of the first kind in [low, high], nodes × genes."""
+    """Return the Chebyshev points of the first kind in [low, high], nodes × genes."""
     angles = torch.arange(nodes, dtype=torch.float64).add(0.5).mul(torch.pi / nodes)
     return (low + high) / 2 + torch.outer(angles.cos().to(low.dtype), (high - low) / 2)
 
 
 class ChebyshevInterpolation(torch.autograd.Function):
-    """Value at each cell of the polynomial through the values at the nodes, gene by gene.
+    """Evaluate at each cell the polynomial through the values at the nodes, gene by gene.
 
     Inputs are x (B × n), the function's values and its derivatives at :func:`chebyshev_nodes` (both nodes × n), and
     the ends of each gene's range (n). The gradient with respect to x interpolates the derivatives, since

@@ -1,4 +1,4 @@
-"""The dataset as a stream of corrupted minibatches, drawn on the device where the network trains."""
+"""Minibatches of masked expression, drawn on the device where the module trains (paper §1.2)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from catran_causalbench.config import CorruptionSettings, TrainingSettings
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import TrainingError
+from catran_causalbench.models.catran.config import CatranSettings
 from catran_causalbench.utils.distributed import local_rows
 
 _LOG = logging.getLogger(__name__)
@@ -30,10 +30,10 @@ class Minibatch:
         n, the genes' columns in the dataset.
     expression
         B × n, what is to be predicted.
-    corrupted
-        B × n, what the network sees.
-    hidden
-        B × n, true where an entry was hidden.
+    masked_expression
+        B × n, what the module sees.
+    is_masked
+        B × n, true where an entry is masked.
     group
         B, which perturbation a cell belongs to: the position (below n) of its perturbed gene among the minibatch's
         genes; n for controls and for perturbations of genes outside the minibatch; n + 1 for excluded cells.
@@ -41,35 +41,34 @@ class Minibatch:
 
     genes: torch.Tensor
     expression: torch.Tensor
-    corrupted: torch.Tensor
-    hidden: torch.Tensor
+    masked_expression: torch.Tensor
+    is_masked: torch.Tensor
     group: torch.Tensor
 
 
 class MinibatchLoader:
     """Iterable over the minibatches of one epoch: every cell at most once, in random order.
 
-    All draws of an epoch follow from the seed and the epoch's number alone, so a run resumed at an epoch continues
-    as if it had never stopped.
+    All draws of an epoch follow from the seed and the epoch's number alone, so a run that is resumed at an epoch
+    continues as if it had never stopped.
     """
 
     def __init__(
         self,
         dataset: PerturbationDataset,
-        training: TrainingSettings,
-        corruption: CorruptionSettings,
+        settings: CatranSettings,
         seed: int,
         device: torch.device,
         current_epoch: Callable[[], int],
     ) -> None:
-        self.cells = min(training.cells_per_minibatch, dataset.num_cells)
-        self.genes = min(training.genes_per_minibatch, dataset.num_genes)
-        self.corruption = corruption
+        self.cells = min(settings.cells_per_minibatch, dataset.num_cells)
+        self.genes = min(settings.genes_per_minibatch, dataset.num_genes)
+        self.settings = settings
         self._device = device
         self._expression = torch.from_numpy(dataset.expression)
         self._all_on_device = True
-        self._expression = self.with_room(lambda: self._expression.to(device if self._all_on_device else "cpu"))
-        self._intervention = self.with_room(lambda: torch.from_numpy(dataset.intervention).to(device))
+        self._expression = self.with_memory(lambda: self._expression.to(device if self._all_on_device else "cpu"))
+        self._intervention = self.with_memory(lambda: torch.from_numpy(dataset.intervention).to(device))
         self._seed = seed
         self._current_epoch = current_epoch
 
@@ -78,16 +77,16 @@ class MinibatchLoader:
 
     def __iter__(self) -> Iterator[Minibatch]:
         generator = torch.Generator(self._device)
-        seed = _mixed(self._seed, self._current_epoch())
+        seed = _mixed_seed(self._seed, self._current_epoch())
         num_cells = len(self._expression)
-        order = self.with_room(
+        order = self.with_memory(
             lambda: torch.randperm(num_cells, generator=generator.manual_seed(seed), device=self._device)
         )
         for cells in order.split(self.cells)[: len(self)]:
             before = generator.get_state()
-            yield self.with_room(lambda: self._draw(cells, generator.set_state(before)))  # noqa: B023
+            yield self.with_memory(lambda: self._draw(cells, generator.set_state(before)))  # noqa: B023
 
-    def with_room(self, work: Callable[[], Result], again: bool = True) -> Result:
+    def with_memory(self, work: Callable[[], Result], again: bool = True) -> Result:
         """Do some work; where the device's memory does not suffice, move the cells off it and do the work again.
 
         From then on the device holds the cells of one minibatch instead of all; the minibatches stay the same.
@@ -102,7 +101,7 @@ class MinibatchLoader:
         Raises
         ------
         TrainingError
-            Where that is not enough.
+            That does not suffice either.
         """
         while True:
             try:
@@ -110,14 +109,14 @@ class MinibatchLoader:
             except torch.cuda.OutOfMemoryError:
                 if not (again and self._all_on_device):
                     raise TrainingError(
-                        "training: the device has too little memory for a minibatch; try smaller "
-                        "training.cells_per_minibatch or training.genes_per_minibatch"
+                        "training: the device has too little memory for a minibatch; try a smaller "
+                        "catran.cells_per_minibatch or catran.genes_per_minibatch"
                     ) from None
-            _LOG.warning("Too little memory on the device for all cells: it gets those of one minibatch at a time.")
+            _LOG.warning("The device's memory cannot hold all cells: it gets those of one minibatch at a time.")
             self._move_cells_off()
 
     def release(self) -> None:
-        """Let go of the cells: Lightning's objects hold each other, and this one, until Python looks for cycles."""
+        """Drop the cells: Lightning's objects hold each other, and this one, until Python's next garbage collection."""
         del self._expression, self._intervention
 
     def _move_cells_off(self) -> None:
@@ -136,11 +135,11 @@ class MinibatchLoader:
             genes = torch.randperm(num_genes, generator=generator, device=self._device)[: self.genes].sort().values
             expression = self._expression[rows.unsqueeze(1), genes.to(rows.device)]
         expression = expression.to(self._device)
-        corrupted, hidden = mask_genes(expression, self.corruption, generator, len(cells))
-        return Minibatch(genes, expression, corrupted, hidden, self._group(own_cells, genes))
+        masked_expression, is_masked = mask_genes(expression, self.settings, generator, len(cells))
+        return Minibatch(genes, expression, masked_expression, is_masked, self._group(own_cells, genes))
 
     def _group(self, cells: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
-        """Positions of the perturbed genes; the two codes below zero index the table from its end."""
+        """Return the positions of the perturbed genes; the two codes below zero index the table from its end."""
         num_genes = self._expression.shape[1]
         positions = torch.full((num_genes + 2,), len(genes), device=genes.device)
         positions[genes] = torch.arange(len(genes), device=genes.device)
@@ -150,48 +149,48 @@ class MinibatchLoader:
 
 
 def mask_genes(
-    expression: torch.Tensor, settings: CorruptionSettings, generator: torch.Generator, cells: int | None = None
+    expression: torch.Tensor, settings: CatranSettings, generator: torch.Generator, cells: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hide exactly ⌊masked_fraction · n⌋ randomly chosen genes in every cell.
+    """Mask exactly ⌊masked_fraction · n⌋ randomly chosen genes in every cell.
 
-    Shuffling moves each hidden value one place along a random cycle through the hidden entries, so none stays where
-    it was, unless it is the only one.
+    Shuffling moves each masked value one place along a random cycle through the masked entries, so that none stays
+    where it was, unless it is the only one.
 
     Parameters
     ----------
     expression
-        B × n; where processes share a minibatch, this one's cells of it.
+        B × n; where processes share a minibatch, this process's cells of it.
     settings
-        What is hidden, and how.
+        How many genes are masked, and how.
     generator
-        Of the random draws, the same in all processes.
+        Source of the random draws, the same in all processes.
     cells
-        Of the whole minibatch; B by default.
+        Cells of the whole minibatch; B by default.
 
     Returns
     -------
-    corrupted, hidden
-        Both B × n; the second is true where an entry was hidden.
+    masked_expression, is_masked
+        Both B × n; the second is true where an entry is masked.
     """
     num_genes = expression.shape[1]
-    num_hidden = int(settings.masked_fraction * num_genes + 1e-9)
+    num_masked = int(settings.masked_fraction * num_genes + 1e-9)
     # Sorting random numbers that carry a gene's index in their low bits gives random orders of the genes.
     bits = num_genes.bit_length()
     device = expression.device
     drawn = (cells or len(expression), num_genes)
     keys = torch.randint(2 ** (31 - bits), drawn, generator=generator, device=device, dtype=torch.int32)
     keys = (local_rows(keys) << bits) | torch.arange(num_genes, device=device, dtype=torch.int32)
-    chosen = (_sorted_rows(keys)[:, :num_hidden] & (2**bits - 1)).long()
-    hidden = torch.zeros_like(expression, dtype=torch.bool).scatter_(1, chosen, True)
+    chosen = (_sorted_rows(keys)[:, :num_masked] & (2**bits - 1)).long()  # B × num_masked
+    is_masked = torch.zeros_like(expression, dtype=torch.bool).scatter_(1, chosen, True)
     values = expression.gather(1, chosen)
-    if settings.method == "zero":
+    if settings.masking == "zero":
         moved = torch.zeros_like(values)
-    elif settings.method == "shuffle_within_cell":
+    elif settings.masking == "shuffle_within_cell":
         moved = values.roll(1, dims=1)
     else:
         order = torch.randperm(values.numel(), generator=generator, device=expression.device)
         moved = torch.empty_like(values).view(-1).scatter_(0, order, values.view(-1)[order.roll(1)]).view_as(values)
-    return expression.scatter(1, chosen, moved), hidden
+    return expression.scatter(1, chosen, moved), is_masked
 
 
 def _sorted_rows(keys: torch.Tensor) -> torch.Tensor:
@@ -201,6 +200,6 @@ def _sorted_rows(keys: torch.Tensor) -> torch.Tensor:
     return keys.sort(dim=1).values
 
 
-def _mixed(seed: int, epoch: int) -> int:
-    """One number from two, so that neighbouring seeds and epochs share no stream of random numbers."""
+def _mixed_seed(seed: int, epoch: int) -> int:
+    """Make one seed of two numbers, so that neighbouring seeds and epochs share no stream of random numbers."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))

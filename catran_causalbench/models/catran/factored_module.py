@@ -1,4 +1,4 @@
-"""The exact fast form of the network: no tensor of cells × genes × channels before the activation.
+"""The exact fast form of the module: no tensor of cells × genes × channels before the activation.
 
 Up to the SiLU every operation is affine in a cell's expression, and embeddings do not depend on the cell. So each
 hidden state is ``z[b,g,k] = x[b,g]·u[k] + v[g,k]``, with one scalar x per cell and gene, a vector u and a genes ×
@@ -41,7 +41,7 @@ class _AffineHidden:
 
     @classmethod
     def centred(cls, scalar: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor) -> _AffineHidden:
-        """Move the mean of the scalar into the offset and take the moments every batch norm needs.
+        """Move the mean of the scalar into the offset, and compute the moments that every batch norm needs.
 
         Sums run over cells first and over genes then, backwards too: torch adds up a whole matrix in an order that
         depends on the number of threads.
@@ -80,7 +80,7 @@ class FactoredCatranModule(CatranModule):
     """The parameters and the function of :class:`~catran_causalbench.models.catran.module.CatranModule`, factored."""
 
     def forward(self, expression: torch.Tensor, genes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predict expression; see the literal network."""
+        """Predict expression; see the reference implementation."""
         attention = self.attention(genes)
         hidden = (
             self._affine_tokens(expression, self.embedding(genes))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import huber_loss
 
-from catran_causalbench.config import LossSettings
+from catran_causalbench.models.catran.config import CatranSettings
 from catran_causalbench.models.catran.dataloader import Minibatch
 from catran_causalbench.utils.distributed import sum_over_processes
 
@@ -18,14 +18,14 @@ _SMALLEST_ERROR = 1e-12
 class Losses:
     """The terms of the objective, unweighted, and their weighted sum."""
 
-    hidden: torch.Tensor
-    visible: torch.Tensor
+    masked: torch.Tensor
+    unmasked: torch.Tensor
     interventional: torch.Tensor
     total: torch.Tensor
 
 
 def catran_losses(
-    prediction: torch.Tensor, attention: torch.Tensor, minibatch: Minibatch, settings: LossSettings
+    prediction: torch.Tensor, attention: torch.Tensor, minibatch: Minibatch, settings: CatranSettings
 ) -> Losses:
     """Compute all terms for one minibatch.
 
@@ -35,30 +35,34 @@ def catran_losses(
         B × n.
     attention
         n × n, target × source.
+    minibatch
+        What was to be predicted, and which entries were masked.
+    settings
+        Weights of the terms.
     """
     error = huber_loss(prediction, minibatch.expression, reduction="none")
     error_sum = sum_over_processes(_total(error))
-    num_hidden = sum_over_processes(minibatch.hidden.sum())
-    num_visible = sum_over_processes(error.numel() - minibatch.hidden.sum())
-    hidden_sum = sum_over_processes(_total(error * minibatch.hidden))
-    hidden = hidden_sum / num_hidden.clamp_min(1)
-    visible = (error_sum - hidden_sum) / num_visible.clamp_min(1)
+    num_masked = sum_over_processes(minibatch.is_masked.sum())
+    num_unmasked = sum_over_processes(error.numel() - minibatch.is_masked.sum())
+    masked_sum = sum_over_processes(_total(error * minibatch.is_masked))
+    masked = masked_sum / num_masked.clamp_min(1)
+    unmasked = (error_sum - masked_sum) / num_unmasked.clamp_min(1)
     interventional = interventional_loss(error, attention, minibatch.group, settings.importance_gradient)
     total = (
-        settings.masked_weight * hidden
-        + settings.unmasked_weight * visible
+        settings.masked_weight * masked
+        + settings.unmasked_weight * unmasked
         + settings.interventional_weight * interventional
     )
-    return Losses(hidden, visible, interventional, total)
+    return Losses(masked, unmasked, interventional, total)
 
 
 def interventional_loss(
     error: torch.Tensor, attention: torch.Tensor, group: torch.Tensor, importance_gradient: bool = True
 ) -> torch.Tensor:
-    """Huber distance between attention and gene importance (§1.4), without a loop over perturbations.
+    """Compute the Huber distance between attention and gene importance (§1.4), without a loop over perturbations.
 
-    The importance of source g for target l is ``sigmoid(H₀/H₁ − 1)``: H₁ is the mean error of l in the cells where g is
-    perturbed, H₀ in the cells where it is not. Excluded cells belong to neither.
+    The importance of source g for target l is ``sigmoid(H₀/H₁ − 1)``: H₁ is the mean error of l in the cells in which g
+    is perturbed, H₀ in the cells in which it is not. Excluded cells belong to neither.
 
     Parameters
     ----------
@@ -68,6 +72,8 @@ def interventional_loss(
         n × n, target × source.
     group
         B, see :class:`~catran_causalbench.models.catran.dataloader.Minibatch`.
+    importance_gradient
+        Whether the importances carry gradient.
 
     Returns
     -------
@@ -91,22 +97,22 @@ def interventional_loss(
 
 
 def _sigmoid(values: torch.Tensor) -> torch.Tensor:
-    """Take it in float64 on a CPU: torch rounds differently where two threads' shares of an array meet."""
+    """Compute it in float64 on a CPU: torch rounds differently where two threads' shares of an array meet."""
     return torch.sigmoid(values.double() if values.device.type == "cpu" else values).to(values.dtype)
 
 
 def _total(values: torch.Tensor) -> torch.Tensor:
-    """Sum of a matrix by columns first: torch's order for a whole matrix depends on the number of threads."""
+    """Sum a matrix by columns first: torch's order for a whole matrix depends on the number of threads."""
     return values.sum(dim=0).sum()
 
 
 def _sums_by_index(error: torch.Tensor, group: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sum of the errors and number of the cells in each group, by adding every cell to its group's row."""
+    """Return the sum of the errors and the number of cells in each group, adding every cell to its group's row."""
     sums = error.new_zeros((groups, error.shape[1])).index_add(0, group, error)
     return sums, torch.bincount(group, minlength=groups)
 
 
 def _sums_by_product(error: torch.Tensor, group: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Take the same sums as a product with a one-hot matrix: on a GPU adding by index has no fixed order."""
+    """Return the same sums as a product with a one-hot matrix: on a GPU, adding by index has no fixed order."""
     one_hot = (group == torch.arange(groups, device=group.device)[:, None]).to(error.dtype)
     return one_hot @ error, one_hot.sum(dim=1)

@@ -1,7 +1,7 @@
-"""The literal CaTran network of the paper (§1.3): the readable reference for every faster form.
+"""CaTran's module as the paper describes it (§1.3): the readable reference implementation.
 
-It holds the cells × genes × channels tensor in full; :mod:`catran_causalbench.models.catran.factored_module` computes the same function
-of the same parameters without it.
+It holds the whole tensor of cells × genes × channels; :mod:`catran_causalbench.models.catran.factored_module` computes
+the same function of the same parameters without it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class CatranModule(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def attention(self, genes: torch.Tensor) -> torch.Tensor:
-        """Soft adjacency among some genes, n × n: row = target, column = source, every row sums to 1."""
+        """Return the soft adjacency among some genes, n × n: row = target, column = source, every row sums to 1."""
         projected = self.attention_projection(self.embedding(genes))
         scores = projected @ projected.T
         # In float64 on a CPU, where torch's rounding of a gradient in float32 depends on the number of threads.
@@ -64,7 +64,7 @@ class CatranModule(nn.Module):
         return torch.softmax(scores, dim=1, dtype=precision).to(scores.dtype)
 
     def attention_rows(self, targets: torch.Tensor) -> torch.Tensor:
-        """Attention of some targets on all G genes, the read-out of §1.5: targets × G, every row sums to 1."""
+        """Return the attention of some targets on all G genes (§1.5), targets × G; every row sums to 1."""
         projected = self.attention_projection(self.embedding.weight)
         return torch.softmax(projected[targets] @ projected.T, dim=1)
 
@@ -74,7 +74,7 @@ class CatranModule(nn.Module):
         Parameters
         ----------
         expression
-            B × n, the (corrupted) expression of n genes in B cells.
+            B × n, the (masked) expression of n genes in B cells.
         genes
             n indices into the embedding.
 
@@ -86,7 +86,7 @@ class CatranModule(nn.Module):
             n × n, target × source.
         """
         attention = self.attention(genes)
-        hidden = self._tokens(expression, self.embedding(genes))
+        hidden = self._tokens(expression, self.embedding(genes))  # B × n × channels, and so on until the prediction
         hidden = _over_channels(self.token_norm_1, self.token_linear_1(hidden))
         hidden = _over_channels(self.token_norm_2, self.token_linear_2(hidden))
         hidden = torch.einsum("lg,bgk->blk", attention, hidden)
@@ -97,12 +97,12 @@ class CatranModule(nn.Module):
         return prediction, attention
 
     def _tokens(self, expression: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        """B × n × channels."""
+        """Join expression (B × n) and embedding (n × d) to B × n × channels."""
         if self.token == "joined":
             return torch.cat([expression.unsqueeze(-1), embedding.expand(len(expression), -1, -1)], dim=-1)
         return expression.unsqueeze(-1) + embedding
 
 
 def _over_channels(norm: nn.BatchNorm1d, hidden: torch.Tensor) -> torch.Tensor:
-    """Batch norm of the channels over cells and genes together."""
+    """Apply a batch norm of the channels over cells and genes together."""
     return norm(hidden.flatten(0, 1)).view_as(hidden)

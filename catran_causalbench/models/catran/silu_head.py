@@ -1,4 +1,4 @@
-"""The network's head without a cells × genes × channels tensor: p[b,l] = Σ_k w[k]·SiLU(x[b,l]·u[k] + v[l,k]).
+"""The module's head without a cells × genes × channels tensor: p[b,l] = Σ_k w[k]·SiLU(x[b,l]·u[k] + v[l,k]).
 
 For one gene l this is a smooth function of a single number x, evaluated in thousands of cells. On a CPU it is
 therefore evaluated at a few dozen Chebyshev nodes per gene and interpolated to the cells: 2,048 × 41 SiLUs a gene
@@ -27,7 +27,7 @@ _MAX_NODES = 160
 
 
 def silu_head(x: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor, readout: torch.Tensor) -> torch.Tensor:
-    """Weighted sum of SiLUs over the channels.
+    """Return the weighted sum of SiLUs over the channels.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def compiled_head(device: torch.device) -> type[torch.autograd.Function]:
         raise
     except Exception as reason:  # whatever a compiler or a driver may raise
         what = str(reason).strip().partition("\n")[0] or type(reason).__name__
-        _LOG.warning("The network's head is not compiled for %s, which makes training slower: %s", device, what)
+        _LOG.warning("The module's head is not compiled for %s, which makes training slower: %s", device, what)
         return DirectHead
     return FusedHead
 
@@ -135,7 +135,7 @@ def _with_gradients(head: type[torch.autograd.Function], *inputs: torch.Tensor) 
 
 
 def _blocks(x: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Blocks of cells with the SiLU's arguments, block × n × D."""
+    """Yield blocks of cells with the SiLU's arguments, block × n × D."""
     size = max(1, _VALUES_PER_BLOCK // offset.numel())
     for start in range(0, len(x), size):
         cells = slice(start, start + size)

@@ -1,4 +1,4 @@
-"""The network's head in one pass over the cells, compiled for a GPU by Triton (part of torch's CUDA builds).
+"""The module's head in one pass over the cells, compiled for a GPU by Triton (part of torch's CUDA builds).
 
 A block of cells × genes stays in registers while the channels go by, forward and backward; the backward pass computes
 the SiLUs again. The gradients of the parameters are summed over a block's cells, written once per block, and summed

@@ -1,13 +1,14 @@
-"""What the training cells say about every pair of genes, from sums that are taken once.
+"""What the training cells say about every pair of genes, from sufficient statistics that are computed once.
 
-Three kinds of evidence that gene p acts on gene l, all in units of l's standard deviation among like cells:
+Three kinds of evidence that gene p acts on gene l, all in units of l's standard deviation among cells of one label:
 
-* the **measured shift**: mean of l where p is knocked down, minus its mean in controls;
-* the **masked prediction**: the weight of p when l is hidden and predicted from all other genes at once. With squared
-  error that task of the paper (§1.2) has a closed form, the partial correlation of p and l within perturbations; times
-  p's own knock-down it is a predicted shift, and exists for sources that were never perturbed;
-* the **factor_adjusted_correlations** of p and l within perturbations, beyond programs that many genes share. Partial correlation sees
-  direct effects only; this sees the indirect ones, too. Times p's own knock-down it is a predicted shift as well.
+* the **perturbation effect**: mean of l where p is knocked down, minus its mean in controls;
+* the **partial correlation** of p and l within labels: the weight of p when l is masked and predicted from all other
+  genes at once. With squared error that task of the paper (§1.2) has a closed form. Times the depth of p's own
+  knockdown it predicts an effect, also for sources that were never perturbed;
+* the **factor-adjusted correlation** of p and l within labels, without latent factors that many genes share. Partial
+  correlations show direct effects only; these show the indirect ones, too. Times the depth of p's knockdown they
+  predict an effect as well.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from catran_causalbench.utils.parallel import in_threads
 
 # Added to the diagonal of the correlations before they are inverted, so that few cells do not blow up their noise.
 _RIDGE = 0.05
-# There are at most so many programs per gene, and never more than _MAX_PROGRAMS.
-_PROGRAMS_PER_GENE = 0.05
-_MAX_PROGRAMS = 20
+# There are at most so many latent factors per gene, and never more than _MAX_FACTORS.
+_FACTORS_PER_GENE = 0.05
+_MAX_FACTORS = 20
 _CELLS_PER_BLOCK = 4096
 _GENES_PER_PANEL, _PANELS = 64, 16  # at least so wide, for BLAS to be fast, and at most so many
 
@@ -54,28 +55,28 @@ class SufficientStatistics:
         """Number of folds."""
         return len(self.count)
 
-    def shifts(self, folds: list[int]) -> PerturbationEffects:
-        """Shifts measured in the cells of some folds."""
+    def effects(self, folds: list[int]) -> PerturbationEffects:
+        """Return the effects that are measured in the cells of some folds."""
         return _perturbation_effects(*(sums[folds].sum(axis=0) for sums in (self.count, self.total, self.square)))
 
 
 @dataclass(frozen=True)
 class PerturbationEffects:
-    """What knock-downs did, in units of each target's standard deviation within labels.
+    """What knockdowns did, in units of each target's standard deviation within labels.
 
     Attributes
     ----------
-    shift
-        G × G, source × target; on the diagonal the depth of the knock-down itself; 0 for unperturbed sources.
+    effect
+        G × G, source × target; on the diagonal the depth of the knockdown itself; 0 for unperturbed sources.
     error
-        G, the standard error of a source's shifts; NaN for unperturbed sources.
+        G, the standard error of a source's effects; NaN for unperturbed sources.
     deviation
         G, the standard deviation that is the unit, on the scale of the data.
     control_mean
         G, mean expression in controls.
     """
 
-    shift: np.ndarray
+    effect: np.ndarray
     error: np.ndarray
     deviation: np.ndarray
     control_mean: np.ndarray
@@ -97,7 +98,7 @@ class Associations:
     factor_adjusted
         Correlations, see :func:`factor_adjusted_correlations`.
     num_cells
-        Number of cells they come from.
+        Number of cells that they come from.
     """
 
     partial: np.ndarray
@@ -105,11 +106,11 @@ class Associations:
     num_cells: int
 
     @classmethod
-    def of(cls, sums: SufficientStatistics) -> Associations:
-        """From the cells of all labels and folds."""
-        return cls(
-            partial_correlations(sums.covariance), factor_adjusted_correlations(sums.covariance), int(sums.count.sum())
-        )
+    def of(cls, statistics: SufficientStatistics) -> Associations:
+        """Compute them from the cells of all labels and folds."""
+        covariance = statistics.covariance
+        num_cells = int(statistics.count.sum())
+        return cls(partial_correlations(covariance), factor_adjusted_correlations(covariance), num_cells)
 
 
 def sufficient_statistics(dataset: PerturbationDataset, num_folds: int, seed: int) -> SufficientStatistics:
@@ -131,7 +132,7 @@ def sufficient_statistics(dataset: PerturbationDataset, num_folds: int, seed: in
 
 
 def _pooled_covariance(dataset: PerturbationDataset, mean: np.ndarray) -> np.ndarray:
-    """Covariance around the means of the labels, (G + 1) × G.
+    """Compute the covariance around the means of the labels, (G + 1) × G.
 
     The upper triangle, in panels of genes: BLAS must not share a product between threads, see :func:`_one_thread`.
     """
@@ -158,18 +159,18 @@ def _perturbation_effects(count: np.ndarray, total: np.ndarray, square: np.ndarr
     mean = total / np.maximum(count, 1)[:, None]
     within = square - count[:, None] * mean**2
     freedom = np.repeat(np.maximum(count - 1, 0)[:, None], genes, axis=1)
-    np.fill_diagonal(within[:genes], 0)  # being knocked down changes a gene's own variance
+    np.fill_diagonal(within[:genes], 0)  # a knockdown changes a gene's own variance
     np.fill_diagonal(freedom[:genes], 0)
     variance = within.sum(axis=0) / np.maximum(freedom.sum(axis=0), 1)
     deviation = np.sqrt(np.maximum(variance, 0)) + 1e-6
     perturbed = (count[:genes] > 0) & (count[genes] > 0)
-    shift = np.where(perturbed[:, None], (mean[:genes] - mean[genes]) / deviation, 0)
+    effect = np.where(perturbed[:, None], (mean[:genes] - mean[genes]) / deviation, 0)
     error = np.sqrt(1 / np.maximum(count[:genes], 1) + 1 / np.maximum(count[genes], 1))
-    return PerturbationEffects(shift, np.where(perturbed, error, np.nan), deviation, mean[genes])
+    return PerturbationEffects(effect, np.where(perturbed, error, np.nan), deviation, mean[genes])
 
 
 def partial_correlations(covariance: np.ndarray) -> np.ndarray:
-    """Partial correlations of all pairs, G × G, symmetric, 0 on the diagonal.
+    """Return the partial correlations of all pairs, G × G, symmetric, 0 on the diagonal.
 
     The weight of gene p in the best linear prediction of gene l from all others is minus the entry (p, l) of the
     inverse covariance over the entry (l, l); scaled alike for both genes it is their partial correlation.
@@ -183,23 +184,24 @@ def partial_correlations(covariance: np.ndarray) -> np.ndarray:
 
 
 def factor_adjusted_correlations(covariance: np.ndarray) -> np.ndarray:
-    """Correlations of all pairs once common programs are taken out, G × G, symmetric, 0 on the diagonal.
+    """Return the correlations of all pairs without shared latent factors, G × G, symmetric, 0 on the diagonal.
 
-    Programs such as the cell cycle move many genes at once: they are the leading principal components, and what is left
-    of the correlation is what the network itself passes on. They end where the eigenvalues fall most steeply, in
-    proportion (S. C. Ahn and A. R. Horenstein, "Eigenvalue ratio test for the number of factors", Econometrica 81,
-    2013). Panels of fewer than 20 genes are too small to tell programs from the network; nothing is taken out there.
+    Latent factors such as the cell cycle move many genes at once: they are the leading principal components, and what
+    is left of the correlation is what the network itself passes on. Their number is where the eigenvalues fall most
+    steeply, in proportion (S. C. Ahn and A. R. Horenstein, "Eigenvalue ratio test for the number of factors",
+    Econometrica 81, 2013). Panels of fewer than 20 genes are too small to tell factors from the network; nothing is
+    taken out there.
     """
     correlation = _unit_diagonal(covariance)
     genes = len(correlation)
-    most = min(_MAX_PROGRAMS, int(_PROGRAMS_PER_GENE * genes))
+    most = min(_MAX_FACTORS, int(_FACTORS_PER_GENE * genes))
     if most:
         with _one_thread():
             values, components = scipy.linalg.eigh(correlation, subset_by_index=(genes - 1 - most, genes - 1))
             values, components = values[::-1], components[:, ::-1]
-            programs = int(np.argmax(values[:-1] / values[1:].clip(1e-9))) + 1
-            leading = components[:, :programs]
-            correlation = _unit_diagonal(correlation - (leading * values[:programs]) @ leading.T)
+            factors = int(np.argmax(values[:-1] / values[1:].clip(1e-9))) + 1
+            leading = components[:, :factors]
+            correlation = _unit_diagonal(correlation - (leading * values[:factors]) @ leading.T)
     np.fill_diagonal(correlation, 0)
     return correlation
 
@@ -210,22 +212,22 @@ def _unit_diagonal(symmetric: np.ndarray) -> np.ndarray:
 
 
 def knockdown_depths(measured: PerturbationEffects) -> np.ndarray:
-    """How far each gene's own expression falls when it is targeted, G, in its standard deviations (negative).
+    """Return how far each gene's own expression falls when it is targeted, G, in its standard deviations (negative).
 
-    Where it was never targeted, a gene is expected to fall as perturbed genes of its level and variance do; where no
-    gene was, by one standard deviation.
+    A gene that was never targeted is expected to fall as perturbed genes of its level and variance do, or by one
+    standard deviation where no gene was perturbed.
     """
     perturbed = measured.perturbed
     if not perturbed.any():
         return np.full(len(perturbed), -1.0)
     level = measured.control_mean
     terms = np.stack([level, level**2, 1 / measured.deviation, np.ones_like(level)], axis=1)
-    depth = np.diag(measured.shift)
+    depth = np.diag(measured.effect)
     with _one_thread():
         weights = np.linalg.lstsq(terms[perturbed], depth[perturbed], rcond=None)[0]
         return np.where(perturbed, depth, terms @ weights)
 
 
 def _one_thread() -> threadpool_limits:
-    """Hold BLAS and LAPACK to one thread: how they round depends on their number, on some processors at least."""
+    """Hold BLAS and LAPACK to one thread: on some processors their rounding depends on the number of threads."""
     return threadpool_limits(1, user_api="blas")

@@ -1,4 +1,4 @@
-"""Corruption and sampling: exact shares, nothing but permuted values, no leak, nothing that depends on a restart."""
+"""Masking and sampling: exact shares, nothing but permuted values, no leak, nothing that depends on a restart."""
 
 from collections import Counter
 
@@ -7,11 +7,12 @@ import pytest
 import torch
 from helpers import random_data
 
-from catran_causalbench.config import CorruptionSettings, TrainingSettings
-from catran_causalbench.data.dataset import EXCLUDED, validate_dataset
+from catran_causalbench.config import CatranSettings
+from catran_causalbench.data.dataset import EXCLUDED
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.models.catran.dataloader import MinibatchLoader, mask_genes
 
-METHODS = ["shuffle_within_cell", "shuffle_within_minibatch", "zero"]
+MASKINGS = ["shuffle_within_cell", "shuffle_within_minibatch", "zero"]
 
 
 def distinct_values(cells=50, genes=23):
@@ -19,58 +20,58 @@ def distinct_values(cells=50, genes=23):
     return torch.arange(1.0, cells * genes + 1).view(cells, genes)
 
 
-def corrupted(method="shuffle_within_cell", fraction=0.8, seed=0, expression=None):
+def masked(method="shuffle_within_cell", fraction=0.8, seed=0, expression=None):
     expression = distinct_values() if expression is None else expression
-    settings = CorruptionSettings(masked_fraction=fraction, method=method)
+    settings = CatranSettings(masked_fraction=fraction, masking=method)
     return expression, *mask_genes(expression, settings, torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MASKINGS)
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.8, 1.0])
-def test_exactly_the_asked_share_is_hidden_in_every_cell(method, fraction):
-    expression, _, hidden = corrupted(method, fraction)
-    assert (hidden.sum(dim=1) == int(fraction * expression.shape[1])).all()
+def test_exactly_the_asked_share_is_masked_in_every_cell(method, fraction):
+    expression, _, is_masked = masked(method, fraction)
+    assert (is_masked.sum(dim=1) == int(fraction * expression.shape[1])).all()
 
 
 @pytest.mark.parametrize(("fraction", "genes", "expected"), [(0.8, 5, 4), (0.8, 500, 400), (0.29, 100, 29)])
 def test_the_share_is_not_lost_to_rounding(fraction, genes, expected):
-    _, _, hidden = corrupted(fraction=fraction, expression=torch.rand(3, genes))
-    assert (hidden.sum(dim=1) == expected).all()
+    _, _, is_masked = masked(fraction=fraction, expression=torch.rand(3, genes))
+    assert (is_masked.sum(dim=1) == expected).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_visible_values_stay_and_no_hidden_value_shows_itself(method):
-    expression, changed, hidden = corrupted(method)
-    assert torch.equal(changed[~hidden], expression[~hidden])
-    assert (changed[hidden] != expression[hidden]).all()
+@pytest.mark.parametrize("method", MASKINGS)
+def test_unmasked_values_stay_and_no_masked_value_shows_itself(method):
+    expression, changed, is_masked = masked(method)
+    assert torch.equal(changed[~is_masked], expression[~is_masked])
+    assert (changed[is_masked] != expression[is_masked]).all()
 
 
-def test_values_only_change_places_among_the_hidden_entries_of_their_cell():
-    expression, changed, hidden = corrupted("shuffle_within_cell")
-    for before, after, mask in zip(expression, changed, hidden, strict=True):
+def test_values_only_change_places_among_the_masked_entries_of_their_cell():
+    expression, changed, is_masked = masked("shuffle_within_cell")
+    for before, after, mask in zip(expression, changed, is_masked, strict=True):
         assert torch.equal(before[mask].sort().values, after[mask].sort().values)
 
 
 def test_values_can_change_places_over_the_minibatch():
-    expression, changed, hidden = corrupted("shuffle_within_minibatch")
-    assert torch.equal(expression[hidden].sort().values, changed[hidden].sort().values)
+    expression, changed, is_masked = masked("shuffle_within_minibatch")
+    assert torch.equal(expression[is_masked].sort().values, changed[is_masked].sort().values)
     same_cell = (changed - 1).div(23, rounding_mode="floor") == torch.arange(50)[:, None]
-    assert not same_cell[hidden].all()
+    assert not same_cell[is_masked].all()
 
 
-def test_every_gene_is_hidden_equally_often():
-    _, _, hidden = corrupted(expression=torch.rand(20_000, 10), fraction=0.3)
-    assert hidden.float().mean(dim=0).numpy() == pytest.approx(np.full(10, 0.3), abs=0.02)
+def test_every_gene_is_masked_equally_often():
+    _, _, is_masked = masked(expression=torch.rand(20_000, 10), fraction=0.3)
+    assert is_masked.float().mean(dim=0).numpy() == pytest.approx(np.full(10, 0.3), abs=0.02)
 
 
-def stream(seed=0, epoch=0, cells=64, genes=500, dataset=None):
+def loader(seed=0, epoch=0, cells=64, genes=500, dataset=None):
     dataset = dataset or validate_dataset(*random_data())
-    training = TrainingSettings(cells_per_minibatch=cells, genes_per_minibatch=genes)
-    return dataset, MinibatchLoader(dataset, training, CorruptionSettings(), seed, torch.device("cpu"), lambda: epoch)
+    settings = CatranSettings(cells_per_minibatch=cells, genes_per_minibatch=genes)
+    return dataset, MinibatchLoader(dataset, settings, seed, torch.device("cpu"), lambda: epoch)
 
 
 def test_an_epoch_shows_every_cell_at_most_once():
-    dataset, minibatches = stream()
+    dataset, minibatches = loader()
     rows = torch.cat([minibatch.expression for minibatch in minibatches])
     assert len(rows) == len(minibatches) * 64 == dataset.num_cells // 64 * 64
     shown = Counter(row.numpy().tobytes() for row in rows)
@@ -78,13 +79,13 @@ def test_an_epoch_shows_every_cell_at_most_once():
 
 
 def test_fewer_cells_and_genes_than_a_minibatch_holds():
-    dataset, minibatches = stream(cells=5000)
+    dataset, minibatches = loader(cells=5000)
     (minibatch,) = minibatches
     assert minibatch.expression.shape == dataset.expression.shape
 
 
 def test_groups_tell_who_was_perturbed():
-    dataset, minibatches = stream(cells=600, genes=7)
+    dataset, minibatches = loader(cells=600, genes=7)
     (minibatch,) = minibatches
     lookup = {row.tobytes(): code for row, code in zip(dataset.expression, dataset.intervention, strict=True)}
     assert len(lookup) == dataset.num_cells, "the cells of this test must be distinct"
@@ -100,7 +101,7 @@ def test_groups_tell_who_was_perturbed():
 
 def test_epochs_and_seeds_differ_and_repeat():
     def first(seed, epoch):
-        return next(iter(stream(seed, epoch)[1])).corrupted
+        return next(iter(loader(seed, epoch)[1])).masked_expression
 
     assert torch.equal(first(3, 2), first(3, 2))
     assert not torch.equal(first(3, 2), first(3, 1))

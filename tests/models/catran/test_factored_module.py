@@ -1,4 +1,4 @@
-"""The fast form against the literal one: outputs, gradients, running statistics, and whole training runs."""
+"""The factored form against the reference implementation: outputs, gradients, running statistics, and whole training runs."""
 
 import pytest
 import torch
@@ -13,12 +13,12 @@ PAPER_SIZE = {"cells": 2048, "genes": 500, "all_genes": 500}
 
 
 def pair(token, dtype, ordinary_size=True, all_genes=13):
-    literal = CatranModule(all_genes, token=token, generator=torch.Generator().manual_seed(1))
+    reference = CatranModule(all_genes, token=token, generator=torch.Generator().manual_seed(1))
     if ordinary_size:
-        randomised(literal)
+        randomised(reference)
     factored = FactoredCatranModule(all_genes, token=token)
-    factored.load_state_dict(literal.state_dict())
-    return literal.to(dtype), factored.to(dtype)
+    factored.load_state_dict(reference.state_dict())
+    return reference.to(dtype), factored.to(dtype)
 
 
 def minibatch(dtype, cells, genes, all_genes):
@@ -27,17 +27,17 @@ def minibatch(dtype, cells, genes, all_genes):
     return expression.to(dtype), torch.randperm(all_genes, generator=generator)[:genes]
 
 
-def outcome(network, expression, genes):
+def outcome(module, expression, genes):
     """Everything the two forms must agree on."""
-    network.zero_grad()
-    prediction, attention = network(expression, genes)
+    module.zero_grad()
+    prediction, attention = module(expression, genes)
     loss = torch.nn.functional.huber_loss(prediction, expression) + attention.square().sum()
     loss.backward()
     return {
         "prediction": prediction.detach(),
         "attention": attention.detach(),
-        **{f"gradient of {name}": parameter.grad for name, parameter in network.named_parameters()},
-        **{name: buffer.clone() for name, buffer in network.named_buffers()},
+        **{f"gradient of {name}": parameter.grad for name, parameter in module.named_parameters()},
+        **{name: buffer.clone() for name, buffer in module.named_buffers()},
     }
 
 
@@ -53,42 +53,42 @@ def assert_equal(found, expected, tolerance):
 
 @pytest.mark.parametrize("token", ["joined", "added"])
 def test_float64_training_mode(token):
-    literal, factored = pair(token, torch.float64)
+    reference, factored = pair(token, torch.float64)
     inputs = minibatch(torch.float64, **SMALL)
-    assert_equal(outcome(factored, *inputs), outcome(literal, *inputs), 1e-10)
+    assert_equal(outcome(factored, *inputs), outcome(reference, *inputs), 1e-10)
 
 
 @pytest.mark.parametrize("token", ["joined", "added"])
 def test_float64_evaluation_mode(token):
-    literal, factored = pair(token, torch.float64)
+    reference, factored = pair(token, torch.float64)
     inputs = minibatch(torch.float64, **SMALL)
-    for network in (literal, factored):
-        network(*inputs)  # gives the running statistics something to say
-        network.eval()
-    assert_equal(outcome(factored, *inputs), outcome(literal, *inputs), 1e-10)
+    for module in (reference, factored):
+        module(*inputs)  # gives the running statistics something to say
+        module.eval()
+    assert_equal(outcome(factored, *inputs), outcome(reference, *inputs), 1e-10)
 
 
 def test_float64_after_real_training_steps():
-    literal, factored = pair("joined", torch.float64, ordinary_size=False)
+    reference, factored = pair("joined", torch.float64, ordinary_size=False)
     inputs = minibatch(torch.float64, **SMALL)
     optimiser = Lion(factored.parameters(), lr=0.01, weight_decay=0.05)
     for _ in range(20):
         outcome(factored, *inputs)
         optimiser.step()
-    literal.load_state_dict(factored.state_dict())
-    assert_equal(outcome(factored, *inputs), outcome(literal, *inputs), 1e-10)
+    reference.load_state_dict(factored.state_dict())
+    assert_equal(outcome(factored, *inputs), outcome(reference, *inputs), 1e-10)
 
 
 @pytest.mark.parametrize("ordinary_size", [True, False], ids=["ordinary parameters", "the paper's tiny initialisation"])
 def test_float32_at_the_papers_size(ordinary_size):
-    literal, factored = pair("joined", torch.float32, ordinary_size, all_genes=500)
+    reference, factored = pair("joined", torch.float32, ordinary_size, all_genes=500)
     expression, genes = minibatch(torch.float32, **PAPER_SIZE)
     found = outcome(factored, expression, genes)
-    expected = outcome(literal.double(), expression.double(), genes)
+    expected = outcome(reference.double(), expression.double(), genes)
     assert_equal(found, expected, 1e-4)
 
 
 def test_both_forms_read_each_others_state():
-    literal, factored = pair("joined", torch.float32)
-    assert literal.state_dict().keys() == factored.state_dict().keys()
-    literal.load_state_dict(factored.state_dict())
+    reference, factored = pair("joined", torch.float32)
+    assert reference.state_dict().keys() == factored.state_dict().keys()
+    reference.load_state_dict(factored.state_dict())

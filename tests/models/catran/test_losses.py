@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from catran_causalbench.config import LossSettings
+from catran_causalbench.config import CatranSettings
 from catran_causalbench.models.catran.dataloader import Minibatch
 from catran_causalbench.models.catran.losses import catran_losses, interventional_loss
 
@@ -22,10 +22,10 @@ def example(seed=0, groups=None):
     expression = torch.rand(CELLS, GENES, generator=generator, dtype=torch.float64) * 3
     prediction = torch.rand(CELLS, GENES, generator=generator, dtype=torch.float64) * 3
     attention = torch.rand(GENES, GENES, generator=generator, dtype=torch.float64).softmax(dim=1)
-    hidden = torch.rand(CELLS, GENES, generator=generator) < 0.8
+    is_masked = torch.rand(CELLS, GENES, generator=generator) < 0.8
     choices = torch.tensor([0, 2, 3, CONTROL, CONTROL, EXCLUDED]) if groups is None else torch.tensor(groups)
     group = choices[torch.randint(len(choices), (CELLS,), generator=generator)]
-    return prediction, attention, Minibatch(torch.arange(GENES), expression, expression, hidden, group)
+    return prediction, attention, Minibatch(torch.arange(GENES), expression, expression, is_masked, group)
 
 
 def naive_interventional_loss(prediction, attention, minibatch):
@@ -51,7 +51,7 @@ def naive_interventional_loss(prediction, attention, minibatch):
 @pytest.mark.parametrize("groups", [None, [1, CONTROL], [0, 1, 2, 3, 4, 5], [CONTROL, EXCLUDED], [EXCLUDED, 4]])
 def test_interventional_loss_equals_a_double_loop(seed, groups):
     prediction, attention, minibatch = example(seed, groups)
-    losses = catran_losses(prediction, attention, minibatch, LossSettings())
+    losses = catran_losses(prediction, attention, minibatch, CatranSettings())
     assert losses.interventional.item() == pytest.approx(
         naive_interventional_loss(prediction, attention, minibatch), rel=1e-9, abs=1e-15
     )
@@ -65,10 +65,10 @@ def test_prediction_terms_and_their_weights():
             for rows in zip(prediction, minibatch.expression, strict=True)
         ]
     )
-    losses = catran_losses(prediction, attention, minibatch, LossSettings(interventional_weight=2.0))
-    assert losses.hidden.item() == pytest.approx(errors[minibatch.hidden].mean().item())
-    assert losses.visible.item() == pytest.approx(errors[~minibatch.hidden].mean().item())
-    expected = 0.7 * losses.hidden + 0.3 * losses.visible + 2.0 * losses.interventional
+    losses = catran_losses(prediction, attention, minibatch, CatranSettings(interventional_weight=2.0))
+    assert losses.masked.item() == pytest.approx(errors[minibatch.is_masked].mean().item())
+    assert losses.unmasked.item() == pytest.approx(errors[~minibatch.is_masked].mean().item())
+    expected = 0.7 * losses.masked + 0.3 * losses.unmasked + 2.0 * losses.interventional
     assert losses.total.item() == pytest.approx(expected.item())
 
 
@@ -77,7 +77,7 @@ def test_a_perturbation_or_its_counterpart_may_have_one_cell(lonely):
     prediction, attention, minibatch = example()
     minibatch.group[:] = CONTROL if lonely == 0 else 0
     minibatch.group[7] = lonely
-    losses = catran_losses(prediction, attention, minibatch, LossSettings())
+    losses = catran_losses(prediction, attention, minibatch, CatranSettings())
     assert losses.interventional.item() == pytest.approx(
         naive_interventional_loss(prediction, attention, minibatch), rel=1e-9
     )
@@ -91,22 +91,22 @@ def test_a_mean_over_one_pair_of_genes():
     assert found.item() == pytest.approx(huber(0.9 - importance))
 
 
-@pytest.mark.parametrize("only_one_hidden", [True, False])
-def test_a_mean_over_one_entry(only_one_hidden):
+@pytest.mark.parametrize("only_one_masked", [True, False])
+def test_a_mean_over_one_entry(only_one_masked):
     prediction, attention, minibatch = example()
-    minibatch.hidden.fill_(not only_one_hidden)
-    minibatch.hidden[3, 2] = only_one_hidden
-    losses = catran_losses(prediction, attention, minibatch, LossSettings())
+    minibatch.is_masked.fill_(not only_one_masked)
+    minibatch.is_masked[3, 2] = only_one_masked
+    losses = catran_losses(prediction, attention, minibatch, CatranSettings())
     error = huber((prediction[3, 2] - minibatch.expression[3, 2]).item())
-    assert (losses.hidden if only_one_hidden else losses.visible).item() == pytest.approx(error)
+    assert (losses.masked if only_one_masked else losses.unmasked).item() == pytest.approx(error)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_nothing_hidden_or_everything_hidden(share):
+def test_nothing_masked_or_everything_masked(share):
     prediction, attention, minibatch = example()
-    minibatch.hidden.fill_(bool(share))
-    losses = catran_losses(prediction, attention, minibatch, LossSettings())
-    assert (losses.visible if share else losses.hidden).item() == 0
+    minibatch.is_masked.fill_(bool(share))
+    losses = catran_losses(prediction, attention, minibatch, CatranSettings())
+    assert (losses.unmasked if share else losses.masked).item() == 0
     assert torch.isfinite(losses.total)
 
 
@@ -123,7 +123,7 @@ def test_importances_carry_gradient_only_when_asked():
 def test_a_perfect_prediction_gives_finite_gradients():
     _, attention, minibatch = example()
     prediction = minibatch.expression.clone().requires_grad_()
-    catran_losses(prediction, attention, minibatch, LossSettings()).total.backward()
+    catran_losses(prediction, attention, minibatch, CatranSettings()).total.backward()
     assert torch.isfinite(prediction.grad).all()
 
 

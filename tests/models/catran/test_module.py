@@ -1,4 +1,4 @@
-"""The literal network against an independent float64 computation, and the facts the paper states about it."""
+"""The reference implementation against an independent float64 computation, and the facts the paper states about it."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def naive_forward(state, expression, genes, token, eps=1e-5):
 
 
 @pytest.mark.parametrize("token", ["joined", "added"])
-def test_literal_network_equals_naive_loops(token):
+def test_reference_network_equals_naive_loops(token):
     network = randomised(CatranModule(7, embedding_size=5, token=token).double())
     expression = torch.rand(6, 4, dtype=torch.float64) * 3
     genes = torch.tensor([6, 0, 3, 2])

@@ -9,22 +9,23 @@ import torch
 from helpers import random_data
 
 from catran_causalbench import CatranConfig, infer_network, validate_dataset
-from catran_causalbench.baselines import rival_edges
 from catran_causalbench.config import EvidenceSettings
-from catran_causalbench.evaluation import effect_recovery
-from catran_causalbench.models.evidence.module import SHOWN, GatedAttention, Gates, PairEvidence
+from catran_causalbench.evaluation.ground_truth import effect_recovery
+from catran_causalbench.models.evidence.module import IS_PERTURBED, GatedAttention, GateModule, PairEvidence
 from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
 from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
-from catran_causalbench.simulation import sample_causal_model, shape, simulate_cells, true_effects
+from catran_causalbench.simulation.causal_model import sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells, true_effects
+from catran_causalbench.simulation.presets import size_preset
 
 
 def gathered(change=None):
     dataset = validate_dataset(*random_data())
-    sums = sufficient_statistics(dataset, 2, seed=0)
-    measured = sums.shifts([0, 1])
+    statistics = sufficient_statistics(dataset, 2, seed=0)
+    measured = statistics.effects([0, 1])
     if change:
-        change(measured.shift)
-    return dataset, PairEvidence.gather(measured, Associations.of(sums))
+        change(measured.effect)
+    return dataset, PairEvidence.gather(measured, Associations.of(statistics))
 
 
 def all_pairs(genes):
@@ -32,16 +33,16 @@ def all_pairs(genes):
     return torch.from_numpy(source), torch.from_numpy(target)
 
 
-def test_a_hidden_source_is_judged_without_its_own_shifts():
+def test_a_source_judged_as_unperturbed_is_judged_without_its_own_effects():
     dataset, evidence = gathered()
-    hidden = int(dataset.perturbed_genes[0])
+    judged = int(dataset.perturbed_genes[0])
 
-    def change(shift):
-        others = np.arange(dataset.num_genes) != hidden
-        shift[hidden, others] += 7
+    def change(effect):
+        others = np.arange(dataset.num_genes) != judged
+        effect[judged, others] += 7
 
     _, changed = gathered(change)
-    source, target = (column[all_pairs(dataset.num_genes)[0] == hidden] for column in all_pairs(dataset.num_genes))
+    source, target = (column[all_pairs(dataset.num_genes)[0] == judged] for column in all_pairs(dataset.num_genes))
     nothing_shown = torch.zeros(len(source))
     for before, after in zip(
         evidence.look_up(source, target, nothing_shown), changed.look_up(source, target, nothing_shown), strict=True
@@ -52,12 +53,12 @@ def test_a_hidden_source_is_judged_without_its_own_shifts():
     assert (before - after).abs().max() > 1
 
 
-def test_a_pairs_own_shift_enters_no_activity():
+def test_a_pairs_own_effect_enters_no_activity():
     dataset, evidence = gathered()
     source, target = (int(gene) for gene in dataset.perturbed_genes[:2])
 
-    def change(shift):
-        shift[source, target] += 7
+    def change(effect):
+        effect[source, target] += 7
 
     _, changed = gathered(change)
     pair = torch.tensor([source]), torch.tensor([target]), torch.ones(1)
@@ -65,58 +66,58 @@ def test_a_pairs_own_shift_enters_no_activity():
     torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-4)
 
 
-def test_evidence_is_turned_to_the_sign_of_the_shift():
+def test_evidence_is_turned_to_the_sign_of_the_effect():
     dataset, evidence = gathered()
     source, target = all_pairs(dataset.num_genes)
     shown = evidence.perturbed[source]
-    _, sides, sign = evidence.look_up(source, target, shown)
-    assert (sides[:, 0] >= 0).all()
-    assert (sides[shown == 0, 1] >= 0).all()
-    torch.testing.assert_close(sides[:, 1] * sign, evidence.masked[source, target])
-    torch.testing.assert_close(sides[:, 2] * sign, evidence.covaried[source, target])
+    _, terms, sign = evidence.look_up(source, target, shown)
+    assert (terms[:, 0] >= 0).all()
+    assert (terms[shown == 0, 1] >= 0).all()
+    torch.testing.assert_close(terms[:, 1] * sign, evidence.partial[source, target])
+    torch.testing.assert_close(terms[:, 2] * sign, evidence.factor_adjusted[source, target])
 
 
 def test_untrained_gates_weigh_all_pairs_alike():
     dataset, evidence = gathered()
-    attention = GatedAttention(evidence, Gates(2, 8, torch.Generator().manual_seed(0)))
+    attention = GatedAttention(evidence, GateModule(2, 8, torch.Generator().manual_seed(0)))
     with torch.no_grad():
         rows = attention.attention_rows(torch.tensor([3, 0]))
     for row, target in zip(rows, (3, 0), strict=True):
         for source in range(dataset.num_genes):
-            shift, masked = evidence.shift[source, target], evidence.masked[source, target]
+            shift, masked = evidence.effect[source, target], evidence.partial[source, target]
             sign = shift.sign() if shift != 0 else masked.sign()
-            agreed = sign * (0.1 * masked + 0.05 * evidence.covaried[source, target])
+            agreed = sign * (0.1 * masked + 0.05 * evidence.factor_adjusted[source, target])
             expected = (0.5 * shift.abs() + agreed + 0.002) * evidence.deviation[target]
             assert row[source].item() == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_a_fold_held_out_is_no_part_of_the_evidence_shown():
     dataset = validate_dataset(*random_data())
-    sums = sufficient_statistics(dataset, 3, seed=0)
-    training = EvidenceTrainingPlan(dataset, EvidenceSettings(), seed=0)
-    for fold, lesson in enumerate(training.stream._lessons[:3]):
-        rest = sums.shifts([other for other in range(3) if other != fold])
-        expected = np.where(np.eye(dataset.num_genes), 0, rest.shift)
-        np.testing.assert_allclose(lesson.evidence.shift.numpy(), expected, atol=1e-5)
-        held_out = sums.shifts([fold])
-        response = held_out.shift * held_out.deviation / rest.deviation
-        np.testing.assert_allclose(lesson.response.numpy(), response, atol=1e-5)
+    statistics = sufficient_statistics(dataset, 3, seed=0)
+    plan = EvidenceTrainingPlan(dataset, EvidenceSettings(), seed=0)
+    for number, fold in enumerate(plan.loader._folds[:3]):
+        rest = statistics.effects([other for other in range(3) if other != number])
+        expected = np.where(np.eye(dataset.num_genes), 0, rest.effect)
+        np.testing.assert_allclose(fold.evidence.effect.numpy(), expected, atol=1e-5)
+        held_out = statistics.effects([number])
+        effect = held_out.effect * held_out.deviation / rest.deviation
+        np.testing.assert_allclose(fold.effect.numpy(), effect, atol=1e-5)
 
 
-def test_sources_judged_as_unperturbed_alone_are_no_lesson():
+def test_sources_judged_as_unperturbed_alone_are_no_fold():
     """One cell of each perturbation lies in one fold only: what a measured shift is worth cannot be learned."""
     matrix, labels, names = random_data(cells=40)
     single = [label if label == "non-targeting" else "excluded" for label in labels]
     single[:3] = names[:3]
     assert not EvidenceTrainingPlan(
         validate_dataset(matrix, single, names), EvidenceSettings(), seed=0
-    ).stream.has_lessons
+    ).loader.has_folds
 
 
 def test_members_learn_as_if_they_were_alone():
     dataset = validate_dataset(*random_data())
     several = EvidenceTrainingPlan(dataset, EvidenceSettings(gates=3), seed=0)
-    minibatch = several.stream.draw(500, torch.Generator().manual_seed(1))
+    minibatch = several.loader.draw(500, torch.Generator().manual_seed(1))
     several.training_step = several._losses  # Lightning's logging wants a trainer
     several._losses(minibatch).sum().backward()
     gradient = several.gates.weight_3.grad.clone()
@@ -127,36 +128,40 @@ def test_members_learn_as_if_they_were_alone():
 
 
 def test_the_number_of_parameters_is_far_below_the_papers():
-    gates = Gates(3, 24, torch.Generator())
+    gates = GateModule(3, 24, torch.Generator())
     assert sum(parameter.numel() for parameter in gates.parameters()) < 9000
 
 
-def test_the_fewer_pairs_the_more_they_are_blurred():
+def test_the_fewer_pairs_the_more_input_noise():
     dataset = validate_dataset(*random_data())  # 12 genes, 6 of them perturbed
-    stream = EvidenceTrainingPlan(dataset, EvidenceSettings(prior_pairs=50), seed=0).stream
-    assert stream.prior == pytest.approx(50 / (3 * 6 * 11))
-    minibatch = next(iter(stream))
-    known = np.arange(minibatch.blur.shape[1]) == SHOWN
-    assert minibatch.blur[:, ~known].std().item() == pytest.approx(stream.prior**0.5, rel=0.02)
-    assert not minibatch.blur[:, known].any()
+    loader = EvidenceTrainingPlan(dataset, EvidenceSettings(prior_pairs=50), seed=0).loader
+    assert loader.prior == pytest.approx(50 / (3 * 6 * 11))
+    minibatch = next(iter(loader))
+    known = np.arange(minibatch.input_noise.shape[1]) == IS_PERTURBED
+    assert minibatch.input_noise[:, ~known].std().item() == pytest.approx(loader.prior**0.5, rel=0.02)
+    assert not minibatch.input_noise[:, known].any()
 
 
-def test_training_sees_the_blur():
-    training = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(), seed=0)
-    torch.nn.init.ones_(training.gates.weight_3)  # gates start equal, whatever they see
-    minibatch = next(iter(training.stream))
-    clear = replace(minibatch, blur=0.0)
-    assert not torch.equal(training._losses(minibatch), training._losses(clear))
+def test_training_sees_the_input_noise():
+    plan = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(), seed=0)
+    torch.nn.init.ones_(plan.gates.weight_3)  # gates start equal, whatever they see
+    minibatch = next(iter(plan.loader))
+    clear = replace(minibatch, input_noise=0.0)
+    assert not torch.equal(plan._losses(minibatch), plan._losses(clear))
 
 
-def captured(edges, dataset, effects):
+def mean_difference(dataset, num_edges):
+    return infer_network(dataset, seed=0, method="mean_difference").edges(num_edges, complete=True)
+
+
+def recovery(edges, dataset, effects):
     column = {gene: number for number, gene in enumerate(dataset.gene_names)}
     return effect_recovery(edges["source"].map(column), edges["target"].map(column), effects)
 
 
 def known_world(genes, cells, seed, share=1, most=None):
     """Cells of a simulated world in which a share of the genes is perturbed, in so many cells at most; true effects."""
-    world = sample_causal_model(replace(shape("small"), genes=genes, cells=cells), seed)
+    world = sample_causal_model(replace(size_preset("small"), genes=genes, cells=cells), seed)
     cells, effects = simulate_cells(world), np.abs(true_effects(world))
     np.fill_diagonal(effects, 0)
     seen = {*world.gene_ids[:: round(1 / share)], "non-targeting"}
@@ -171,25 +176,25 @@ def known_world(genes, cells, seed, share=1, most=None):
 @pytest.mark.parametrize(("share", "margin"), [(0.5, 1.1), (1.0, 1.0)])
 def test_beats_mean_difference_on_a_world_whose_effects_are_known(share, margin):
     dataset, effects = known_world(genes=100, cells=12_000, seed=3, share=share)
-    ours = captured(infer_network(dataset, CatranConfig(), seed=0).edges(250), dataset, effects)
-    theirs = captured(rival_edges("mean_difference", dataset, 250, 0).table(dataset.gene_names), dataset, effects)
+    ours = recovery(infer_network(dataset, CatranConfig(), seed=0).edges(250), dataset, effects)
+    theirs = recovery(mean_difference(dataset, 250), dataset, effects)
     assert ours > margin * theirs
 
 
 def test_equally_many_cells_of_each_perturbation_are_no_trap():
     """A feature that hardly varies then, but has other values where the gates are read out, would drown the others."""
     dataset, effects = known_world(genes=80, cells=9600, seed=4, most=100)
-    ours = captured(infer_network(dataset, CatranConfig(), seed=0).edges(200), dataset, effects)
-    theirs = captured(rival_edges("mean_difference", dataset, 200, 0).table(dataset.gene_names), dataset, effects)
+    ours = recovery(infer_network(dataset, CatranConfig(), seed=0).edges(200), dataset, effects)
+    theirs = recovery(mean_difference(dataset, 200), dataset, effects)
     assert ours > 1.1 * theirs
 
 
 def test_the_best_edges_of_a_small_panel_are_no_worse_than_mean_differences():
-    """Without blur the gates learn such panels by heart, and captured less than 80 % of what Mean Difference does."""
+    """Without input noise the gates learn such panels by heart, and recovered less than 80 % of what Mean Difference does."""
     ours, theirs = [], []
     for seed in (1, 5):
         dataset, effects = known_world(genes=40, cells=7200, seed=seed)
-        ours.append(captured(infer_network(dataset, CatranConfig(), seed=0).edges(20), dataset, effects))
-        edges = rival_edges("mean_difference", dataset, 20, 0).table(dataset.gene_names)
-        theirs.append(captured(edges, dataset, effects))
+        ours.append(recovery(infer_network(dataset, CatranConfig(), seed=0).edges(20), dataset, effects))
+        edges = mean_difference(dataset, 20)
+        theirs.append(recovery(edges, dataset, effects))
     assert np.mean(ours) > 0.95 * np.mean(theirs)

@@ -1,4 +1,4 @@
-"""Sums of evidence against loops over cells, and the closed form of masked prediction against regressions."""
+"""Sufficient statistics against loops over cells, and partial correlations against regressions."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from helpers import random_data
 
 from catran_causalbench import validate_dataset
 from catran_causalbench.data.dataset import CONTROL
-from catran_causalbench.models.evidence import statistics as evidence
+from catran_causalbench.models.evidence import statistics as module
 from catran_causalbench.models.evidence.statistics import (
     Associations,
     factor_adjusted_correlations,
@@ -21,8 +21,8 @@ def dataset():
     return validate_dataset(*random_data())
 
 
-def test_shifts_equal_a_loop_over_cells(dataset):
-    measured = sufficient_statistics(dataset, 3, seed=0).shifts([0, 1, 2])
+def test_effects_equal_a_loop_over_cells(dataset):
+    measured = sufficient_statistics(dataset, 3, seed=0).effects([0, 1, 2])
     expression = dataset.expression.astype(float)
     controls = expression[dataset.intervention == CONTROL]
     for gene in range(dataset.num_genes):
@@ -36,36 +36,36 @@ def test_shifts_equal_a_loop_over_cells(dataset):
         for source in dataset.perturbed_genes:
             cells = expression[dataset.intervention == source]
             difference = cells[:, gene].mean() - controls[:, gene].mean()
-            assert measured.shift[source, gene] * measured.deviation[gene] == pytest.approx(difference, abs=1e-6)
+            assert measured.effect[source, gene] * measured.deviation[gene] == pytest.approx(difference, abs=1e-6)
             assert measured.error[source] == pytest.approx(np.sqrt(1 / len(cells) + 1 / len(controls)))
 
 
-def test_unperturbed_sources_have_no_error_and_no_shift(dataset):
-    measured = sufficient_statistics(dataset, 2, seed=0).shifts([0, 1])
+def test_unperturbed_sources_have_no_error_and_no_effect(dataset):
+    measured = sufficient_statistics(dataset, 2, seed=0).effects([0, 1])
     unperturbed = np.setdiff1d(np.arange(dataset.num_genes), dataset.perturbed_genes)
     assert len(unperturbed)
     assert np.isnan(measured.error[unperturbed]).all()
-    assert not measured.shift[unperturbed].any()
+    assert not measured.effect[unperturbed].any()
 
 
 def test_folds_share_out_every_cell_but_the_excluded_ones(dataset):
-    sums = sufficient_statistics(dataset, 4, seed=0)
+    statistics = sufficient_statistics(dataset, 4, seed=0)
     included = dataset.intervention >= CONTROL
-    assert sums.count.sum() == included.sum() < dataset.num_cells
-    np.testing.assert_allclose(sums.total.sum(axis=(0, 1)), dataset.expression[included].sum(axis=0), rtol=1e-5)
-    assert np.ptp(sums.count, axis=0).max() <= 1
+    assert statistics.count.sum() == included.sum() < dataset.num_cells
+    np.testing.assert_allclose(statistics.total.sum(axis=(0, 1)), dataset.expression[included].sum(axis=0), rtol=1e-5)
+    assert np.ptp(statistics.count, axis=0).max() <= 1
 
 
 def test_a_fold_does_not_know_the_cells_of_another(dataset):
-    sums = sufficient_statistics(dataset, 3, seed=0)
-    rest = sums.shifts([0, 1])
-    sums.total[2] += 100
-    np.testing.assert_array_equal(sums.shifts([0, 1]).shift, rest.shift)
-    assert not np.array_equal(sums.shifts([1, 2]).shift, rest.shift)
+    statistics = sufficient_statistics(dataset, 3, seed=0)
+    rest = statistics.effects([0, 1])
+    statistics.total[2] += 100
+    np.testing.assert_array_equal(statistics.effects([0, 1]).effect, rest.effect)
+    assert not np.array_equal(statistics.effects([1, 2]).effect, rest.effect)
 
 
 def test_partial_correlation_is_what_is_left_after_regressing_on_all_other_genes(monkeypatch):
-    monkeypatch.setattr(evidence, "_RIDGE", 0)
+    monkeypatch.setattr(module, "_RIDGE", 0)
     rng = np.random.default_rng(0)
     values = rng.normal(size=(400, 6)) @ rng.normal(size=(6, 6))
     values -= values.mean(axis=0)
@@ -76,7 +76,7 @@ def test_partial_correlation_is_what_is_left_after_regressing_on_all_other_genes
         assert partial[one, other] == pytest.approx(np.corrcoef(*left)[0, 1], abs=1e-9)
 
 
-def test_masked_prediction_finds_the_parent_and_not_the_grandparent():
+def test_partial_correlation_finds_the_parent_and_not_the_grandparent():
     rng = np.random.default_rng(0)
     grandparent = rng.normal(size=5000)
     parent = grandparent + rng.normal(size=5000)
@@ -87,30 +87,30 @@ def test_masked_prediction_finds_the_parent_and_not_the_grandparent():
     assert not np.diag(partial).any()
 
 
-def cells_with_programs(programs, genes=60, seed=0):
-    """Expression driven by some programs, and by a chain 0 → 1 → 2; nothing else joins the genes."""
+def cells_with_factors(factors, genes=60, seed=0):
+    """Expression driven by some factors, and by a chain 0 → 1 → 2; nothing else joins the genes."""
     rng = np.random.default_rng(seed)
     noise = rng.normal(size=(6000, genes))
     noise[:, 1] += noise[:, 0]
     noise[:, 2] += noise[:, 1]
-    drive = rng.normal(size=(6000, programs)) @ rng.normal(size=(programs, genes))
+    drive = rng.normal(size=(6000, factors)) @ rng.normal(size=(factors, genes))
     return np.cov((noise + drive).T)
 
 
-@pytest.mark.parametrize("programs", [1, 3])
-def test_covariation_is_correlation_without_the_programs(programs):
-    found = factor_adjusted_correlations(cells_with_programs(programs))
+@pytest.mark.parametrize("factors", [1, 3])
+def test_adjusted_correlation_is_correlation_without_the_factors(factors):
+    found = factor_adjusted_correlations(cells_with_factors(factors))
     chain = np.zeros_like(found, dtype=bool)
     chain[:3, :3] = True
     assert not np.diag(found).any()
     np.testing.assert_allclose(found, found.T, atol=1e-12)
-    # Correlations by programs are as large as 0.7 here; what is left of them is sampling noise and the projection's.
+    # Correlations by factors are as large as 0.7 here; what is left of them is sampling noise and the projection's.
     assert np.sqrt(np.mean(found[~chain] ** 2)) < 0.06
     assert found[0, 2] > 0.2, "an indirect effect shows"
 
 
-def test_nothing_is_taken_out_of_panels_too_small_to_have_programs():
-    covariance = cells_with_programs(2, genes=19)
+def test_nothing_is_taken_out_of_panels_too_small_to_have_factors():
+    covariance = cells_with_factors(2, genes=19)
     scale = np.sqrt(np.diag(covariance))
     expected = covariance / np.outer(scale, scale)
     np.fill_diagonal(expected, 0)
@@ -118,18 +118,18 @@ def test_nothing_is_taken_out_of_panels_too_small_to_have_programs():
 
 
 def test_associations_come_from_the_cells_of_all_folds(dataset):
-    sums = sufficient_statistics(dataset, 3, seed=0)
-    associations = Associations.of(sums)
-    np.testing.assert_array_equal(associations.partial, partial_correlations(sums.covariance))
-    np.testing.assert_array_equal(associations.factor_adjusted, factor_adjusted_correlations(sums.covariance))
+    statistics = sufficient_statistics(dataset, 3, seed=0)
+    associations = Associations.of(statistics)
+    np.testing.assert_array_equal(associations.partial, partial_correlations(statistics.covariance))
+    np.testing.assert_array_equal(associations.factor_adjusted, factor_adjusted_correlations(statistics.covariance))
     assert associations.num_cells == (dataset.intervention >= CONTROL).sum()
 
 
-def test_knock_down_depths_are_measured_or_expected(dataset):
-    measured = sufficient_statistics(dataset, 2, seed=0).shifts([0, 1])
+def test_knockdown_depths_are_measured_or_expected(dataset):
+    measured = sufficient_statistics(dataset, 2, seed=0).effects([0, 1])
     depths = knockdown_depths(measured)
     perturbed = dataset.perturbed_genes
-    np.testing.assert_allclose(depths[perturbed], np.diag(measured.shift)[perturbed])
+    np.testing.assert_allclose(depths[perturbed], np.diag(measured.effect)[perturbed])
     assert np.isfinite(depths).all()
-    controls = sufficient_statistics(dataset.controls_only(), 2, seed=0).shifts([0, 1])
+    controls = sufficient_statistics(dataset.controls_only(), 2, seed=0).effects([0, 1])
     np.testing.assert_array_equal(knockdown_depths(controls), -1)

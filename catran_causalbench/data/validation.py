@@ -1,0 +1,207 @@
+"""Check labels and a matrix, and bring them into an order that does not depend on the order in which they are given.
+
+The rest of the package relies on what :func:`validate_dataset` returns: no value is missing, no gene is constant, and
+every cell is a control, has one measured gene perturbed, or is excluded.
+"""
+
+from __future__ import annotations
+
+import reprlib
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from catran_causalbench.data.dataset import (
+    CONTROL,
+    CONTROL_LABEL,
+    EXCLUDED,
+    EXCLUDED_LABEL,
+    PerturbationDataset,
+    reject_constant_genes,
+)
+from catran_causalbench.data.out_of_core import allocate_matrix
+from catran_causalbench.errors import InputError
+
+_CELLS_PER_BLOCK = 4096
+# No count comes near it, and sums of squares over all cells and genes stay within float32.
+_LARGEST_VALUE = np.float32(1e12)  # a NumPy scalar, because Python's 1e12 would become infinity beside float16
+
+
+def validate_dataset(
+    expression_matrix: Any, interventions: Sequence[str], gene_names: Sequence[str]
+) -> PerturbationDataset:
+    """Check the input and bring it into canonical order.
+
+    Genes are sorted by name and cells by label and content. With one seed, the same data therefore give the same
+    minibatches and the same edges, in whatever order they are stored.
+
+    Parameters
+    ----------
+    expression_matrix
+        Cells × genes: a numpy array or scipy sparse matrix of any real type, with finite values of at least 0.
+    interventions
+        One label per cell: a gene name, ``non-targeting`` (control) or ``excluded``. A cell with any other label, such
+        as ``A+B`` or a gene name in another case, is excluded.
+    gene_names
+        One distinct, non-empty name per column.
+
+    Raises
+    ------
+    InputError
+        Naming the argument, what was found and what was expected.
+
+    Warns
+    -----
+    UserWarning
+        Cells are labelled with genes, but none of these genes is in the matrix.
+    """
+    matrix = _numeric_matrix(expression_matrix)
+    names = _gene_names(gene_names, matrix.shape[1])
+    labels = _labels(interventions, matrix.shape[0])
+
+    gene_order = np.array(sorted(range(len(names)), key=names.__getitem__))
+    sorted_names = tuple(names[column] for column in gene_order)
+    intervention = _intervention_codes(labels, sorted_names)
+    _check_values(matrix)
+    cell_order = np.lexsort((_cell_fingerprints(matrix, gene_order), intervention))
+    expression = _in_order(matrix, cell_order, gene_order)
+    reject_constant_genes(expression, sorted_names)
+    return PerturbationDataset(expression, sorted_names, intervention[cell_order])
+
+
+def _numeric_matrix(matrix: Any) -> Any:
+    """Return a 2-D array or CSR matrix of real numbers."""
+    try:
+        if hasattr(matrix, "tocsr"):
+            matrix = matrix.tocsr()
+            if matrix.ndim == 2:
+                matrix.check_format(full_check=True)  # an index out of range would access foreign memory
+        elif np.ma.is_masked(matrix):
+            raise ValueError("masked entries")
+        else:
+            matrix = np.asarray(matrix)
+    except (ValueError, TypeError, RuntimeError) as error:
+        ragged = "inhomogeneous" in str(error)
+        found = "rows of different lengths" if ragged else f"no matrix of numbers ({' '.join(str(error).split())})"
+        raise InputError.of("expression_matrix", found, "cells × genes") from None
+    if matrix.dtype.kind not in "fiub":
+        raise InputError.of("expression_matrix", f"values of type {matrix.dtype}", "real numbers")
+    if matrix.ndim != 2:
+        found = f"{matrix.ndim} dimension(s), shape {matrix.shape}"
+        raise InputError.of("expression_matrix", found, "cells × genes")
+    cells, genes = matrix.shape
+    if cells < 2:
+        raise InputError.of("expression_matrix", f"{cells} cell(s)", "at least 2")
+    if genes < 2:
+        raise InputError.of("expression_matrix", f"{genes} gene(s)", "at least 2, since an edge joins two genes")
+    return matrix
+
+
+def _gene_names(gene_names: Sequence[str], columns: int) -> list[str]:
+    names = _listed("gene_names", gene_names)
+    if len(names) != columns:
+        raise InputError.of("gene_names", f"{len(names)} names", f"{columns}, one per column of expression_matrix")
+    for column, name in enumerate(names):
+        if not isinstance(name, str):
+            raise InputError.of("gene_names", f"{reprlib.repr(name)} for column {column}", "text")
+        if not name.strip():
+            raise InputError.of("gene_names", f"an empty name for column {column}", "a name for every gene")
+        if not _can_be_written(name):
+            raise InputError.of("gene_names", f"{name!r} for column {column}", "letters that a file can hold")
+    names = [str(name) for name in names]  # numpy's strings become Python's
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise InputError.of("gene_names", f"{name!r} for {count} columns", "distinct names")
+    for reserved in (CONTROL_LABEL, EXCLUDED_LABEL):
+        if reserved in names:
+            raise InputError.of("gene_names", f"{reserved!r}, which is a label of cells", "names of genes only")
+    return names
+
+
+def _listed(field: str, values: Sequence[str]) -> list[Any]:
+    try:
+        return list(values)
+    except TypeError:
+        raise InputError.of(field, reprlib.repr(values), "a sequence of text") from None
+
+
+def _can_be_written(name: str) -> bool:
+    """Return whether a name has neither null characters nor unpaired surrogates, which UTF-8 files cannot hold."""
+    return "\0" not in name and not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def _labels(interventions: Sequence[str], cells: int) -> list[str]:
+    labels = _listed("interventions", interventions)
+    if len(labels) != cells:
+        raise InputError.of("interventions", f"{len(labels)} labels", f"{cells}, one per row of expression_matrix")
+    for cell, label in enumerate(labels):
+        if not isinstance(label, str) or not label.strip():
+            expected = f"a gene name, {CONTROL_LABEL!r} or {EXCLUDED_LABEL!r}"
+            raise InputError.of("interventions", f"label {reprlib.repr(label)} for cell {cell}", expected)
+    if CONTROL_LABEL not in labels:
+        shown = ", ".join(f"{label!r} ({count} cells)" for label, count in Counter(labels).most_common(3))
+        raise InputError.of("interventions", f"no controls, only {shown}", f"some cells labelled {CONTROL_LABEL!r}")
+    return labels
+
+
+def _intervention_codes(labels: list[str], sorted_names: tuple[str, ...]) -> np.ndarray:
+    """Return the column of each cell's perturbed gene; cells with an unmeasured perturbed gene are excluded."""
+    codes = {name: column for column, name in enumerate(sorted_names)}
+    codes[CONTROL_LABEL] = CONTROL
+    intervention = np.array([codes.get(label, EXCLUDED) for label in labels], dtype=np.int64)
+    others = sorted(set(labels) - {CONTROL_LABEL, EXCLUDED_LABEL})
+    if others and intervention.max() < 0:
+        message = f"none of the {len(others)} perturbed genes in interventions is in gene_names: {others[0]!r} …"
+        warnings.warn(f"{message} Methods can learn from controls only.", stacklevel=3)
+    return intervention
+
+
+def _check_values(matrix: Any) -> None:
+    for cells, block in _dense_blocks(matrix):
+        for found, wrong, expected in (
+            ("NaN", np.isnan(block), "a number in every entry"),
+            ("infinity", np.isinf(block), "finite numbers"),
+            ("a negative value", block < 0, "counts or log-normalised counts, zero or more"),
+            (f"a value above {_LARGEST_VALUE:g}", block > _LARGEST_VALUE, "counts or log-normalised counts"),
+        ):
+            if wrong.any():
+                cell, column = np.argwhere(wrong)[0]
+                where = f"{found} in row {cells.start + cell}, column {column}"
+                raise InputError.of("expression_matrix", where, expected)
+
+
+def _dense_blocks(matrix: Any) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield some cells at a time, so that no second matrix of this size is held."""
+    for start in range(0, matrix.shape[0], _CELLS_PER_BLOCK):
+        cells = slice(start, min(start + _CELLS_PER_BLOCK, matrix.shape[0]))
+        block = matrix[cells]
+        yield cells, np.asarray(block.toarray() if hasattr(block, "toarray") else block)
+
+
+def _float32_blocks(matrix: Any, gene_order: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    for cells, block in _dense_blocks(matrix):
+        ordered = block[:, gene_order].astype(np.float32, copy=False)
+        ordered += 0.0  # turns -0.0 into 0.0, so that equal cells have equal bytes
+        yield cells, ordered
+
+
+def _in_order(matrix: Any, cell_order: np.ndarray, gene_order: np.ndarray) -> np.ndarray:
+    expression = allocate_matrix(*matrix.shape)
+    place = np.empty_like(cell_order)
+    place[cell_order] = np.arange(len(cell_order))
+    for cells, block in _float32_blocks(matrix, gene_order):
+        expression[place[cells]] = block
+    return expression
+
+
+def _cell_fingerprints(matrix: Any, gene_order: np.ndarray) -> np.ndarray:
+    """Return a 64-bit hash of each cell's values: a sort key that depends on the content only."""
+    multipliers = np.random.default_rng(0).integers(2**63, size=matrix.shape[1], dtype=np.uint64)
+    multipliers = multipliers * np.uint64(2) + np.uint64(1)  # odd factors lose no bit of a value
+    fingerprints = np.empty(matrix.shape[0], dtype=np.uint64)
+    for cells, block in _float32_blocks(matrix, gene_order):
+        fingerprints[cells] = (np.ascontiguousarray(block).view(np.uint32).astype(np.uint64) * multipliers).sum(axis=1)
+    return fingerprints

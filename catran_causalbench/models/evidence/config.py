@@ -1,0 +1,66 @@
+"""Settings of the model ``evidence``, and the names of what its gates see and weigh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from catran_causalbench.utils.validation import Validated, choices, number
+
+# What a gate network sees of an ordered pair of genes, in the order of its inputs.
+FEATURES = (
+    "effect_score",
+    "is_perturbed",
+    "knockdown_depth",
+    "target_deviation",
+    "partial_score",
+    "partial_correlation",
+    "source_activity",
+    "target_activity",
+    "source_association",
+    "target_association",
+    "reverse_effect_score",
+    "factor_adjusted",
+)
+# What the gates weigh, in the order of the sum.
+TERMS = ("effect", "partial", "factor_adjusted")
+
+
+@dataclass(frozen=True)
+class EvidenceSettings(Validated):
+    """Attention learned from statistics of the whole training set.
+
+    Attributes
+    ----------
+    folds
+        Parts of the training cells; each is held out once for the others' statistics to predict.
+    gates, gates_kept
+        Number of gate networks that are trained from different starts, and how many of them, those that predict best,
+        are averaged.
+    width
+        Hidden units of a gate network.
+    prior_pairs
+        Strength of the prior that all pairs have the same gates, as the number of pairs that would outweigh it, and of
+        the noise that is added to the gates' inputs while they train: √(prior_pairs / number of pairs) times the
+        inputs' spread.
+    steps, pairs_per_minibatch, learning_rate, weight_decay
+        Of their training by AdamW.
+    disabled_features
+        Inputs that the gates do not get to see, out of :data:`FEATURES`; for ablations.
+    disabled_terms
+        Terms that are left out of the sum that the gates weigh, out of :data:`TERMS`; for ablations.
+    """
+
+    section: ClassVar[str] = "evidence"
+
+    folds: int = number(3, 2, 100)
+    gates: int = number(3, 1, 100)
+    gates_kept: int = number(2, 1, 100)
+    width: int = number(24, 1, 4096)
+    prior_pairs: float = number(1600.0, 0)
+    steps: int = number(300, 1)
+    pairs_per_minibatch: int = number(8192, 1)
+    learning_rate: float = number(0.015, 0, 1, above_low=True)
+    weight_decay: float = number(0.001, 0, 100)
+    disabled_features: tuple[str, ...] = choices(*FEATURES)
+    disabled_terms: tuple[str, ...] = choices(*TERMS)

@@ -1,0 +1,62 @@
+"""Callbacks of every training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+
+from catran_causalbench.errors import TrainingError
+from catran_causalbench.training.run_directory import RunDirectory
+
+
+class StopAtNonFiniteLoss(lightning.Callback):
+    """Stop at the end of an epoch in which a loss was not finite, and name the step.
+
+    Losses are looked at once an epoch, so that no step waits for the device.
+
+    Parameters
+    ----------
+    learning_rate_field
+        Name of the setting that may help.
+    """
+
+    def __init__(self, learning_rate_field: str) -> None:
+        self._learning_rate_field = learning_rate_field
+        self._losses: list[torch.Tensor] = []
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, step: int) -> None:
+        """Keep the loss."""
+        self._losses.append(outputs["loss"])
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        """Look at the losses, and at the weights that the last of them led to."""
+        losses = torch.stack(self._losses).cpu()
+        self._losses.clear()
+        wrong = (~losses.isfinite()).nonzero().flatten().tolist()
+        if wrong:
+            what, step = f"loss became {losses[wrong[0]].item()}", wrong[0] + 1
+        elif not all(weights.isfinite().all() for weights in module.parameters()):
+            what, step = "weights are not finite", len(losses)
+        else:
+            return
+        raise TrainingError(
+            f"training: the {what} in epoch {trainer.current_epoch + 1}, step {step} of {len(losses)}; try a smaller "
+            f"{self._learning_rate_field}"
+        )
+
+
+class KeepLastCheckpoint(Checkpoint):
+    """Save after every epoch whose losses were finite; a run that is killed while saving keeps the state before.
+
+    Lightning calls callbacks of this base class after all others, so one that refuses an epoch prevents its saving.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        """Save."""
+        trainer.save_checkpoint(self._directory.checkpoint)
