@@ -11,15 +11,15 @@ import numpy as np
 from causalscbench.data_access.utils.splitting import DatasetSplitter
 from sklearn.model_selection import train_test_split
 
-from catran_causalbench.causalbench.build.directory import find_metadata
 from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, DatasetSpec
 from catran_causalbench.causalbench.ground_truth import GroundTruth
+from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.causalbench.npz import read_cells
 from catran_causalbench.causalbench.reference_networks import ReferenceNetworks
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
-from catran_causalbench.evaluation import HeldOutEvaluator
+from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 
 
 class _Splitter(DatasetSplitter):
@@ -41,7 +41,7 @@ class BenchmarkDataset:
 
     Attributes
     ----------
-    headline, simulated
+    title, simulated
         How the directory describes its data, and whether they are simulated.
     settings
         What the data were simulated from, the name of the regulatory graph included and the seed left out; empty for
@@ -54,7 +54,7 @@ class BenchmarkDataset:
         The ground truth; None for measured data.
     """
 
-    headline: str
+    title: str
     simulated: bool
     settings: dict[str, Any]
     held_out: HeldOutEvaluator
@@ -86,14 +86,13 @@ class BenchmarkDataset:
             raise InputError.of(str(path), f"cells that cannot be split ({error})", "several of each label") from None
         held_out = HeldOutEvaluator(*splitter.get_test_data())
         metadata = find_metadata(folder)
-        settings = metadata.get("settings")
-        if settings:
-            graph = metadata.get("topology") or {}
-            settings = {**settings, "regulatory_graph": graph.get("origin")}
+        settings = dict(metadata.get("settings") or {})
+        if graph := settings.get("regulatory_graph"):
+            settings["regulatory_graph"] = graph["name"]
         return cls(
-            headline=str(metadata.get("headline", f"Data in {folder.name}")),
+            title=str(metadata.get("title", f"Data in {folder.name}")),
             simulated=bool(metadata.get("simulated", False)),
-            settings=settings or {},
+            settings=settings,
             held_out=held_out,
             known=ReferenceNetworks.read(folder, spec.dataset_name, held_out),
             truth=GroundTruth.read(folder, held_out.gene_names),

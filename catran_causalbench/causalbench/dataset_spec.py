@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from catran_causalbench.causalbench.manifest import check_data_directory
+from catran_causalbench.causalbench.manifest import check_data_directory, dataset_file
 from catran_causalbench.causalbench.npz import read_npz
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.validation import Validated, choice
@@ -32,8 +32,7 @@ class DatasetSpec(Validated):
 
     def path(self, folder: Path) -> Path:
         """Return the path of the file with the cells."""
-        line = self.dataset_name.removeprefix("weissmann_")
-        return folder / f"dataset_{line}{'_filtered' * self.do_filter}.npz"
+        return folder / dataset_file(self.dataset_name.removeprefix("weissmann_"), self.do_filter)
 
     def check(self, folder: Path) -> Path:
         """Return the path of the file with the cells if the directory has everything that CausalBench reads.

@@ -5,18 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from catran_causalbench.causalbench.build.directory import DESCRIPTION
 from catran_causalbench.causalbench.dataset_spec import DatasetSpec
 from catran_causalbench.causalbench.ground_truth import TRUE_EFFECTS, TRUE_NETWORK
+from catran_causalbench.causalbench.manifest import EXPRESSION_FILES, REFERENCE_FILES
+from catran_causalbench.causalbench.metadata import DESCRIPTION
 
-_EXPRESSION_FILES = ("k562.h5ad", "rpe1.h5ad")
-_REFERENCES = (
-    "corum_complexes.txt.zip",
-    "human_lr_pair.txt",
-    "protein.info.txt.gz",
-    "protein.links.txt.gz",
-    "protein.physical.links.txt.gz",
-)
 _LARGE = 2**26  # bytes
 
 
@@ -28,7 +21,7 @@ def references_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in _present(folder):
         size = path.stat().st_size
-        content = b"" if path.name in _EXPRESSION_FILES and size > _LARGE else path.read_bytes()
+        content = b"" if path.name in EXPRESSION_FILES and size > _LARGE else path.read_bytes()
         digest.update(repr((path.name, size, hashlib.sha256(content).digest())).encode())
     return digest.hexdigest()
 
@@ -40,5 +33,5 @@ def file_states(folder: Path, spec: DatasetSpec) -> tuple[tuple[int, int, int], 
 
 
 def _present(folder: Path) -> list[Path]:
-    paths = (folder / name for name in (DESCRIPTION, *_EXPRESSION_FILES, *_REFERENCES, TRUE_NETWORK, TRUE_EFFECTS))
+    paths = (folder / name for name in (DESCRIPTION, *EXPRESSION_FILES, *REFERENCE_FILES, TRUE_NETWORK, TRUE_EFFECTS))
     return [path for path in paths if path.exists()]

@@ -10,7 +10,8 @@ import numpy as np
 
 from catran_causalbench.causalbench.npz import read_npz
 from catran_causalbench.errors import InputError
-from catran_causalbench.evaluation import adjacency_matrix, edge_columns
+from catran_causalbench.evaluation.edge_lists import edge_columns
+from catran_causalbench.evaluation.reachability import adjacency_matrix
 
 TRUE_NETWORK, TRUE_EFFECTS = "true_network.csv", "true_effects.npz"
 

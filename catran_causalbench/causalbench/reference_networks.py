@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from causalscbench.evaluation.biological_evaluation import Evaluator
 
-from catran_causalbench.evaluation import HeldOutEvaluator, edge_columns
+from catran_causalbench.evaluation.edge_lists import edge_columns
+from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 
 Pairs = set[tuple[str, str]]
 

@@ -115,9 +115,9 @@ def evaluate(
     benchmark = BenchmarkDataset.read(data, DatasetSpec(dataset_name, do_filter))
     scores = score_edges(benchmark, edges, rules.max_path_length, rules.omission_estimation_size)
     if as_json:
-        print_json({"headline": benchmark.headline, "simulated": benchmark.simulated, **asdict(scores)})
+        print_json({"title": benchmark.title, "simulated": benchmark.simulated, **asdict(scores)})
     else:
-        _print_scores(benchmark.headline, scores)
+        _print_scores(benchmark.title, scores)
 
 
 def _split(text: str | None) -> list[str] | None:

@@ -250,7 +250,7 @@ def _check_scale(expression: np.ndarray, counts: bool, allow_counts: bool) -> No
 
 def _log_normalised(expression: np.ndarray, totals: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Log-normalise the rows to be kept, in their own room: every row moves up to, or stays at, its new place."""
-    from catran_causalbench.simulation import log_normalise
+    from catran_causalbench.simulation.expression import log_normalise
 
     median = float(np.median(totals[kept]))
     for block in _blocks(len(kept), expression.shape[1]):

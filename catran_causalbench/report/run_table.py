@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catran_causalbench.causalbench.build.directory import find_metadata
 from catran_causalbench.causalbench.ground_truth import TRUE_NETWORK, read_true_network
+from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import check_writable, write_atomically
 
@@ -46,7 +46,7 @@ def read_scores(data_directory: Path, run_folders: list[Path]) -> tuple[str, pd.
 
     if not data_directory.is_dir():
         raise InputError.of("data_directory", f"no folder {str(data_directory)!r}", "a benchmark directory")
-    headline = str(find_metadata(data_directory).get("headline", f"Data in {data_directory}"))
+    headline = str(find_metadata(data_directory).get("title", f"Data in {data_directory}"))
     true_edges = set(read_true_network(data_directory)) if (data_directory / TRUE_NETWORK).exists() else set()
     folder_names = [folder.name for folder in run_folders]
     rows: dict[str, dict[str, Any]] = {}

@@ -71,7 +71,7 @@ class EvaluationProtocol(Validated):
         Edges that each method returns.
     max_path_length, omission_estimation_size
         CausalBench's settings of the false omission rate (see
-        :func:`~catran_causalbench.evaluation.evaluate_network`).
+        :func:`~catran_causalbench.evaluation.causalbench_metrics.evaluate_network`).
     dataset_name, do_filter
         Which data set of each directory is meant.
     dcdi_training_share

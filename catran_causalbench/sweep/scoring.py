@@ -13,20 +13,19 @@ from catran_causalbench.causalbench.ground_truth import GroundTruth
 from catran_causalbench.causalbench.reference_networks import DIRECTED, NAMES
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
-from catran_causalbench.evaluation import (
-    adjacency_matrix,
+from catran_causalbench.evaluation.causalbench_metrics import evaluate_network
+from catran_causalbench.evaluation.edge_lists import edge_columns
+from catran_causalbench.evaluation.ground_truth import (
     average_precision,
-    edge_columns,
     effect_recovery,
-    evaluate_network,
-    excess_wasserstein,
     orientation_accuracy,
     precision,
     rank_scores,
-    reachable,
-    reference_metrics,
-    wasserstein_curve,
 )
+from catran_causalbench.evaluation.permutation_null import excess_wasserstein
+from catran_causalbench.evaluation.ranked_metrics import wasserstein_curve
+from catran_causalbench.evaluation.reachability import adjacency_matrix, reachable
+from catran_causalbench.evaluation.reference_network import reference_metrics
 from catran_causalbench.sweep.records import Curve, GroundTruthScores, NetworkScores
 
 CURVE_POINTS = 40

@@ -114,7 +114,7 @@ def _run(spec: RunSpec, protocol: EvaluationProtocol, folder: Path) -> RunResult
         **common,
         method=method_label(spec.method),
         data=spec.data.name,
-        headline=data.headline,
+        headline=data.title,
         simulated=data.simulated,
         data_settings=data.settings,
         regime=spec.regime,

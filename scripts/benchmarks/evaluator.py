@@ -13,7 +13,8 @@ from typing import Any
 from causalscbench.evaluation.statistical_evaluation import Evaluator
 
 from catran_causalbench.evaluation import HeldOutEvaluator, evaluate_network
-from catran_causalbench.simulation import SimulationConfig, sample_causal_model, simulate_cells
+from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells
 
 # A fifth of RPE1's 92,000 cells: some 2,300 controls and 40 cells per perturbation of 383 genes.
 SETTINGS = SimulationConfig(genes=383, cells=18_400, control_share=0.125, min_cells=20)

@@ -27,19 +27,19 @@ def test_help_names_every_command():
 
 
 def test_simulate_says_that_it_simulates(tmp_path):
-    text = run("simulate", tmp_path / "world", "--shape", "tiny", "--seed", 3)
+    text = run("simulate", tmp_path / "world", "--size", "tiny", "--seed", 3)
     assert "SIMULATED DATA" in text
     assert json.loads((tmp_path / "world" / "description.json").read_text())["simulated"]
 
 
 def test_simulate_refuses_a_folder_that_is_taken(tmp_path):
     (tmp_path / "mine.txt").write_text("do not lose this")
-    assert re.search(r"Error: .*found", run("simulate", tmp_path, "--shape", "tiny", code=2))
+    assert re.search(r"Error: .*found", run("simulate", tmp_path, "--size", "tiny", code=2))
     assert (tmp_path / "mine.txt").exists()
 
 
 def test_an_unknown_shape_is_refused(tmp_path):
-    assert "Error: " in run("simulate", tmp_path / "world", "--shape", "enormous", code=2)
+    assert "Error: " in run("simulate", tmp_path / "world", "--size", "enormous", code=2)
 
 
 def test_datadir_reads_an_npz(tmp_path):
@@ -104,7 +104,7 @@ def test_what_was_not_measured_wins_no_score(tmp_path, finished):
 
 
 def test_a_headline_is_no_markup(tmp_path, finished):
-    (tmp_path / "description.json").write_text(json.dumps({"made_by": "catran_causalbench", "headline": "DATA [/x]"}))
+    (tmp_path / "description.json").write_text(json.dumps({"made_by": "catran_causalbench", "title": "DATA [/x]"}))
     assert "DATA [/x]" in run("scores", tmp_path, finished("run"))
 
 

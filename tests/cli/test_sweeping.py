@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
 from catran_causalbench.cli import app
-from catran_causalbench.simulation import SimulationConfig
+from catran_causalbench.simulation.causal_model import SimulationConfig
 from catran_causalbench.sweep.records import read_sweep
 
 RUNS = ("--methods", "random,mean_difference", "--fractions", "0.5,1", "--seeds", "0,1,2,3,4,5,6,7", "--workers", "2")

@@ -11,13 +11,13 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from catran_causalbench.fitting import _read_losses
 from scipy import sparse
 
 import catran_causalbench as catran
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.data.dataset import validate_dataset
-from catran_causalbench.fitting import _read_losses
 from catran_causalbench.inference import infer_network
 from catran_causalbench.simulation import to_anndata as simulated_screens
 

@@ -13,7 +13,7 @@ import catran_causalbench
 from catran_causalbench.causalbench.build.from_screen import convert_screen
 from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
 from catran_causalbench.report.run_table import PRECISION, draw_scores, print_scores, read_scores
-from catran_causalbench.simulation import shape
+from catran_causalbench.simulation.presets import size_preset
 
 PLUGIN = Path(catran_causalbench.__file__).parent / "plugin.py"
 REGIMES = ["observational", "partial_interventional", "interventional"]
@@ -66,7 +66,7 @@ def check_run(run, edges, genes):
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    return write_simulated_directory(tmp_path_factory.mktemp("simulated") / "world", shape("tiny"), seed=1)
+    return write_simulated_directory(tmp_path_factory.mktemp("simulated") / "world", size_preset("tiny"), seed=1)
 
 
 @pytest.mark.parametrize("regime", REGIMES)

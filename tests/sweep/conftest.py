@@ -6,7 +6,7 @@ import pytest
 from distributed import LocalCluster
 
 from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
-from catran_causalbench.simulation import SimulationConfig
+from catran_causalbench.simulation.causal_model import SimulationConfig
 from catran_causalbench.sweep.plan import EvaluationProtocol, SweepPlan
 from catran_causalbench.sweep.runner import run_sweep
 

@@ -7,7 +7,8 @@ import pytest
 from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 from catran_causalbench.causalbench.dataset_spec import DatasetSpec
 from catran_causalbench.errors import InputError
-from catran_causalbench.evaluation import average_precision, false_omission_rate
+from catran_causalbench.evaluation.ground_truth import average_precision
+from catran_causalbench.evaluation.ranked_metrics import false_omission_rate
 from catran_causalbench.sweep.scoring import score_edges, unperturbed_average_precision
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
 from catran_causalbench.cli import app
-from catran_causalbench.simulation import SimulationConfig
+from catran_causalbench.simulation.causal_model import SimulationConfig
 from catran_causalbench.sweep.plan import EvaluationProtocol, RunSpec
 from catran_causalbench.sweep.records import RunResult
 from catran_causalbench.sweep.worker import execute
@@ -50,6 +50,6 @@ def test_evaluate_says_what_a_run_says(world, tmp_path):
 def test_a_headline_may_hold_brackets(tmp_path):
     folder = write_simulated_directory(tmp_path / "world", SETTINGS, 0)
     described = json.loads((folder / "description.json").read_text())
-    (folder / "description.json").write_text(json.dumps({**described, "headline": "SIMULATED [/x]"}))
+    (folder / "description.json").write_text(json.dumps({**described, "title": "SIMULATED [/x]"}))
     result = CliRunner().invoke(app, ["evaluate", str(folder), str(folder / "true_network.csv")])
     assert "SIMULATED [/x]" in result.output

@@ -26,7 +26,7 @@ from catran_causalbench.causalbench.npz import UNREADABLE, read_cells, read_npz
 from catran_causalbench.data.anndata_reader import OTHER_NAMES, Kind, read_targets, single_targets, texts
 from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation import log_normalise
+from catran_causalbench.simulation.expression import log_normalise
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catran_causalbench.causalbench.build.directory import read_metadata
 from catran_causalbench.causalbench.build.from_screen import convert_screen, read_own_data
+from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.errors import InputError
 
 MEASURED = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -157,8 +157,8 @@ def test_known_interactions_become_a_reference_network(npz, tmp_path):
     table = tmp_path / "known.csv"
     table.write_text("source,target,score\nG1,G2,9\nG2,G1,8\nG1,G1,1\nG1,G4,3\n")
     folder = convert_screen(tmp_path / "out", npz(), min_cells=20, reference_network=table)
-    assert read_metadata(folder)["references"]["string_network"] == 1
-    assert read_metadata(folder)["simulated"] is False
+    assert find_metadata(folder)["references"]["string_network"] == 1
+    assert find_metadata(folder)["simulated"] is False
     assert (folder / "README.txt").read_text().startswith("Data from mine.npz")
 
 
@@ -172,7 +172,7 @@ def test_known_interactions_become_a_reference_network(npz, tmp_path):
 def test_simulated_data_stay_marked(npz, tmp_path, origin, headline):
     path = npz(simulated=np.array(True), **origin)
     folder = convert_screen(tmp_path / "out", path, min_cells=20)
-    assert read_metadata(folder)["simulated"] is True
+    assert find_metadata(folder)["simulated"] is True
     assert (folder / "README.txt").read_text(encoding="utf-8").startswith(headline)
 
 
@@ -270,8 +270,8 @@ def test_measured_data_sets(tmp_path, name, genes, controls):
         columns = np.isin(source["var_names"], written["var_names"])
         np.testing.assert_array_equal(written["expression_matrix"], source["expression_matrix"][:, columns])
         np.testing.assert_array_equal(written["interventions"], source["interventions"])
-    assert read_metadata(folder)["shape"]["genes"] == genes
-    assert read_metadata(folder)["shape"]["controls"] == controls
+    assert find_metadata(folder)["shape"]["genes"] == genes
+    assert find_metadata(folder)["shape"]["controls"] == controls
 
 
 @pytest.mark.parametrize("name", ["schraivogel2020_tapseq_k562_crispri", "dixit2016_bmdc_24tf", "sachs2005_all14"])
