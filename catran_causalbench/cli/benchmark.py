@@ -105,7 +105,6 @@ def evaluate(
     from dataclasses import asdict
 
     from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
-    from catran_causalbench.causalbench.dataset_spec import DatasetSpec
     from catran_causalbench.report.metrics import find_metric, metric_values
     from catran_causalbench.report.run_table import describe_data
     from catran_causalbench.sweep.plan import EvaluationProtocol
@@ -113,7 +112,7 @@ def evaluate(
 
     edges = _read_edges(network)
     protocol = EvaluationProtocol(len(edges), max_path_length, omission_estimation_size, dataset_name, do_filter)
-    benchmark = BenchmarkDataset.read(data, DatasetSpec(dataset_name, do_filter))
+    benchmark = BenchmarkDataset.read(data, protocol.dataset_spec)
     scores = score_edges(benchmark, edges, protocol.max_path_length, protocol.omission_estimation_size)
     described = describe_data(data)
     if as_json:

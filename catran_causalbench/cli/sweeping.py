@@ -13,14 +13,14 @@ from catran_causalbench.errors import InputError
 
 @command
 def sweep(
-    output: Annotated[Path, typer.Argument(help="Folder for the runs.", show_default=False)],
+    output: Annotated[Path, typer.Argument(help="Directory for the runs.", show_default=False)],
     data: Annotated[list[Path] | None, typer.Argument(help="Benchmark directories.", show_default=False)] = None,
     plan: Annotated[Path | None, typer.Option(help="YAML file; options replace what it says.")] = None,
     methods: Annotated[
-        str | None, typer.Option(help="catran, catran-PRESET, the path of a settings file, a rival, or oracle.")
+        str | None, typer.Option(help="catran, catran-PRESET, a YAML file with settings, a baseline, or oracle.")
     ] = None,
     regimes: Annotated[str | None, typer.Option(help="observational, partial_interventional, interventional.")] = None,
-    fractions: Annotated[str | None, typer.Option(help="Shares perturbed in the partial regime.")] = None,
+    fractions: Annotated[str | None, typer.Option(help="Shares of perturbations in the partial regime.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of the model and of the partial draw.")] = None,
     edges: Annotated[int | None, typer.Option(help="Edges of every network.", show_default="1000")] = None,
     max_path_length: Annotated[int | None, typer.Option(help="As in causalbench_run.", show_default="1")] = None,
@@ -31,17 +31,26 @@ def sweep(
     do_filter: Annotated[
         bool | None, typer.Option("--do-filter", help="Strong perturbations only, as in the challenge.")
     ] = None,
+    dcdi_training_share: Annotated[
+        float | None, typer.Option(help="Share of their full training for DCDI and its relatives.", show_default="1")
+    ] = None,
+    stability: Annotated[
+        bool | None, typer.Option("--stability", help="Compare the edges of two halves of the cells: trains thrice.")
+    ] = None,
+    split_by_seed: Annotated[
+        bool | None, typer.Option("--split-by-seed", help="Let the seed also decide which cells are held out.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes.", show_default="one per core", min=1)] = None,
     scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler to use instead; one run a worker.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Run methods × data × regimes × fractions × seeds; each run is stored as causalbench_run stores it.
 
-    Several values are given with commas. Without --regimes it is partial_interventional, with the challenge's fractions
-    0.25,0.5,0.75,1 and seed 0. The same command goes on where it was stopped, tries failed runs again, and may ask for
-    more. It ends with 1 if a run failed.
+    Separate several values by commas. The default regime is partial_interventional with the challenge's fractions
+    0.25,0.5,0.75,1 and seed 0. Run the same command again to resume an interrupted sweep and to repeat failed runs, or
+    a larger one to add runs. The exit code is 1 if a run failed.
 
-    Examples: catran-causalbench sweep results world1 world2 --methods catran,mean_difference,random --seeds 0,1
+    Examples: catran-causalbench sweep results data1 data2 --methods catran,mean_difference,random --seeds 0,1
 
     catran-causalbench sweep results --plan plan.yaml --scheduler tcp://10.0.0.1:8786
     """
@@ -60,11 +69,14 @@ def sweep(
         "omission_estimation_size": omission_estimation_size,
         "dataset_name": dataset_name,
         "do_filter": do_filter,
+        "dcdi_training_share": dcdi_training_share,
+        "stability": stability,
+        "split_by_seed": split_by_seed,
     }
     changes = {key: value for key, value in given.items() if value is not None}
     wanted = SweepPlan.from_yaml(plan, changes) if plan else SweepPlan.from_mapping(changes)
-    every, left = len(wanted.runs()), len(pending(wanted, output))
-    with SweepProgress(output, every, left, show_progress(quiet), quiet) as progress:
+    total, left = len(wanted.runs()), len(pending(wanted, output))
+    with SweepProgress(output, total, left, show_progress(quiet), quiet) as progress:
         run_sweep(wanted, output, progress.show, workers, scheduler)
     if progress.failed:
         raise typer.Exit(1)

@@ -239,7 +239,6 @@ def data_name(settings: Mapping[str, Any], every_settings: Iterable[Mapping[str,
         return ""
     unusual = dict.fromkeys(name for each in [settings, *every_settings] if each for name in _unusual(each))
     graph = settings.get("regulatory_graph")
-    graph = graph["name"] if isinstance(graph, dict) else graph
     edges = f"edges from {graph}" if graph else "random edges"
     words = {"difficulty": _difficulty(settings), "regulatory_graph": edges}
     parts = [f"{settings[name]:,} {name}" for name in ("genes", "cells") if name in settings]

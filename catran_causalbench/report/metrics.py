@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isnan, nan
-from typing import TYPE_CHECKING
 
-from catran_causalbench.sweep.records import Curve, RunResult
-
-if TYPE_CHECKING:
-    from catran_causalbench.sweep.scoring import Scores
+from catran_causalbench.sweep.records import Curve, NetworkScores
 
 
 @dataclass(frozen=True)
@@ -130,7 +126,7 @@ def find_metric(name: str) -> Metric:
     return METRICS.get(name) or Metric(name, name.replace("_", " "), "higher", "")
 
 
-def metric_values(scores: RunResult | Scores) -> dict[str, float]:
+def metric_values(scores: NetworkScores) -> dict[str, float]:
     """Return the metrics of a whole network by name; those against reference networks come last."""
     known = {**vars(scores), **(vars(scores.truth) if scores.truth else {})}
     values = {name: known[name] for name in METRICS if name in known}

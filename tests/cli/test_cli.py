@@ -2,10 +2,8 @@
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
-import pytest
 from helpers import random_data
 from typer.testing import CliRunner
 

@@ -22,7 +22,7 @@ def result():
         run = RunResult(
             method=method,
             data=f"simulated-{data_set}" if simulated else "screen",
-            headline="SIMULATED DATA – no cell here was measured" if simulated else "A screen",
+            title="SIMULATED DATA – no cell here was measured" if simulated else "A screen",
             simulated=simulated,
             regime="interventional" if fraction == 1 else "partial_interventional",
             fraction=fraction,

@@ -77,7 +77,7 @@ def test_data_of_the_same_settings_are_pooled(result):
 
 
 def test_settings_decide_and_not_what_data_say_of_themselves(result):
-    found = [result(), result(data_set=1, headline="Other words"), result(data_set=2, data_settings={})]
+    found = [result(), result(data_set=1, title="Other words"), result(data_set=2, data_settings={})]
     groups = group_results([(Path(), run) for run in found], {})
     assert [group.name for group in groups] == ["30 genes, 4,500 cells", "simulated-2"]
 
