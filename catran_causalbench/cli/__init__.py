@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from catran_causalbench import __version__
-from catran_causalbench.cli import benchmark, challenge, data, doctor, fitting, reporting, sweeping
+from catran_causalbench.cli import benchmark, challenge, data, doctor, fitting, sweeping
 
 app = typer.Typer(
     help="CaTran for CausalBench: directed gene networks from Perturb-seq data.",
@@ -26,10 +26,11 @@ for group, commands in {
     "Benchmark": (
         benchmark.plugin,
         benchmark.presets,
-        benchmark.scores,
-        sweeping.evaluate,
+        benchmark.methods,
+        benchmark.compare,
+        benchmark.evaluate,
         sweeping.sweep,
-        reporting.report,
+        benchmark.report,
     ),
     "Challenge and setup": (challenge.check_submission, doctor.doctor),
 }.items():
