@@ -11,7 +11,11 @@ from typing import Annotated
 import typer
 
 from catran_causalbench import __version__
+<<<<<<< HEAD
 from catran_causalbench.cli import benchmark, challenge, data, doctor, fitting, sweeping
+=======
+from catran_causalbench.cli import benchmark, challenge, data, doctor, fit, reporting, sweeping
+>>>>>>> reader
 
 app = typer.Typer(
     help="CaTran for CausalBench: directed gene networks from Perturb-seq data.",
@@ -21,8 +25,8 @@ app = typer.Typer(
 )
 
 for group, commands in {
-    "Network": (fitting.fit,),
-    "Data": (data.simulate, data.datadir, data.download),
+    "Network": (fit.fit,),
+    "Data": (data.simulate, data.convert, data.download),
     "Benchmark": (
         benchmark.plugin,
         benchmark.presets,

@@ -23,6 +23,13 @@ from catran_causalbench.errors import DownloadError, InputError, TrainingError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+# How to read a screen, for every command that reads one.
+PerturbationKey = Annotated[str, typer.Option(help="Column of obs with each cell's target; an .npz needs none.")]
+Control = Annotated[str, typer.Option(help="Label of the control cells.")]
+Layer = Annotated[str | None, typer.Option(help="Layer with the expression, instead of X.")]
+Genes = Annotated[str, typer.Option(help="'perturbed', 'all', or names separated by commas.")]
+MinCells = Annotated[int, typer.Option(help="'perturbed' genes are those with more perturbed cells than this.")]
+Counts = Annotated[bool, typer.Option("--counts", help="The values are raw counts: log-normalise them.")]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what this command made before.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
@@ -64,6 +71,11 @@ def _terminable() -> Iterator[None]:
 def _terminate(number: int, frame: Any) -> None:
     typer.echo("Terminated.", err=True)
     raise SystemExit(128 + number)
+
+
+def chosen_genes(genes: str) -> str | list[str]:
+    """Return what the option ``--genes`` means to the reader of screens."""
+    return genes if genes in ("perturbed", "all") else [name.strip() for name in genes.split(",")]
 
 
 def print_json(result: Any) -> None:

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from catran_causalbench.cli.console import Overwrite, Quiet, Seed, command, show_progress
+from catran_causalbench.cli.console import (
+    Control,
+    Counts,
+    Genes,
+    Layer,
+    MinCells,
+    Overwrite,
+    PerturbationKey,
+    Quiet,
+    Seed,
+    chosen_genes,
+    command,
+    show_progress,
+)
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -56,31 +69,33 @@ def simulate(
 
 
 @command
-def datadir(
-    folder: Folder,
-    source: Annotated[Path, typer.Argument(help="Your data: .h5ad or .npz.", show_default=False)],
-    perturbation_key: Annotated[
-        str, typer.Option(help="obs column of an .h5ad that names the perturbed gene.")
-    ] = "gene",
-    control: Annotated[str, typer.Option(help="How your file labels control cells.")] = "non-targeting",
-    min_cells: Annotated[int, typer.Option(help="Columns are measured genes with more perturbed cells.")] = 100,
-    counts: Annotated[bool, typer.Option("--counts", help="The values are counts: log-normalise them.")] = False,
+def convert(
+    output: Folder,
+    source: Annotated[Path, typer.Argument(help="Your screen: .h5ad or .npz.", show_default=False)],
+    perturbation_key: PerturbationKey = "gene",
+    control: Control = "non-targeting",
+    layer: Layer = None,
+    genes: Genes = "perturbed",
+    min_cells: MinCells = 100,
+    counts: Counts = False,
     reference_network: Annotated[
-        Path | None, typer.Option(help="CSV (source, target) of interactions to be scored against.")
+        Path | None, typer.Option(help="CSV (source, target) of known interactions to score against.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn your own data into a directory that causalbench_run reads.
+    """Convert your own screen to a directory that causalbench_run reads.
 
-    Example: catran-causalbench datadir mydata screen.h5ad --target-column target_gene --control-label NT --counts
+    Example: catran-causalbench convert mydata screen.h5ad --perturbation-key target_gene --control NT --counts
     """
     from catran_causalbench.causalbench.build.from_screen import convert_screen
 
     path = convert_screen(
-        folder,
+        output,
         source,
         perturbation_key=perturbation_key,
         control=control,
+        layer=layer,
+        genes=chosen_genes(genes),
         min_cells=min_cells,
         counts=counts,
         reference_network=reference_network,

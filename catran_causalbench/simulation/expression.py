@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
+from catran_causalbench.data.preprocessing import log_normalise
 from catran_causalbench.simulation.causal_model import SATURATION, CausalModel, Floats
 
 # Cells settled at once, few enough for the caches and for memory. The draws of a seed depend on it.
@@ -40,29 +41,6 @@ class Cells:
     totals: NDArray[np.int64]
     expression: Floats
     labels: NDArray[np.str_]
-
-
-def log_normalise(counts: NDArray[np.integer], totals: NDArray[np.integer], target_sum: float | None = None) -> Floats:
-    """Scale each cell to the same total and take log1p, as CausalBench does through scanpy.
-
-    Parameters
-    ----------
-    counts
-        Shape (C, G): UMIs of the genes of interest.
-    totals
-        Length C: all UMIs of each cell, at least 1.
-    target_sum
-        The total; by default the median of those given.
-
-    Returns
-    -------
-    Floats
-        Shape (C, G), float32.
-    """
-    factors = ((np.median(totals) if target_sum is None else target_sum) / totals).astype(np.float32)
-    expression = counts.astype(np.float32)
-    expression *= factors[:, None]
-    return np.log1p(expression, out=expression)
 
 
 def simulate_cells(model: CausalModel) -> Cells:

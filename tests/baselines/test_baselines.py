@@ -22,7 +22,8 @@ from catran_causalbench.baselines import (
     sparserc,
     statistics,
 )
-from catran_causalbench.data.dataset import CONTROL, validate_dataset
+from catran_causalbench.data.dataset import CONTROL
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
 from catran_causalbench.grn.edges import rank_matrix
 

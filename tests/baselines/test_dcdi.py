@@ -13,7 +13,8 @@ from causalscbench.models.training_regimes import TrainingRegime
 
 from catran_causalbench.baselines import dcdi, rival_names
 from catran_causalbench.baselines.config import DcdiSettings
-from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL, validate_dataset
+from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError, TrainingError
 from catran_causalbench.grn.edges import rank_matrix
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
-from catran_causalbench.simulation.expression import log_normalise, simulate_cells, true_effects
+from catran_causalbench.simulation.expression import simulate_cells, true_effects
 
 SETTINGS = SimulationConfig(genes=60, cells=8_000)
 OFF_DIAGONAL = ~np.eye(60, dtype=bool)
@@ -121,12 +121,3 @@ def test_latent_factors_are_shared_by_genes():
         return np.linalg.eigvalsh(np.corrcoef(cells.expression[cells.labels == "non-targeting"].T))[-1]
 
     assert strongest_share(3) > strongest_share(0) + 0.3
-
-
-def test_log_normalise_is_scanpys(cells):
-    anndata, scanpy = pytest.importorskip("anndata"), pytest.importorskip("scanpy")
-    counts = cells.counts[:200].astype(np.float32)
-    data = anndata.AnnData(counts.copy())
-    scanpy.pp.normalize_total(data)
-    scanpy.pp.log1p(data)
-    np.testing.assert_allclose(log_normalise(counts.astype(int), counts.sum(axis=1).astype(int)), data.X, rtol=1e-5)
