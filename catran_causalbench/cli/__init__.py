@@ -11,11 +11,7 @@ from typing import Annotated
 import typer
 
 from catran_causalbench import __version__
-<<<<<<< HEAD
-from catran_causalbench.cli import benchmark, challenge, data, doctor, fitting, sweeping
-=======
-from catran_causalbench.cli import benchmark, challenge, data, doctor, fit, reporting, sweeping
->>>>>>> reader
+from catran_causalbench.cli import benchmark, challenge, data, doctor, fit, sweeping
 
 app = typer.Typer(
     help="CaTran for CausalBench: directed gene networks from Perturb-seq data.",
