@@ -173,6 +173,10 @@ def test_the_largest_seed_is_a_seed(data, config):
     assert len(infer_network(validate_dataset(*data), config, 2**63 - 1).edges(10)) == 10
 
 
+@pytest.mark.guarantee(
+    "Several processes",
+    "In a SLURM job of several tasks, a process that `torchrun` did not start trains alone.",
+)
 @BOTH_MODELS
 def test_a_job_of_several_tasks_trains_as_if_alone(data, config, monkeypatch):
     """Lightning would refuse to, or share the work with tasks that are not there."""
@@ -183,6 +187,7 @@ def test_a_job_of_several_tasks_trains_as_if_alone(data, config, monkeypatch):
     assert signal.getsignal(signal.SIGUSR1) == handler
 
 
+@pytest.mark.guarantee("Faults", "A GPU's memory is free again after training.")
 def test_the_cells_are_let_go_after_training(data, monkeypatch):
     """Else a GPU would hold them until Python looks for cycles, and the next run would find it full."""
     cells = []

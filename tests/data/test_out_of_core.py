@@ -46,6 +46,10 @@ def fit(adata, settings):
         )
 
 
+@pytest.mark.guarantee(
+    "Scale",
+    "A matrix larger than the memory is kept in an unnamed temporary file; the edges are the same.",
+)
 @pytest.mark.parametrize("settings", [GATES, PAPER], ids=["evidence", "paper"])
 def test_in_a_file_or_in_memory_the_edges_are_the_same(settings, request, tmp_path):
     in_memory = fit(raw_counts(), settings)
@@ -88,6 +92,10 @@ def test_the_memory_limit_of_a_job_counts(limit, pages_of_files, in_a_file, monk
     assert isinstance(allocate_matrix(50, 40).base, np.memmap) == in_a_file  # 8,000 bytes
 
 
+@pytest.mark.guarantee(
+    "Scale",
+    "Where neither memory nor disk has room, an `InputError` says how much is needed before anything is computed.",
+)
 def test_without_room_anywhere_the_error_says_how_much_is_needed(no_memory, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -118,6 +126,10 @@ convert_screen(f"{folder}/again", made / "dataset_k562.npz")
 """
 
 
+@pytest.mark.guarantee(
+    "Scale",
+    "Less memory than such a matrix takes is enough (under a limit on the memory of the process).",
+)
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory by Linux's resource limits")
 def test_less_memory_than_the_matrix_takes_is_enough(tmp_path):
     cells, genes, present = 200_000, 300, 15

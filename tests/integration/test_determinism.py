@@ -56,6 +56,11 @@ def edges_of_a_process(preset, threads, hash_seed):
     return finished.stdout
 
 
+@pytest.mark.guarantee(
+    "Determinism",
+    "Same data, settings and seed: same edges in any process, with any `PYTHONHASHSEED`, with one thread "
+    "or two (same machine, same versions).",
+)
 @PRESETS
 def test_processes_thread_counts_and_hash_seeds_change_no_bit(preset):
     one, two = edges_of_a_process(preset, 1, 1), edges_of_a_process(preset, 2, 2)
@@ -64,6 +69,7 @@ def test_processes_thread_counts_and_hash_seeds_change_no_bit(preset):
     assert one == f"{edges_of_the_data(preset)}\n"
 
 
+@pytest.mark.guarantee("Determinism", "The order of genes and cells in the file changes nothing.")
 @PRESETS
 def test_the_order_of_genes_and_cells_changes_nothing(preset):
     matrix, labels, names = simulated_data()
@@ -73,6 +79,10 @@ def test_the_order_of_genes_and_cells_changes_nothing(preset):
     assert edges(preset, shuffled) == edges_of_the_data(preset)
 
 
+@pytest.mark.guarantee(
+    "Determinism",
+    "Other names for the genes change the edges of `evidence` only within the noise of a seed.",
+)
 def test_names_decide_nothing_beyond_noise():
     """Other names sort differently, so that folds and minibatches differ; the evidence stays what it is."""
     matrix, labels, names = simulated_data()
@@ -84,6 +94,7 @@ def test_names_decide_nothing_beyond_noise():
     assert len(found & expected) > 0.9 * len(expected)
 
 
+@pytest.mark.guarantee("Determinism", "Another seed gives other edges.")
 @PRESETS
 def test_the_seed_matters(preset):
     assert edges(preset, simulated_data(), seed=1) != edges_of_the_data(preset)

@@ -62,6 +62,11 @@ def together(tmp_path_factory):
     return folder
 
 
+@pytest.mark.guarantee(
+    "Several processes",
+    "Processes that `torchrun` starts share every minibatch: same losses, gradients and running "
+    "statistics as one process, up to rounding (two processes with gloo on a CPU).",
+)
 def test_gradients_moments_and_losses_are_those_of_one_process(together):
     expected = gradients()
     for rank in range(2):
@@ -73,6 +78,7 @@ def test_gradients_moments_and_losses_are_those_of_one_process(together):
             )
 
 
+@pytest.mark.guarantee("Several processes", "They end with the edges of one process, up to rounding.")
 def test_edges_are_those_of_one_process(together, tmp_path):
     alone = infer_network(validate_dataset(*random_data()), settings(tmp_path)).edges()
     first, second = (pd.read_csv(together / f"edges-{rank}.csv") for rank in range(2))
@@ -82,12 +88,18 @@ def test_edges_are_those_of_one_process(together, tmp_path):
     assert len(first[ends].merge(alone[ends])) >= 49
 
 
+@pytest.mark.guarantee("Several processes", "Only the first of them writes files.")
 def test_one_process_writes_the_run_directory(together):
     found = {path.relative_to(together / "run").parts[0] for path in (together / "run").rglob("*")}
     assert found == {"config.yaml", "edges.csv", "last.ckpt", "logs", "run_identity.txt"}
     assert [path.name for path in (together / "run" / "logs").iterdir()] == ["start_0"]
 
 
+@pytest.mark.guarantee(
+    "Several processes",
+    "What several processes cannot share is refused before training: the reference implementation, "
+    "`shuffle_within_minibatch`, cells that do not divide.",
+)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -106,6 +118,11 @@ def test_what_processes_cannot_share_is_refused(monkeypatch, change, message):
         infer_network(validate_dataset(*random_data()), quick(**TRAINING, **change))
 
 
+@pytest.mark.guarantee(
+    "Several processes",
+    "Processes that would continue from different epochs, because their machines share no run directory, "
+    "stop before training.",
+)
 def test_processes_that_would_continue_from_different_epochs_stop(monkeypatch):
     """As they do where every machine has a run folder of its own."""
     monkeypatch.setattr("catran_causalbench.models.catran.training_plan.all_agree", lambda epoch, device: False)

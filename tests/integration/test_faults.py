@@ -63,6 +63,13 @@ def finish(process):
     return process.exitcode
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "A run with a run directory that is killed (`kill -9`) at any moment, again and again, ends in the "
+    "same edges as an undisturbed one when it is started again. The model `catran` continues from its "
+    "last finished epoch; `evidence` trains for seconds, in one epoch, and starts again unless its gates "
+    "were already saved.",
+)
 @BOTH
 def test_runs_killed_at_random_moments_end_in_the_same_edges(tmp_path, processes, undisturbed, name):
     expected, seconds = undisturbed[name]
@@ -88,6 +95,10 @@ def test_runs_killed_at_random_moments_end_in_the_same_edges(tmp_path, processes
     print(f"{name}: {kills} kills, {runs + 1} runs")
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Files of a run directory are complete: they are written beside their place, flushed to disk and renamed.",
+)
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 @pytest.mark.parametrize("call", [0, 1, 2, 5])
 def test_a_run_killed_while_writing_loses_nothing(tmp_path, processes, undisturbed, function, call):
@@ -121,6 +132,11 @@ except typer.Exit as end:  # as typer itself does
 """
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Ctrl-C ends training before the running epoch is finished, with exit code 130 on the command line, "
+    "and says how to continue.",
+)
 def test_ctrl_c_ends_in_the_epoch_at_work_and_says_how_to_go_on(tmp_path, undisturbed):
     code = INTERRUPTED.format(tests=PYTHONPATH, folder=str(tmp_path))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -151,6 +167,11 @@ def whole_checkpoint(folder):
     return torch.load(folder / "last.ckpt", weights_only=True)["epoch"]
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "A disk that becomes full ends training with a `TrainingError` that says how to continue; the last "
+    "checkpoint stays.",
+)
 @pytest.mark.parametrize(("writes", "epoch"), [(2, None), (5, 2), (10, 7)])
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, undisturbed, writes, epoch):
     with monkeypatch.context() as full:
@@ -166,6 +187,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, undisturbed, writes, e
     assert (tmp_path / "edges.csv").read_bytes() == undisturbed["catran"][0]
 
 
+@pytest.mark.guarantee("Faults", "A full or read-only disk is refused before training.")
 @BOTH
 def test_a_disk_that_is_full_at_the_start_is_refused_before_training(tmp_path, monkeypatch, name):
     monkeypatch.setattr(os, "fsync", FullAfter(0))
@@ -204,6 +226,10 @@ def test_garbage_in_the_folder_is_refused_by_name(tmp_path, name):
     assert (tmp_path / name).read_bytes() == b"\xff\x00garbage"
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "A damaged or foreign checkpoint is refused with advice and left in place; a flipped bit never changes the edges.",
+)
 def test_a_damaged_checkpoint_is_refused_with_advice_or_harmless(tmp_path, undisturbed):
     expected = undisturbed["catran"][0]
     run("catran", tmp_path)
@@ -258,6 +284,11 @@ def test_a_truncated_data_file_is_refused_and_nothing_made(tmp_path, kind):
         assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "A loss or weights that are not finite stop training with epoch, step and advice; the checkpoint of "
+    "the last good epoch stays.",
+)
 def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_epoch(tmp_path, monkeypatch):
     step = CatranTrainingPlan.training_step
 
@@ -305,6 +336,11 @@ def out_of_memory(method, times):
 MEMORY_HUNGRY = {"training_step": CatranTrainingPlan, "_draw": MinibatchLoader, "backward": CatranTrainingPlan}
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Where a GPU's memory cannot hold all cells, it gets those of one minibatch at a time: the same "
+    "minibatches, and a warning. (The error is raised on purpose, on a CPU; never tried on a GPU.)",
+)
 @pytest.mark.parametrize("method", MEMORY_HUNGRY)
 def test_too_little_memory_is_got_round_with_the_same_edges_and_said(
     tmp_path, monkeypatch, undisturbed, caplog, method
@@ -327,6 +363,10 @@ def test_too_little_memory_for_a_minibatch_ends_with_advice(tmp_path, monkeypatc
         run("catran", tmp_path)
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Several processes end with advice where a GPU's memory is short, since none of them may repeat a step alone.",
+)
 def test_several_processes_repeat_no_step(tmp_path, monkeypatch):
     """Each would send messages that the others do not expect."""
     monkeypatch.setattr("catran_causalbench.models.catran.training_plan.num_processes", lambda: 2)
@@ -358,6 +398,10 @@ def test_a_prepared_folder_is_unchanged_when_another_run_asks_for_it(tmp_path):
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "One process at a time writes to a run directory, to the folder of a sweep or to that of a download.",
+)
 def test_a_folder_is_one_run_s_at_a_time(tmp_path):
     with lock_directory(tmp_path / "run", "output.run_directory", "run"):
         with pytest.raises(InputError, match=r"output\.run_directory: found .*/run, to which another run is writing"):
@@ -372,6 +416,7 @@ def test_a_system_that_cannot_lock_folders_is_told_of(tmp_path, monkeypatch, cap
         assert "run cannot be locked on this system: let no other run write there" in caplog.text
 
 
+@pytest.mark.guarantee("Faults", "Where the file system cannot lock folders, a warning says so.")
 def test_where_folders_cannot_be_locked_runs_go_on_with_a_warning(tmp_path, monkeypatch, caplog):
     """As on NFS, which locks no folder."""
 

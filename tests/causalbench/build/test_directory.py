@@ -153,6 +153,10 @@ def test_archives_bear_no_time(folder):
     assert gzip.decompress((folder / "protein.info.txt.gz").read_bytes()).count(b"\n") == 31
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "`--overwrite` replaces what the same command made, and refuses a folder that holds anything else.",
+)
 def test_overwrite_replaces_own_directories_only(tmp_path):
     target = write_benchmark_directory(tmp_path / "data", tiny_dataset(), References(), ORIGIN)
     with pytest.raises(InputError, match=r"^folder: found an earlier result in"):

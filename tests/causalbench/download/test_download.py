@@ -254,6 +254,10 @@ def test_only_encrypted_sources_are_trusted(server, tmp_path):
         download_files(tmp_path, [replace(server.file, url="file:///etc/passwd")])
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "One process at a time writes to a run directory, to the folder of a sweep or to that of a download.",
+)
 def test_one_download_at_a_time(server, tmp_path):
     with lock_directory(tmp_path, "folder", "download"), pytest.raises(InputError, match="another download is writing"):
         download_files(tmp_path, [server.whole])

@@ -141,6 +141,11 @@ def sleepers():
     return [command for command in found if command == ["sleep", f"1000.{os.getpid()}"]]
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Commands that a scheduler or container ends (`SIGTERM`, exit code 143), and a sweep after Ctrl-C, "
+    "leave no temporary file and no process.",
+)
 def test_terminated_it_leaves_nothing_behind(directory, tmp_path):
     """As a scheduler or a container ends it."""
     (tmp_path / "main.py").write_text(
