@@ -1,10 +1,10 @@
-# CaTran in the layout of the CausalBench challenge: /code holds requirements.txt and ONE inference class as main.py.
+# CaTran in the layout of the CausalBench challenge: /code holds requirements.txt and main.py with ONE inference class.
 #   docker build -t catran-causalbench .                                                                    CPU
 #   docker build -t catran-causalbench --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130 .     GPU
-# Without a command the container runs CaTran through causalbench_run on simulated cells, without any network.
+# Without a command the container runs CaTran through causalbench_run on simulated cells; it needs no network.
 FROM python:3.11-slim AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# causalbench builds some of its dependencies from source; the compiler stays behind in this stage.
+# Some of causalbench's dependencies are built from source; the compiler stays behind in this stage.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends build-essential
 RUN python -m venv /opt/catran
@@ -15,7 +15,7 @@ COPY constraints.txt pyproject.toml setup.py README.md LICENSE ./
 COPY configs configs
 COPY catran_causalbench catran_causalbench
 
-# The package is on no index, so its wheel lies beside the requirements that name it.
+# The package is on no index, so the requirements name its wheel, which lies beside them.
 WORKDIR /code
 RUN cp /source/constraints.txt . \
     && cp /source/catran_causalbench/plugin.py main.py \
@@ -32,8 +32,8 @@ WORKDIR /code
 USER 1000
 # The demo's preset is set here only: as a variable of the image it would change what the challenge runs.
 CMD ["sh", "-c", "cd /home/catran && export CATRAN_CONFIG=demo \
-    && catran-causalbench simulate world --genes 100 --cells 16000 --overwrite \
-    && causalbench_run --dataset_name weissmann_rpe1 --data_directory world --output_directory runs --exp_id catran \
+    && catran-causalbench simulate simulated --genes 100 --cells 16000 --overwrite \
+    && causalbench_run --dataset_name weissmann_rpe1 --data_directory simulated --output_directory runs --exp_id catran \
        --training_regime interventional --model_name custom --inference_function_file_path /code/main.py \
        --max_path_length 1 --omission_estimation_size 500 \
-    && catran-causalbench scores world runs/catran"]
+    && catran-causalbench compare simulated runs/catran"]

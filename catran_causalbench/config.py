@@ -97,6 +97,11 @@ class CatranConfig(Validated):
         """Names of the sections that belong to one method and are set."""
         return [name for name in ("evidence", "catran", "dcdi") if getattr(self, name) is not None]
 
+    @property
+    def model_settings(self) -> EvidenceSettings | CatranSettings:
+        """The section of the chosen model, or its defaults where it is not set."""
+        return (self.evidence or EvidenceSettings()) if self.model == "evidence" else (self.catran or CatranSettings())
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], origin: str = "config") -> CatranConfig:
         """Build from nested mappings, as a YAML file gives them.
@@ -110,8 +115,7 @@ class CatranConfig(Validated):
 
     def to_mapping(self) -> dict[str, Any]:
         """Return all settings that are in force as nested plain values, defaults included."""
-        model = {"evidence": self.evidence or EvidenceSettings(), "catran": self.catran or CatranSettings()}[self.model]
-        named = {entry.name: getattr(self, entry.name) for entry in fields(self)} | {self.model: model}
+        named = {entry.name: getattr(self, entry.name) for entry in fields(self)} | {self.model: self.model_settings}
         return {
             name: _plain(asdict(value)) if isinstance(value, Validated) else value
             for name, value in named.items()

@@ -1,20 +1,20 @@
-"""The errors a user can meet."""
+"""The errors that a user can meet."""
 
 from __future__ import annotations
 
 
 class InputError(ValueError):
-    """Input that cannot be used: the message names the field, what was found and what was expected."""
+    """Input that cannot be used; the message names the field, what was found and what was expected."""
 
     @classmethod
     def of(cls, field: str, found: str, expected: str) -> InputError:
-        """Say it in the one form that all messages share."""
+        """Make an error whose message has the form that all of them share."""
         return cls(f"{field}: found {found}; expected {expected}")
 
 
 class TrainingError(RuntimeError):
-    """Training that cannot go on: the message says where it stopped and what to try."""
+    """Training that cannot go on; the message says where it stopped and what to try."""
 
 
 class DownloadError(RuntimeError):
-    """A file that cannot be had: the message says which, why, and what becomes of what has arrived."""
+    """A file that cannot be downloaded; the message says which, why, and what is kept for the next try."""

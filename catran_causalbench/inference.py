@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -126,45 +124,19 @@ def fit(
     check_seed(seed)
     config = config if isinstance(config, CatranConfig) else load_config(None if config is None else os.fspath(config))
     config = find_method(method).settings(config)
-    with _opened(data) as adata:
-        screen = read_screen(
-            adata,
-            perturbation_key=perturbation_key,
-            control=control,
-            layer=layer,
-            genes=genes,
-            min_cells=min_cells,
-            counts=counts,
-            allow_counts=config.data.preprocessing in _START_FROM_COUNTS,
-        )
-        origin = str(adata.uns.get("simulated") or ("" if adata is data else Path(str(data)).name))
-    network = infer_network(screen.dataset, config, seed, method)
-    return replace(network, cells=screen.cells, origin=origin)
-
-
-@contextmanager
-def _opened(data: AnnData | str | os.PathLike[str]) -> Iterator[AnnData]:
-    """Give the AnnData itself, or the file opened for reading, which is closed afterwards and may prove damaged."""
-    import anndata
-
-    if isinstance(data, anndata.AnnData):
-        yield data
-        return
-    if not isinstance(data, str | os.PathLike):
-        raise InputError.of("data", f"a {type(data).__name__}", "an AnnData or the path of an .h5ad")
-    if not Path(data).is_file():
-        raise InputError.of("data", f"no file {os.fspath(data)!r}", "an existing .h5ad")
-    try:
-        adata = anndata.read_h5ad(data, backed="r")
-        try:
-            yield adata
-        finally:
-            adata.file.close()
-    except InputError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:  # h5py raises all of these
-        found = f"{Path(data).name}, which anndata cannot read ({' '.join(str(error).split())})"
-        raise InputError.of("data", found, "an .h5ad") from None
+    screen = read_screen(
+        data,
+        perturbation_key=perturbation_key,
+        control=control,
+        layer=layer,
+        genes=genes,
+        min_cells=min_cells,
+        counts=counts,
+        allow_counts=config.data.preprocessing in _START_FROM_COUNTS,
+    )
+    dataset, cells, origin = screen.dataset(), screen.cells, screen.origin
+    del screen  # or its matrix would be held beside that of the dataset
+    return replace(infer_network(dataset, config, seed, method), cells=cells, origin=origin)
 
 
 def check_seed(seed: int) -> None:

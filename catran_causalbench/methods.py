@@ -1,15 +1,11 @@
-"""Every method by its name, behind one call: CaTran's two models and the baselines.
-
-A method answers ``method.score_pairs(dataset, config, seed)`` with a weight for every pair of genes, G × G, source ×
-target; ``-inf`` where it knows no such edge. Methods load on first use.
-"""
+"""Every method by its name, behind one call: CaTran's two models and the baselines. Methods load on first use."""
 
 from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +30,10 @@ METHOD_VARIABLE = "CATRAN_METHOD"
 
 
 class PairScores(NamedTuple):
-    """Weights of all pairs (G × G, source × target), and the losses of the training, without rows if there was none."""
+    """Weights of all pairs (G × G, source × target; ``-inf`` where a method knows no edge) and losses of the training.
+
+    The losses have no rows where nothing was trained.
+    """
 
     weights: np.ndarray
     history: pd.DataFrame
@@ -52,13 +51,16 @@ class Method:
         One line.
     config
         Settings that the name stands for (``catran-PRESET`` or a YAML file); None where the caller's count.
+    baseline
+        Module of a baseline, whose function has the method's name; empty for CaTran.
     section
-        The section of settings that belongs to the method alone, if any.
+        Section of the settings that belongs to a baseline alone, if any.
     """
 
     name: str
     description: str
     config: CatranConfig | None = None
+    baseline: str = ""
     section: str = ""
 
     def settings(self, config: CatranConfig) -> CatranConfig:
@@ -70,15 +72,16 @@ class Method:
             A section is set that this method does not use.
         """
         chosen = config if self.config is None else replace(self.config, output=config.output)
-        unused = [name for name in chosen.sections if name not in self._sections(chosen)]
+        used = self.section if self.baseline else chosen.model
+        unused = [name for name in chosen.sections if name != used]
         if unused:
-            expected = f"no such section for the method {self.name}, which does not use it"
-            raise InputError.of("config", f"the section {unused[0]}", expected)
+            found = f"the section {unused[0]}, which the method {self.name} does not use"
+            raise InputError.of("config", found, f"the section {used}" if used else "no section of a method")
         return chosen
 
     def load(self) -> None:
         """Import what the method needs, so that the time of a run is that of its work."""
-        raise NotImplementedError
+        self._modules()
 
     def score_pairs(
         self, dataset: PerturbationDataset, config: CatranConfig, seed: int, directory: RunDirectory | None = None
@@ -96,36 +99,26 @@ class Method:
         directory
             Where a training logs and from where it continues.
         """
-        raise NotImplementedError
+        import pandas as pd
 
-    def _sections(self, config: CatranConfig) -> tuple[str, ...]:
-        return (self.section,)
+        if not self.baseline:
+            return self._train(dataset, config, seed, directory)
+        score = getattr(self._modules()[0], self.name)
+        settings = getattr(config, self.section) if self.section else None
+        weights = score(dataset, seed) if settings is None else score(dataset, seed, settings)
+        return PairScores(weights, pd.DataFrame({"step": []}))
 
-
-class _Catran(Method):
-    """CaTran: whichever model the settings name."""
-
-    def load(self) -> None:
-        importlib.import_module("catran_causalbench.training.trainer")
-        for model in ("catran", "evidence"):
-            importlib.import_module(f"catran_causalbench.models.{model}.training_plan")
-
-    def score_pairs(
-        self, dataset: PerturbationDataset, config: CatranConfig, seed: int, directory: RunDirectory | None = None
+    def _train(
+        self, dataset: PerturbationDataset, config: CatranConfig, seed: int, directory: RunDirectory | None
     ) -> PairScores:
         import torch
 
         from catran_causalbench.grn.edges import collect_weights
-        from catran_causalbench.models.catran.training_plan import CatranSettings, CatranTrainingPlan
-        from catran_causalbench.models.evidence.training_plan import EvidenceSettings, EvidenceTrainingPlan
-        from catran_causalbench.training.trainer import train
 
-        plan: CatranTrainingPlan | EvidenceTrainingPlan
-        if config.model == "catran":
-            plan = CatranTrainingPlan(dataset, config.catran or CatranSettings(), seed)
-        else:
-            plan = EvidenceTrainingPlan(dataset, config.evidence or EvidenceSettings(), seed)
-        train(plan, directory)
+        trainer, catran, evidence = self._modules()
+        plan_class = catran.CatranTrainingPlan if config.model == "catran" else evidence.EvidenceTrainingPlan
+        plan = plan_class(dataset, config.model_settings, seed)
+        trainer.train(plan, directory)
         module = plan.trained_module()
 
         def attention_rows(targets: np.ndarray) -> np.ndarray:
@@ -134,46 +127,28 @@ class _Catran(Method):
 
         return PairScores(collect_weights(attention_rows, dataset.num_genes), plan.history())
 
-    def _sections(self, config: CatranConfig) -> tuple[str, ...]:
-        return (config.model,)
-
-
-@dataclass(frozen=True)
-class _Baseline(Method):
-    """A baseline: a function of the dataset and the seed, named like the method, and of its settings if it has any."""
-
-    module: str = ""
-
-    def load(self) -> None:
-        importlib.import_module(f"catran_causalbench.baselines.{self.module}")
-
-    def score_pairs(
-        self, dataset: PerturbationDataset, config: CatranConfig, seed: int, directory: RunDirectory | None = None
-    ) -> PairScores:
-        import pandas as pd
-
-        score = getattr(importlib.import_module(f"catran_causalbench.baselines.{self.module}"), self.name)
-        settings = getattr(config, self.section) if self.section else None
-        weights = score(dataset, seed) if settings is None else score(dataset, seed, settings)
-        return PairScores(weights, pd.DataFrame({"step": []}))
+    def _modules(self) -> list[Any]:
+        trained = ("training.trainer", "models.catran.training_plan", "models.evidence.training_plan")
+        names = [f"baselines.{self.baseline}"] if self.baseline else trained
+        return [importlib.import_module(f"catran_causalbench.{name}") for name in names]
 
 
 # From the simplest to the most laborious.
 _BASELINES = {
     method.name: method
     for method in (
-        _Baseline("random", "a random score for every pair", module="statistics"),
-        _Baseline("correlation", "absolute Pearson correlation in controls", module="statistics"),
-        _Baseline("mean_difference", "absolute difference of means, perturbed cells and controls", module="statistics"),
-        _Baseline("effect_size", "Cohen's d of perturbed cells and controls", module="statistics"),
-        _Baseline("guanlab", "boosted trees that predict correlated pairs from four means", module="guanlab"),
-        _Baseline("betterboost", "GRNBoost's importances behind a test of the effect", module="betterboost"),
-        _Baseline("sparserc", "linear acyclic network with few root causes", module="sparserc"),
-        _Baseline("grnboost", "boosted trees that predict a gene from all others", module="grnboost"),
-        _Baseline("dcdi_g", "CausalBench's DCDI with Gaussian noise", module="dcdi", section="dcdi"),
-        _Baseline("dcdi_dsf", "CausalBench's DCDI with normalising flows", module="dcdi", section="dcdi"),
-        _Baseline("dcdfg_lin", "CausalBench's linear DCDFG", module="dcdi", section="dcdi"),
-        _Baseline("dcdfg_mlp", "CausalBench's DCDFG with neural factors", module="dcdi", section="dcdi"),
+        Method("random", "A random score for every pair.", baseline="statistics"),
+        Method("correlation", "Absolute Pearson correlation in controls.", baseline="statistics"),
+        Method("mean_difference", "Absolute difference of means, perturbed cells and controls.", baseline="statistics"),
+        Method("effect_size", "Cohen's d of perturbed cells and controls.", baseline="statistics"),
+        Method("guanlab", "Boosted trees that predict correlated pairs from four means.", baseline="guanlab"),
+        Method("betterboost", "GRNBoost's importances behind a test of the effect.", baseline="betterboost"),
+        Method("sparserc", "A linear acyclic network with few root causes.", baseline="sparserc"),
+        Method("grnboost", "Boosted trees that predict a gene from all others.", baseline="grnboost"),
+        Method("dcdi_g", "CausalBench's DCDI with Gaussian noise.", baseline="dcdi", section="dcdi"),
+        Method("dcdi_dsf", "CausalBench's DCDI with normalising flows.", baseline="dcdi", section="dcdi"),
+        Method("dcdfg_lin", "CausalBench's linear DCDFG.", baseline="dcdi", section="dcdi"),
+        Method("dcdfg_mlp", "CausalBench's DCDFG with neural factors.", baseline="dcdi", section="dcdi"),
     )
 }
 
@@ -196,27 +171,25 @@ def find_method(name: str) -> Method:
     InputError
         There is no such method, or its settings cannot be used.
     """
-    if name in _BASELINES:
-        return _BASELINES[name]
-    if name == CATRAN:
-        return _Catran(CATRAN, f"CaTran with the settings of {CONFIG_VARIABLE}, by default the preset {DEFAULT_PRESET}")
-    if name in method_names():
-        preset = name.removeprefix(f"{CATRAN}-")
-        return _Catran(name, preset_descriptions()[preset], load_config(preset))
     if is_settings_file(name):
         label = method_label(name)
         if label in method_names():  # its results would be taken for those of the preset
             raise InputError.of("method", f"{name!r}, which is named like a preset", "another name for the file")
-        return _Catran(label, f"CaTran with the settings of {Path(name).name}", load_config(name))
-    expected = f"one of {', '.join(method_names())}, or the path of a YAML file with settings of CaTran"
-    raise InputError.of("method", repr(name), expected)
+        return Method(label, f"CaTran with the settings of {Path(name).name}.", load_config(name))
+    if name not in method_names():
+        expected = f"one of {', '.join(method_names())}, or the path of a YAML file with settings of CaTran"
+        raise InputError.of("method", repr(name), expected)
+    if name == CATRAN:
+        return Method(name, f"CaTran with the settings of {CONFIG_VARIABLE}, by default those of {DEFAULT_PRESET}.")
+    preset = name.removeprefix(f"{CATRAN}-")
+    return _BASELINES.get(name) or Method(name, preset_descriptions()[preset], load_config(preset))
+
+
+def method_label(name: str) -> str:
+    """Return a method's name in tables and directories; a YAML file is ``catran-`` and the file's name."""
+    return f"{CATRAN}-{Path(name).stem}" if is_settings_file(name) else name
 
 
 def is_settings_file(name: str) -> bool:
     """Return whether a method is the path of a file with CaTran's settings."""
     return name.endswith((".yaml", ".yml"))
-
-
-def method_label(name: str) -> str:
-    """Return a method's name in tables and directories; a settings file is ``catran-`` and the file's name."""
-    return f"{CATRAN}-{Path(name).stem}" if is_settings_file(name) else name

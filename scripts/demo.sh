@@ -1,48 +1,50 @@
 #!/usr/bin/env bash
-# From nothing to a score table: environment, simulated benchmark directory, causalbench_run with CaTran and two rivals.
+# From nothing to a score table: environment, simulated benchmark directory, causalbench_run with CaTran and two baselines.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 prepare_environment
 
-WORLD="$REPOSITORY/demo/world"
+DATA="$REPOSITORY/demo/simulated"
 RUNS="$REPOSITORY/demo/runs"
-FIGURE="$REPOSITORY/demo/scores.png"
+FIGURE="$REPOSITORY/demo/comparison.png"
 export CATRAN_CONFIG="${CATRAN_CONFIG:-demo}"
 
-say "Simulating a Perturb-seq experiment: 100 genes, 16,000 cells, a network that is known"
-"$BIN/catran-causalbench" simulate "$WORLD" --genes 100 --cells 16000 --seed 0 --overwrite
+say "Simulating a Perturb-seq experiment with a known network: 100 genes, 16,000 cells"
+"$BIN/catran-causalbench" simulate "$DATA" --genes 100 --cells 16000 --seed 0 --overwrite
 
-# One run of the real harness: NAME, then the file that holds the model.
+PLUGIN="$("$BIN/catran-causalbench" plugin)"
+
+# benchmark METHOD: one run of CausalBench itself.
 benchmark() {
-    local name="$1" model_file="$2"
-    say "causalbench_run: $name"
-    rm -rf "${RUNS:?}/$name"
+    local method="$1"
+    say "causalbench_run: $method"
+    rm -rf "${RUNS:?}/$method"
     mkdir -p "$RUNS"
-    "$BIN/causalbench_run" \
+    CATRAN_METHOD="$method" "$BIN/causalbench_run" \
         --dataset_name weissmann_rpe1 \
-        --data_directory "$WORLD" \
+        --data_directory "$DATA" \
         --output_directory "$RUNS" \
-        --exp_id "$name" \
+        --exp_id "$method" \
         --training_regime interventional \
         --model_name custom \
-        --inference_function_file_path "$model_file" \
+        --inference_function_file_path "$PLUGIN" \
         --model_seed 0 \
         --max_path_length 1 \
         --omission_estimation_size 500 \
-        >"$RUNS/$name.log" 2>&1 || {
-        tail -n 20 "$RUNS/$name.log" >&2
-        fail "causalbench_run with $name; its whole output is in $RUNS/$name.log"
+        >"$RUNS/$method.log" 2>&1 || {
+        tail -n 20 "$RUNS/$method.log" >&2
+        fail "causalbench_run with $method; its whole output is in $RUNS/$method.log"
     }
 }
 
-benchmark catran "$("$BIN/catran-causalbench" plugin)"
-CATRAN_RIVAL=random benchmark random "$("$BIN/catran-causalbench" plugin --rival)"
-CATRAN_RIVAL=mean_difference benchmark mean_difference "$("$BIN/catran-causalbench" plugin --rival)"
+benchmark catran
+benchmark random
+benchmark mean_difference
 
-say "Scores on held-out cells, by the harness; precision by the known network"
-"$BIN/catran-causalbench" scores "$WORLD" "$RUNS/catran" "$RUNS/mean_difference" "$RUNS/random" --figure "$FIGURE"
+say "Scores on held-out cells, by CausalBench; precision, by the known network"
+"$BIN/catran-causalbench" compare "$DATA" "$RUNS/catran" "$RUNS/mean_difference" "$RUNS/random" --figure "$FIGURE"
 printf '%-10s%s\n' \
     edges "$RUNS/catran/output_network.csv" \
     metrics "$RUNS/catran/metrics.json" \
-    truth "$WORLD/true_network.csv" \
+    truth "$DATA/true_network.csv" \
     figure "$FIGURE"

@@ -1,4 +1,4 @@
-# Sourced by demo.sh and test.sh: makes .venv in the repository once, and installs this checkout into it.
+# Sourced by other scripts: makes .venv in the repository once, and installs this checkout into it.
 # Afterwards $REPOSITORY is the checkout and $BIN the environment's programs.
 
 REPOSITORY="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -22,12 +22,12 @@ usable_python() {
     return 1
 }
 
-# Runs pip with its output in a log that is shown when it fails.
+# Runs pip; its output goes to a log, whose end is shown when pip fails.
 logged_pip() {
     local log="$REPOSITORY/.venv/install.log"
     "$BIN/python" -m pip --disable-pip-version-check "$@" >"$log" 2>&1 || {
         tail -n 20 "$log" >&2
-        fail "pip $1 did not succeed; its whole output is in $log. Is the package index reachable, is the disk full?"
+        fail "pip $1 failed; its whole output is in $log. Is the package index reachable, or the disk full?"
     }
 }
 
@@ -35,14 +35,14 @@ prepare_environment() {
     local python stamp
     stamp="$REPOSITORY/.venv/installed-$(cat "$REPOSITORY/setup.py" "$REPOSITORY/constraints.txt" | cksum | cut -d' ' -f1)"
     if [ ! -e "$stamp" ]; then
-        python="$(usable_python)" || fail "found no Python 3.10 to 3.12 (looked for python3.11, python3.12, python3.10, python3)"
-        say "Making $REPOSITORY/.venv with $python and installing (3 to 10 minutes, up to 7 GB, only this once)"
+        python="$(usable_python)" || fail "found no Python 3.10 to 3.12 (tried python3.11, python3.12, python3.10 and python3)"
+        say "Making $REPOSITORY/.venv with $python and installing (3 to 10 minutes, up to 7 GB, this once)"
         "$python" -m venv --clear "$REPOSITORY/.venv" || fail "could not make the virtual environment; on Debian: apt install python3-venv"
-        # causalbench pulls in packages that still build from source and need an older setuptools than pip would take.
+        # Some dependencies of causalbench are built from source and need an older setuptools than pip would take.
         PIP_CONSTRAINT="$REPOSITORY/constraints.txt" logged_pip install -c "$REPOSITORY/constraints.txt" "$REPOSITORY[test]"
         touch "$stamp"
     fi
-    # The checkout may have changed since: install its code again. A leftover build folder would bring back deleted files.
+    # The checkout may have changed since, so install its code again. A build folder left behind would restore deleted files.
     rm -rf "$REPOSITORY/build"
     logged_pip install --no-deps --no-build-isolation --force-reinstall "$REPOSITORY"
     rm -rf "$REPOSITORY/build"

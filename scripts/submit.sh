@@ -10,7 +10,7 @@ Usage: scripts/submit.sh [options] PHASE
 
 Tests CaTran's plugin with catran-causalbench check-submission, builds the image of the Dockerfile with docker, and
 pushes it to the challenge phase with evalai. PHASE is the phase's slug on EvalAI, such as gsk-causalbench-test-1981.
-A challenge allows few submissions: try --dry-run first.
+A challenge allows few submissions, so try --dry-run first.
 
 Options:
   --tag TAG       name of the image (default: catran-causalbench:latest)
@@ -70,10 +70,10 @@ if ! "$DRY_RUN"; then
     need catran-causalbench "install this package: pip install -c constraints.txt ."
     need docker "see https://docs.docker.com/engine/install/"
     need evalai "install it with pip install evalai in an environment of its own, then evalai set_token TOKEN"
-    docker info >/dev/null 2>&1 || refuse "docker is installed but its engine does not answer; start it (docker info says more)"
+    docker info >/dev/null 2>&1 || refuse "docker is installed but its engine does not answer; start it (see docker info)"
 fi
 
-# What the image runs by default is what is checked: settings of this shell do not travel with it.
-step env -u CATRAN_CONFIG -u CATRAN_RUN_DIRECTORY catran-causalbench check-submission
+# The image does not get this shell's settings, so the check must not either.
+step env -u CATRAN_CONFIG -u CATRAN_METHOD -u CATRAN_RUN_DIRECTORY catran-causalbench check-submission
 step docker build --tag "$TAG" ${BUILD_ARGUMENTS[@]+"${BUILD_ARGUMENTS[@]}"} "$REPOSITORY"
 step evalai push "$TAG" --phase "$PHASE"

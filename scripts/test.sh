@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the environment if need be, then runs the linters, all tests with their coverage, and a sample of mutants.
-# Options are handed to pytest, for a part of the tests; coverage and mutants are left out then.
+# Makes the environment if it is missing, then runs the linters, all tests with coverage, and a sample of mutants.
+# Arguments are passed to pytest, to run some of the tests; coverage and mutants are left out then.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$REPOSITORY"
@@ -13,16 +13,16 @@ say "Checking style, types and security"
 "$BIN/bandit" --quiet --configfile pyproject.toml --recursive catran_causalbench scripts setup.py ||
     fail "bandit found the problems above"
 
-# Threads that wait for work must not spin: on a busy machine that makes small models tenfold slower.
+# Waiting threads must not spin: on a busy machine that makes small models ten times slower.
 export OMP_WAIT_POLICY=passive
 
 say "Running the tests"
 if [ $# -gt 0 ]; then
-    "$BIN/pytest" "$@" || fail "some tests did not pass, see above"
+    "$BIN/pytest" "$@" || fail "some tests failed, see above"
     exit
 fi
 "$BIN/pytest" --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered ||
-    fail "some tests did not pass, or too little is covered, see above"
+    fail "some tests failed, or coverage is too low, see above"
 
-say "Changing the code here and there, to see whether the tests notice"
-"$BIN/python" scripts/tools/sample_mutants.py || fail "the tests did not notice the changes above"
+say "Running the tests on mutants of the code"
+"$BIN/python" scripts/tools/sample_mutants.py || fail "the tests did not detect the mutants above"

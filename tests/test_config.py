@@ -1,19 +1,17 @@
 """Settings: the paper's values by default, every mistake refused by name."""
 
-import json
 from dataclasses import replace
 
 import pytest
 from helpers import random_data
-from typer.testing import CliRunner
 
 from catran_causalbench import infer_network, validate_dataset
-from catran_causalbench.cli import app
 from catran_causalbench.config import (
-    AttentionSettings,
     CatranConfig,
+    CatranSettings,
+    DcdiSettings,
+    EvidenceSettings,
     OutputSettings,
-    TrainingSettings,
     load_config,
     preset_descriptions,
     presets,
@@ -29,19 +27,20 @@ def write(folder, text):
 
 def test_the_defaults_are_the_papers():
     config = load_config("paper")
-    assert config.attention.learned_from == "minibatches"
-    assert replace(config, attention=AttentionSettings()) == CatranConfig()
-    assert (config.network.embedding_size, config.network.token) == (40, "joined")
-    training = config.training
-    assert (training.epochs, training.learning_rate, training.weight_decay) == (25, 0.001, 0.05)
-    assert (training.cells_per_minibatch, training.genes_per_minibatch) == (2048, 500)
-    assert (config.loss.masked_weight, config.loss.unmasked_weight) == (0.7, 0.3)
-    assert (config.corruption.masked_fraction, config.corruption.method) == (0.8, "shuffle_within_cell")
+    assert config.model == "catran"
+    assert config.catran == CatranSettings()
+    settings = config.catran
+    assert (settings.embedding_size, settings.token) == (40, "joined")
+    assert (settings.epochs, settings.learning_rate, settings.weight_decay) == (25, 0.001, 0.05)
+    assert (settings.cells_per_minibatch, settings.genes_per_minibatch) == (2048, 500)
+    assert (settings.masked_weight, settings.unmasked_weight) == (0.7, 0.3)
+    assert (settings.masked_fraction, settings.masking) == (0.8, "shuffle_within_cell")
     assert config.output.edges == 1000
 
 
 def test_the_default_preset_learns_from_evidence():
-    assert load_config() == load_config("evidence") == CatranConfig()
+    assert load_config() == load_config("evidence")
+    assert load_config().to_mapping() == CatranConfig().to_mapping()
 
 
 @pytest.mark.parametrize("name", presets())
@@ -50,8 +49,8 @@ def test_every_preset_loads(name):
 
 
 def test_a_file_names_only_what_it_changes(tmp_path):
-    config = load_config(write(tmp_path, "training:\n  epochs: 3\n"))
-    assert config == CatranConfig(training=TrainingSettings(epochs=3))
+    config = load_config(write(tmp_path, "evidence:\n  steps: 3\n"))
+    assert config == CatranConfig(evidence=EvidenceSettings(steps=3))
 
 
 def test_an_empty_file_means_the_defaults(tmp_path):
@@ -64,29 +63,59 @@ def test_the_environment_chooses(tmp_path, monkeypatch):
     assert load_config().output == OutputSettings(edges=7, run_directory="somewhere")
 
 
-def test_yaml_and_back(tmp_path):
-    config = CatranConfig(training=TrainingSettings(learning_rate=0.5))
+@pytest.mark.parametrize(
+    "config",
+    [
+        CatranConfig(model="catran", catran=CatranSettings(learning_rate=0.5)),
+        CatranConfig(evidence=EvidenceSettings(disabled_features=("source_activity", "target_activity"))),
+        CatranConfig(evidence=EvidenceSettings(), dcdi=DcdiSettings(training_share=0.1)),
+    ],
+)
+def test_yaml_and_back(tmp_path, config):
     assert load_config(write(tmp_path, config.to_yaml())) == config
 
 
+@pytest.mark.parametrize(
+    ("values", "section"),
+    [({"catran": {"epochs": 3}}, "catran"), ({"model": "catran", "evidence": {}}, "evidence")],
+)
+def test_the_section_of_another_model_is_refused(values, section):
+    with pytest.raises(InputError, match=rf"config: found the section {section} beside model: "):
+        CatranConfig.from_mapping(values)
+
+
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [("random", {"evidence": {}}), ("catran", {"dcdi": {}}), ("guanlab", {"model": "catran", "catran": {}})],
+)
+def test_a_section_that_the_method_does_not_use_is_refused(method, values):
+    with pytest.raises(InputError, match=rf"config: found the section .* method {method}"):
+        infer_network(validate_dataset(*random_data()), CatranConfig.from_mapping(values), method=method)
+
+
 BAD_SETTINGS = {
-    "training:\n  epoch: 3\n": "found unknown key training.epoch; expected training.epochs, perhaps",
-    "trainning:\n  epochs: 3\n": "found unknown key trainning; expected training, perhaps",
-    "zzz: 1\n": "found unknown key zzz; expected one of data, attention",
-    "training:\n  epochs: many\n": "training.epochs: found str 'many'; expected a whole number",
-    "training:\n  epochs: 2.5\n": "training.epochs: found float 2.5; expected a whole number",
-    "training:\n  epochs: true\n": "training.epochs: found bool True; expected a whole number",
-    "training:\n  epochs: 0\n": "training.epochs: found 0; expected a number at least 1",
-    "training:\n  learning_rate: 1e-3\n": r"found str '1e-3'; expected a number \(YAML reads 1e-3 as text",
-    "training:\n  learning_rate: 0\n": "training.learning_rate: found 0; expected a number above 0 and at most 1",
-    "training:\n  learning_rate: .nan\n": "training.learning_rate: found nan; expected a number above 0",
-    "corruption:\n  masked_fraction: 1.2\n": "found 1.2; expected a number at least 0 and at most 1",
-    "corruption:\n  method: shuffle\n": "found 'shuffle'; expected one of shuffle_within_cell,",
-    "loss:\n  importance_gradient: 1\n": "found int 1; expected true or false",
-    "loss: 3\n": r"found int 3 for loss; expected a mapping with keys masked_weight",
-    "- a\n- b\n": "for the file; expected a mapping with keys data, attention",
-    "training: {epochs: 3\n": "found no readable YAML",
-    "training: !!python/object/apply:os.getcwd []\n": "found no readable YAML",
+    "evidence:\n  step: 3\n": "found unknown key evidence.step; expected evidence.steps, perhaps",
+    "evidense:\n  steps: 3\n": "found unknown key evidense; expected evidence, perhaps",
+    "zzz: 1\n": "found unknown key zzz; expected one of model, data",
+    "model: paper\n": "model: found 'paper'; expected one of evidence, catran",
+    "evidence:\n  steps: many\n": "evidence.steps: found str 'many'; expected a whole number",
+    "evidence:\n  steps: 2.5\n": "evidence.steps: found float 2.5; expected a whole number",
+    "evidence:\n  steps: true\n": "evidence.steps: found bool True; expected a whole number",
+    "evidence:\n  steps: 0\n": "evidence.steps: found 0; expected a number at least 1",
+    "evidence:\n  learning_rate: 1e-3\n": r"found str '1e-3'; expected a number \(YAML reads 1e-3 as text",
+    "evidence:\n  learning_rate: 0\n": "evidence.learning_rate: found 0; expected a number above 0 and at most 1",
+    "evidence:\n  learning_rate: .nan\n": "evidence.learning_rate: found nan; expected a number above 0",
+    "evidence:\n  disabled_terms: effect\n": "evidence.disabled_terms: found str 'effect'; expected a list",
+    "evidence:\n  disabled_terms: [shift]\n": "evidence.disabled_terms: found 'shift'; expected one of effect,",
+    "evidence:\n  disabled_terms: [effect, effect]\n": "evidence.disabled_terms: .* expected distinct",
+    "model: catran\ncatran:\n  masked_fraction: 1.2\n": "found 1.2; expected a number at least 0 and at most 1",
+    "model: catran\ncatran:\n  masking: shuffle\n": "found 'shuffle'; expected one of shuffle_within_cell,",
+    "model: catran\ncatran:\n  importance_gradient: 1\n": "found int 1; expected true or false",
+    "evidence: 3\n": r"found int 3 for evidence; expected a mapping with keys folds",
+    "dcdi: {training_share: 1.5}\n": "dcdi.training_share: found 1.5; expected a number above 0 and at most 1",
+    "- a\n- b\n": "for the file; expected a mapping with keys model, data",
+    "evidence: {steps: 3\n": "found no readable YAML",
+    "evidence: !!python/object/apply:os.getcwd []\n": "found no readable YAML",
 }
 
 
@@ -104,14 +133,15 @@ def test_a_missing_file_is_named_with_the_presets():
 
 
 def test_python_settings_are_checked_too():
-    with pytest.raises(InputError, match=r"training\.epochs: found -1"):
-        TrainingSettings(epochs=-1)
+    with pytest.raises(InputError, match=r"catran\.epochs: found -1"):
+        CatranSettings(epochs=-1)
 
 
 def quick(config):
     """The same settings with as little training as there can be."""
-    training = replace(config.training, epochs=1)
-    return replace(config, training=training, evidence=replace(config.evidence, steps=2))
+    if config.model == "catran":
+        return replace(config, catran=replace(config.catran, epochs=1))
+    return replace(config, evidence=replace(config.evidence or EvidenceSettings(), steps=2))
 
 
 @pytest.mark.filterwarnings("ignore:.*edges were asked for")
@@ -133,13 +163,5 @@ def test_every_preset_says_what_it_is_for():
 
 
 def test_bigger_minibatches_take_as_many_steps():
-    paper, gpu = load_config("paper").training, load_config("gpu").training
+    paper, gpu = load_config("paper").catran, load_config("gpu").catran
     assert gpu.cells_per_minibatch / paper.cells_per_minibatch == gpu.epochs / paper.epochs > 1
-
-
-def test_presets_are_listed_in_a_column_and_as_json():
-    listed = CliRunner().invoke(app, ["presets"]).output.splitlines()
-    width = max(map(len, presets())) + 2
-    assert [line[:width].strip() for line in listed] == presets()
-    assert [line[width:] for line in listed] == list(preset_descriptions().values())
-    assert json.loads(CliRunner().invoke(app, ["presets", "--json"]).output) == preset_descriptions()

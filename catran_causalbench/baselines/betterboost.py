@@ -6,7 +6,6 @@ import numpy as np
 from scipy.stats import kstwo
 
 from catran_causalbench.baselines.grnboost import boosted_importances
-from catran_causalbench.baselines.selection import control_cells, perturbed_cells
 from catran_causalbench.data.dataset import PerturbationDataset
 
 FALSE_DISCOVERY_RATE = 0.05
@@ -47,10 +46,10 @@ def ks_p_values(dataset: PerturbationDataset) -> np.ndarray:
         float64, genes × genes, source × target: asymptotic p-values of the two-sample Kolmogorov-Smirnov test; NaN for
         sources that are never perturbed.
     """
-    controls = np.sort(control_cells(dataset).T.copy())
+    controls = np.sort(dataset.control_cells().T.copy())
     p_values = np.full((dataset.num_genes, dataset.num_genes), np.nan)
     for source in dataset.perturbed_genes:
-        cells = np.sort(perturbed_cells(dataset, source).T.copy())
+        cells = np.sort(dataset.perturbed_cells(source).T.copy())
         distances = [_ks_distance(*samples) for samples in zip(controls, cells, strict=True)]
         effective_cells = controls.shape[1] * cells.shape[1] / (controls.shape[1] + cells.shape[1])
         p_values[source] = kstwo.sf(distances, max(1, round(effective_cells)))

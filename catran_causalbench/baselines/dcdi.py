@@ -32,7 +32,6 @@ import torch
 from torch.utils.data import DataLoader, random_split
 
 from catran_causalbench.baselines.config import DcdiSettings
-from catran_causalbench.baselines.selection import expressed_genes
 from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
 from catran_causalbench.utils.quiet import quiet_lightning
@@ -170,7 +169,7 @@ def _scores(
     """Train on the expressed genes, and return the strengths of all edges, published ones raised above all others."""
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
     is_published = np.zeros(scores.shape, dtype=bool)
-    genes = expressed_genes(dataset, expressed_share)
+    genes = dataset.expressed_genes(expressed_share)
     if len(genes) < 2:
         return scores
     with isolated():

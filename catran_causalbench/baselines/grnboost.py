@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import GradientBoostingRegressor
 
-from catran_causalbench.baselines.selection import expressed_genes
 from catran_causalbench.data.dataset import PerturbationDataset
 
 MAX_TREES = 5000
@@ -54,7 +53,7 @@ def boosted_importances(
         float64, genes × genes, source × target: mean importance times number of trees, which gives more weight to
         targets that can be predicted well; ``-inf`` where it is 0, and for genes left out.
     """
-    genes = expressed_genes(dataset, expressed_share)
+    genes = dataset.expressed_genes(expressed_share)
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
     if len(genes) < 2:
         return scores

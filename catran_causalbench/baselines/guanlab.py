@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from catran_causalbench.baselines.selection import control_cells, perturbed_cells
 from catran_causalbench.baselines.statistics import absolute_correlations
 from catran_causalbench.data.dataset import PerturbationDataset
 
@@ -53,11 +52,11 @@ def guanlab(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 
 def _correlated_pairs(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     """Return the labels of the pairs: bool, source × target."""
-    controls = control_cells(dataset)
+    controls = dataset.control_cells()
     shuffled = controls[np.random.default_rng(seed).permutation(len(controls))]
     correlations = absolute_correlations(controls, np.arange(dataset.num_genes))
     for source in dataset.perturbed_genes:
-        cells = perturbed_cells(dataset, source)
+        cells = dataset.perturbed_cells(source)
         both = np.concatenate([shuffled[: len(cells)], cells])
         correlations[source] = absolute_correlations(both, np.array([source]))[0]
     return correlations > MIN_CORRELATION  # False for NaN, the correlation with a constant gene
@@ -72,12 +71,12 @@ def _pair_means(dataset: PerturbationDataset) -> np.ndarray:
     centre = dataset.expression.mean(axis=0, dtype=np.float64)
     spread = dataset.expression.std(axis=0, dtype=np.float64)
     means = np.full((dataset.num_genes, dataset.num_genes, 4), np.nan)
-    control_mean = (control_cells(dataset).mean(axis=0, dtype=np.float64) - centre) / spread
+    control_mean = (dataset.control_cells().mean(axis=0, dtype=np.float64) - centre) / spread
     means[:, :, 0] = control_mean[:, None]
     means[:, :, 1] = control_mean
     means[:, :, 2] = 0.0
     for source in dataset.perturbed_genes:
-        perturbed_mean = (perturbed_cells(dataset, source).mean(axis=0, dtype=np.float64) - centre) / spread
+        perturbed_mean = (dataset.perturbed_cells(source).mean(axis=0, dtype=np.float64) - centre) / spread
         means[source, :, 2] = perturbed_mean[source]
         means[source, :, 3] = perturbed_mean
     return means

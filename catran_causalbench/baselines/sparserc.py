@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from catran_causalbench.baselines.selection import expressed_genes
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 
 MAX_EPOCHS = 1500
@@ -31,7 +30,7 @@ def sparserc(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     numpy.ndarray
         float32, genes × genes, source × target: weight; ``-inf`` where it is not positive, and for genes left out.
     """
-    genes = expressed_genes(dataset, 0.25)
+    genes = dataset.expressed_genes(0.25)
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf, dtype=np.float32)
     if len(genes) < 2:
         return scores

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from catran_causalbench.baselines.selection import control_cells, perturbed_cells
 from catran_causalbench.data.dataset import PerturbationDataset
 
 
@@ -27,7 +26,7 @@ def correlation(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     numpy.ndarray
         float64, genes × genes, symmetric; ``-inf`` for genes that are constant in the controls.
     """
-    correlations = absolute_correlations(control_cells(dataset), np.arange(dataset.num_genes))
+    correlations = absolute_correlations(dataset.control_cells(), np.arange(dataset.num_genes))
     return np.where(np.isnan(correlations), -np.inf, correlations)
 
 
@@ -42,9 +41,9 @@ def mean_difference(dataset: PerturbationDataset, seed: int) -> np.ndarray:
         float64, genes × genes, source × target; ``-inf`` for sources that are never perturbed.
     """
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
-    control_mean = control_cells(dataset).mean(axis=0, dtype=np.float64)
+    control_mean = dataset.control_cells().mean(axis=0, dtype=np.float64)
     for source in dataset.perturbed_genes:
-        scores[source] = np.abs(perturbed_cells(dataset, source).mean(axis=0, dtype=np.float64) - control_mean)
+        scores[source] = np.abs(dataset.perturbed_cells(source).mean(axis=0, dtype=np.float64) - control_mean)
     return scores
 
 
@@ -58,10 +57,10 @@ def effect_size(dataset: PerturbationDataset, seed: int) -> np.ndarray:
         controls nor the perturbed cells vary.
     """
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
-    controls = control_cells(dataset)
+    controls = dataset.control_cells()
     control_mean, control_squares = _mean_and_squares(controls)
     for source in dataset.perturbed_genes:
-        cells = perturbed_cells(dataset, source)
+        cells = dataset.perturbed_cells(source)
         mean, squares = _mean_and_squares(cells)
         freedom = max(1, len(cells) + len(controls) - 2)
         deviation = np.sqrt((squares + control_squares) / freedom)

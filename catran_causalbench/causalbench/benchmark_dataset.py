@@ -1,19 +1,19 @@
-"""A data directory as ``causalbench_run`` uses it: training and held-out cells, reference networks, the truth.
-
-The cells are those of the harness itself: its own class splits them and draws the partial regimes.
-"""
+"""A benchmark directory as ``causalbench_run`` uses it: training and held-out cells, references, ground truth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from causalscbench.data_access.utils.splitting import DatasetSplitter
+from sklearn.model_selection import train_test_split
 
-from catran_causalbench.causalbench.build.directory import find_metadata
 from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, DatasetSpec
 from catran_causalbench.causalbench.ground_truth import GroundTruth
+from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.causalbench.npz import read_cells
 from catran_causalbench.causalbench.reference_networks import ReferenceNetworks
 from catran_causalbench.data.dataset import PerturbationDataset
@@ -22,57 +22,94 @@ from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 
 
+class _Splitter(DatasetSplitter):
+    """CausalBench's splitter with any seed, given the cells: it would unpickle the file."""
+
+    def __init__(self, expression: np.ndarray, genes: np.ndarray, labels: np.ndarray, seed: int) -> None:
+        self.gene_names = list(genes)
+        (
+            self.expression_matrix_train,
+            self.expression_matrix_test,
+            self.interventions_train,
+            self.interventions_test,
+        ) = train_test_split(expression, labels, test_size=0.2, random_state=seed, stratify=labels)
+
+
 @dataclass(frozen=True)
 class BenchmarkDataset:
-    """What methods learn from and are scored by.
+    """What methods learn from and are scored against.
 
     Attributes
     ----------
-    headline, simulated
-        What the directory says about its data.
+    title, simulated
+        How the directory describes its data, and whether they are simulated.
+    settings
+        What the data were simulated from, the name of the regulatory graph included and the seed left out; empty for
+        measured data.
     held_out
         The fifth of each label's cells that no method sees.
     known
         The reference networks.
     truth
-        Of simulated worlds only.
+        The ground truth; None for measured data.
     """
 
-    headline: str
+    title: str
     simulated: bool
+    settings: dict[str, Any]
     held_out: HeldOutEvaluator
     known: ReferenceNetworks
     truth: GroundTruth | None
     _splitter: DatasetSplitter
 
     @classmethod
-    def read(cls, folder: Path, selection: DatasetSpec) -> BenchmarkDataset:
-        """Read a data directory; nothing is ever downloaded.
+    def read(cls, folder: Path, spec: DatasetSpec, split_seed: int = 0) -> BenchmarkDataset:
+        """Read a benchmark directory; nothing is ever downloaded.
+
+        Parameters
+        ----------
+        folder, spec
+            The directory, and which of its data sets to read.
+        split_seed
+            Decides which cells are held out; CausalBench always takes 0.
 
         Raises
         ------
         InputError
-            A file is missing or broken, or the harness could not split its cells.
+            A file is missing or damaged, or the cells cannot be split.
         """
-        path = selection.check(folder)
-        read_cells(path)  # the harness's own class would unpickle them
+        path = spec.check(folder)
+        cells = read_cells(path)
         try:
-            splitter = DatasetSplitter(str(path))
+            splitter = _Splitter(*cells, split_seed)
         except ValueError as error:  # as of a label with one cell
             raise InputError.of(str(path), f"cells that cannot be split ({error})", "several of each label") from None
         held_out = HeldOutEvaluator(*splitter.get_test_data())
-        described = find_metadata(folder)
+        metadata = find_metadata(folder)
+        settings = dict(metadata.get("settings") or {})
+        if graph := settings.get("regulatory_graph"):
+            settings["regulatory_graph"] = graph["name"]
         return cls(
-            headline=str(described.get("headline", f"Data in {folder.name}")),
-            simulated=bool(described.get("simulated", False)),
+            title=str(metadata.get("title", f"Data in {folder.name}")),
+            simulated=bool(metadata.get("simulated", False)),
+            settings=settings,
             held_out=held_out,
-            known=ReferenceNetworks.read(folder, selection.dataset_name, held_out),
+            known=ReferenceNetworks.read(folder, spec.dataset_name, held_out),
             truth=GroundTruth.read(folder, held_out.gene_names),
             _splitter=splitter,
         )
 
+    @cached_property
+    def significant(self) -> np.ndarray:
+        """bool, G × G, source × target: whether the target changes significantly in the held-out cells."""
+        genes = len(self.held_out.gene_names)
+        source, target = np.nonzero((self.held_out.num_cells > 0)[:, None] & ~np.eye(genes, dtype=bool))
+        significant = np.zeros((genes, genes), bool)
+        significant[source, target] = self.held_out.compare(source, target).significant
+        return significant
+
     def training_cells(self, regime: str, fraction: float, seed: int) -> tuple[np.ndarray, list[str], list[str]]:
-        """Give the expression matrix, the labels and the gene names that the harness gives a model.
+        """Return the expression matrix, the labels and the gene names that CausalBench gives a model.
 
         Parameters
         ----------
@@ -86,6 +123,6 @@ class BenchmarkDataset:
         return matrix, list(labels), genes
 
     def training_set(self, regime: str, fraction: float, seed: int) -> PerturbationDataset:
-        """Validate the training cells as the plugins do: the observational regime keeps controls only."""
+        """Validate the training cells as the plugin does: the observational regime keeps controls only."""
         dataset = validate_dataset(*self.training_cells(regime, fraction, seed))
         return dataset.controls_only() if regime == OBSERVATIONAL else dataset

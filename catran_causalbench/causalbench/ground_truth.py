@@ -1,4 +1,4 @@
-"""The truth that lies beside a simulated data set, in the order of its genes."""
+"""The ground truth that lies beside a simulated data set."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TRUE_NETWORK, TRUE_EFFECTS = "true_network.csv", "true_effects.npz"
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """A simulated world without its noise; G genes in the order of the expression matrix.
+    """The causal model behind simulated cells; its G genes are in the order of the expression matrix.
 
     Attributes
     ----------
     network
         bool, G × G, source × target: direct edges.
     effects
-        float, G × G, source × target: shift of the target when the source is perturbed.
+        float, G × G, source × target: noise-free change of the target's expression when the source is perturbed.
     """
 
     network: np.ndarray
@@ -33,12 +33,12 @@ class GroundTruth:
 
     @classmethod
     def read(cls, folder: Path, gene_names: Sequence[str]) -> GroundTruth | None:
-        """Read the truth, or return none where the directory does not hold it.
+        """Read the ground truth; return None where the directory holds none.
 
         Raises
         ------
         InputError
-            It cannot be read, or is about other genes.
+            A file cannot be read, or the genes are not those of ``gene_names``.
         """
         if not has_truth(folder):
             return None
@@ -57,13 +57,7 @@ class GroundTruth:
 
 
 def read_true_network(folder: Path) -> list[tuple[str, str]]:
-    """Read the direct edges, source and target.
-
-    Raises
-    ------
-    InputError
-        They cannot be read.
-    """
+    """Read the direct edges (source, target); raise InputError where they cannot be read."""
     import pandas as pd
 
     path = folder / TRUE_NETWORK
@@ -75,5 +69,5 @@ def read_true_network(folder: Path) -> list[tuple[str, str]]:
 
 
 def has_truth(folder: Path) -> bool:
-    """Whether a directory holds the true network and the true effects."""
+    """Return whether a directory holds the true network and the true effects."""
     return (folder / TRUE_NETWORK).is_file() and (folder / TRUE_EFFECTS).is_file()

@@ -1,145 +1,138 @@
-"""The files that the harness reads from a data directory, and whether they are there, whole and of the right form."""
+"""The files of a CausalBench data directory, and whether they are present, whole and of the right form.
+
+The names and contents are those that causalbench 1.1.2 reads in `causalscbench.data_access`.
+"""
 
 from __future__ import annotations
 
 import gzip
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-from catran_causalbench.causalbench.npz import UNREADABLE
+from catran_causalbench.causalbench.npz import CELL_ARRAYS, UNREADABLE
 from catran_causalbench.utils.checks import Check
 
-_GET_IT = "catran-causalbench download gets it; simulate and datadir make whole directories without it"
+EXPRESSION_FILES = ("k562.h5ad", "rpe1.h5ad")
+DATASET_FILES = ("dataset_k562.npz", "dataset_rpe1.npz", "dataset_k562_filtered.npz", "dataset_rpe1_filtered.npz")
+SUMMARY = "summary_stats.xlsx"
+REFERENCE_FILES = CORUM, LIGAND_RECEPTOR, STRING_NETWORK, STRING_PHYSICAL, STRING_PROTEINS = (
+    "corum_complexes.txt.zip",
+    "human_lr_pair.txt",
+    "protein.links.txt.gz",
+    "protein.physical.links.txt.gz",
+    "protein.info.txt.gz",
+)
+
+_ADVICE = "catran-causalbench download fetches it; simulate and convert make whole directories without it"
 _BLOCK = 2**20
 
 
-class _Content(Protocol):
-    """What the tables are read from: plain, gzipped and zipped files."""
-
-    def readline(self) -> bytes: ...
-
-    def read(self, size: int) -> bytes: ...
-
-
 @dataclass(frozen=True)
-class _DataFile:
-    """What a file is for, whether a run can do without it, and a look inside: the parts that it lacks."""
+class DataFile:
+    """One file of a data directory."""
 
-    purpose: str
-    lacking: Callable[[Path], list[str]]
-    optional: bool = False
+    name: str
+    purpose: str  # what CausalBench takes from it
+    parts: tuple[str, ...]  # what it must hold: columns of a table, members of any other file
+    separator: str = ""  # between the columns of a table; empty for other files
+    optional: bool = False  # whether a run can do without it
+
+
+FILES = {
+    file.name: file
+    for file in (
+        *(
+            DataFile(
+                name, "genes and their names, read whichever data set is run", ("obs/gene_id", "var/gene_name", "X")
+            )
+            for name in EXPRESSION_FILES
+        ),
+        *(
+            DataFile(
+                name,
+                f"made by CausalBench from the .h5ad at its first run{' with --do_filter' * ('filtered' in name)}",
+                tuple(f"{array}.npy" for array in CELL_ARRAYS),
+                optional=True,
+            )
+            for name in DATASET_FILES
+        ),
+        DataFile(SUMMARY, "strength of the perturbations, for --do_filter only", ("xl/workbook.xml",), optional=True),
+        DataFile(CORUM, "protein complexes", ("subunits(Gene name)",), "\t"),
+        DataFile(
+            LIGAND_RECEPTOR,
+            "ligand and receptor pairs",
+            ("ligand_gene_symbol", "ligand_ensembl_gene_id", "receptor_ensembl_gene_id"),
+            "\t",
+        ),
+        DataFile(STRING_NETWORK, "STRING's network", ("protein1", "protein2"), " "),
+        DataFile(STRING_PHYSICAL, "STRING's physical network", ("protein1", "protein2"), " "),
+        DataFile(STRING_PROTEINS, "names of STRING's proteins", ("#string_protein_id", "preferred_name"), "\t"),
+    )
+}
+
+
+def dataset_file(cell_line: str, filtered: bool = False) -> str:
+    """Return the name of the file with the cells of ``k562`` or ``rpe1``."""
+    return f"dataset_{cell_line}{'_filtered' * filtered}.npz"
 
 
 def check_data_directory(folder: Path) -> list[Check]:
-    """Look for every file that causalbench 1.1.2 reads, and into each.
+    """Look for every file, and into each.
 
     Of the expression files only the index is read: the real ones hold 10 GB each.
     """
-    return [_check_file(folder / name, file) for name, file in _DATA_FILES.items()]
+    checks = []
+    for name, file in FILES.items():
+        path = folder / name
+        if not path.exists():
+            passed, advice = (None, "") if file.optional else (False, _ADVICE)
+            checks.append(Check(name, passed, f"missing: {file.purpose}", advice))
+        elif fault := find_fault(path, name):
+            checks.append(Check(name, False, fault, f"Delete it; {_ADVICE}"))
+        else:
+            checks.append(Check(name, True, f"{path.stat().st_size / 1e6:,.1f} MB"))
+    return checks
 
 
-def fault_inside(path: Path, name: str) -> str:
-    """Say what the beginning of a file lacks to be the harness's file of that name.
-
-    Empty where it lacks nothing, or where the harness reads no file of that name.
-    """
-    check = _check_file(path, _DATA_FILES[name]) if name in _DATA_FILES else None
-    return check.found if check and not check.passed else ""
-
-
-def _check_file(path: Path, file: _DataFile) -> Check:
-    if not path.exists():
-        advice = "" if file.optional else _GET_IT
-        return Check(path.name, None if file.optional else False, f"missing: {file.purpose}", advice)
-    size = path.stat().st_size
-    if not size:
-        return Check(path.name, False, "0 bytes, a download that failed", f"Delete it; {_GET_IT}")
+def find_fault(path: Path, name: str) -> str:
+    """Return why a file cannot be CausalBench's file of that name; empty if it can, or if there is no such file."""
+    if name not in FILES:
+        return ""
+    if not path.stat().st_size:
+        return "0 bytes, a download that failed"
+    file = FILES[name]
     try:
-        lacking = file.lacking(path)
+        present = _parts(path, file)
     except UNREADABLE as error:
-        return Check(path.name, False, f"cannot be read ({error})", f"Delete it; {_GET_IT}")
-    if lacking:
-        return Check(path.name, False, f"lacks {', '.join(lacking)}", f"Delete it; {_GET_IT}")
-    return Check(path.name, True, f"{size / 1e6:,.1f} MB")
+        return f"cannot be read ({error})"
+    kind = "column " if file.separator else ""
+    lacking = [f"{kind}{part!r}" for part in file.parts if part not in present]
+    return f"lacks {', '.join(lacking)}" if lacking else ""
 
 
-def _annotated(path: Path) -> list[str]:
-    import h5py
+def _parts(path: Path, file: DataFile) -> list[str]:
+    """Return the names of a file's members, or of a table's columns."""
+    ending = file.name.rpartition(".")[2]  # of the name that the file will have: a download ends in .part
+    if ending == "h5ad":
+        import h5py
 
-    with h5py.File(path, "r") as file:
-        # The columns of obs and var are the members of groups by these names.
-        return [part for part in ("obs/gene_id", "var/gene_name", "X") if part not in file]
-
-
-def _arrays(path: Path) -> list[str]:
-    with zipfile.ZipFile(path) as archive:
-        return _absent(archive, ("expression_matrix.npy", "var_names.npy", "interventions.npy"))
-
-
-def _workbook(path: Path) -> list[str]:
-    with zipfile.ZipFile(path) as archive:
-        return _absent(archive, ("xl/workbook.xml",))
-
-
-def _absent(archive: zipfile.ZipFile, names: tuple[str, ...]) -> list[str]:
-    return [name for name in names if name not in archive.namelist()]
+        with h5py.File(path, "r") as content:
+            # The columns of obs and var are the members of groups by these names.
+            return [part for part in file.parts if part in content]
+    if not file.separator:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    if ending == "zip":
+        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as table:
+            return _columns(table, file.separator)
+    with gzip.open(path) if ending == "gz" else path.open("rb") as table:
+        return _columns(table, file.separator)
 
 
-def _zipped_table(*columns: str) -> Callable[[Path], list[str]]:
-    def lacking(path: Path) -> list[str]:
-        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as content:
-            return _absent_columns(content, "\t", columns)
-
-    return lacking
-
-
-def _gzipped_table(separator: str, *columns: str) -> Callable[[Path], list[str]]:
-    def lacking(path: Path) -> list[str]:
-        with gzip.open(path) as content:
-            return _absent_columns(content, separator, columns)
-
-    return lacking
-
-
-def _table(*columns: str) -> Callable[[Path], list[str]]:
-    def lacking(path: Path) -> list[str]:
-        with path.open("rb") as content:
-            return _absent_columns(content, "\t", columns)
-
-    return lacking
-
-
-def _absent_columns(content: _Content, separator: str, columns: tuple[str, ...]) -> list[str]:
-    heading = content.readline().decode().rstrip("\r\n").split(separator)
-    while content.read(_BLOCK):
-        pass  # a packed file that was cut off shows it at its end only
-    return [f"column {column!r}" for column in columns if column not in heading]
-
-
-_EXPRESSION = "the harness takes genes and their names from it, whichever data set is run"
-_EXTRACT = "the harness makes it from the .h5ad at its first run"
-_FILTERED = "the harness makes it from the .h5ad at its first run with --do_filter"
-_DATA_FILES = {
-    "k562.h5ad": _DataFile(_EXPRESSION, _annotated),
-    "rpe1.h5ad": _DataFile(_EXPRESSION, _annotated),
-    "dataset_k562.npz": _DataFile(_EXTRACT, _arrays, optional=True),
-    "dataset_rpe1.npz": _DataFile(_EXTRACT, _arrays, optional=True),
-    "dataset_k562_filtered.npz": _DataFile(_FILTERED, _arrays, optional=True),
-    "dataset_rpe1_filtered.npz": _DataFile(_FILTERED, _arrays, optional=True),
-    "summary_stats.xlsx": _DataFile("only runs with --do_filter read it", _workbook, optional=True),
-    "corum_complexes.txt.zip": _DataFile("protein complexes", _zipped_table("subunits(Gene name)")),
-    "human_lr_pair.txt": _DataFile(
-        "ligand and receptor pairs",
-        _table("ligand_gene_symbol", "ligand_ensembl_gene_id", "receptor_ensembl_gene_id"),
-    ),
-    "protein.links.txt.gz": _DataFile("STRING's network", _gzipped_table(" ", "protein1", "protein2")),
-    "protein.physical.links.txt.gz": _DataFile(
-        "STRING's physical network", _gzipped_table(" ", "protein1", "protein2")
-    ),
-    "protein.info.txt.gz": _DataFile(
-        "names of STRING's proteins", _gzipped_table("\t", "#string_protein_id", "preferred_name")
-    ),
-}
+def _columns(table: Any, separator: str) -> list[str]:
+    heading = table.readline().decode().rstrip("\r\n").split(separator)
+    while table.read(_BLOCK):
+        pass  # a compressed file that was cut off shows it at its end only
+    return heading

@@ -1,4 +1,4 @@
-"""Arrays from .npz files of any origin: nothing is unpickled, and what cannot be read is said in one line."""
+"""Arrays from .npz files of any origin: nothing is unpickled, and one line says why a file cannot be read."""
 
 from __future__ import annotations
 
@@ -11,22 +11,13 @@ import numpy as np
 
 from catran_causalbench.errors import InputError
 
-# What reading a file of any kind may raise that is damaged, cut off or not what its name says.
+# What reading may raise if a file is damaged, cut off or not what its name says.
 UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile)
-_CELLS = ("expression_matrix", "var_names", "interventions")
+CELL_ARRAYS = ("expression_matrix", "var_names", "interventions")
 
 
 def read_npz(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Read arrays by name.
-
-    Parameters
-    ----------
-    path
-        The file.
-    names
-        Arrays that it must hold.
-    optional
-        Arrays that are read where it holds them.
+    """Read the arrays of these names, and the optional ones if the file holds them.
 
     Raises
     ------
@@ -44,14 +35,14 @@ def read_npz(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> 
 
 
 def read_cells(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read `expression_matrix` (cells × genes), `var_names` and `interventions`, and see that they fit each other.
+    """Read `expression_matrix` (cells × genes), `var_names` and `interventions`.
 
     Raises
     ------
     InputError
-        They cannot be read, or do not fit.
+        They cannot be read, or their shapes do not fit together.
     """
-    expression, genes, labels = read_npz(path, _CELLS).values()
+    expression, genes, labels = read_npz(path, CELL_ARRAYS).values()
     fit = genes.ndim == labels.ndim == 1 and expression.shape == (len(labels), len(genes))
     if not fit or expression.dtype.kind not in "fiu":
         raise InputError.of(

@@ -1,4 +1,4 @@
-"""The harness's reference networks: its counts of true positives, and their pairs."""
+"""CausalBench's reference networks: their pairs, and the true positives that CausalBench counts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 
 Pairs = set[tuple[str, str]]
 
-# In the order in which the harness loads them; the last is directed.
+# In the order in which CausalBench loads them.
 NAMES = ("corum", "ligand_receptor", "string_network", "string_physical", "chipseq")
-DIRECTED = ("chipseq", "pooled_biological_sigificant")  # spelt as in the harness
+DIRECTED = ("chipseq", "pooled_biological_sigificant")  # CausalBench's spelling
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class ReferenceNetworks:
     Attributes
     ----------
     pairs
-        The five that the harness reads, then its two pooled ones: all pairs in both directions, and those between
-        different genes of the matrix that are significant in the held-out cells.
+        The five networks that CausalBench reads, then two pooled from them: all pairs in both directions, and those
+        of them whose target changes significantly in the held-out cells.
     """
 
     pairs: dict[str, Pairs]
 
     @classmethod
     def read(cls, folder: Path, dataset_name: str, held_out: HeldOutEvaluator) -> ReferenceNetworks:
-        """Read them through the harness, which downloads what is missing: check the directory first."""
+        """Read the networks through CausalBench. It downloads missing files: check the directory first."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pkg_resources, and of scanpy about how the harness calls it
+            warnings.simplefilter("ignore")  # from pkg_resources, and from scanpy about how CausalBench calls it
             from causalscbench.data_access.create_evaluation_datasets import CreateEvaluationDatasets
 
             pairs: dict[str, Pairs] = dict(
@@ -50,7 +50,7 @@ class ReferenceNetworks:
         return cls(pairs)
 
     def true_positives(self, edges: Sequence[tuple[str, str]]) -> dict[str, Any]:
-        """Count as the harness does: ``NAME_evaluation`` → ``{"true_positives": …}``."""
+        """Count true positives as CausalBench does: ``NAME_evaluation`` → ``{"true_positives": …}``."""
         return {
             f"{name}_evaluation": Evaluator(pairs).evaluate_network(list(edges), directed=name in DIRECTED)
             for name, pairs in self.pairs.items()
@@ -58,7 +58,7 @@ class ReferenceNetworks:
 
 
 def _significant(pairs: Pairs, held_out: HeldOutEvaluator) -> Pairs:
-    """Keep the pairs whose target reacts; those whose source has no held-out cells are not tested."""
+    """Keep the pairs whose target changes significantly; a source without held-out cells cannot be tested."""
     genes = {gene for gene, cells in zip(held_out.gene_names, held_out.num_cells, strict=True) if cells}
     tested = sorted((a, b) for a, b in pairs if a != b and a in genes and b in held_out.gene_names)
     significant = held_out.compare(*edge_columns(tested, held_out.gene_names)).significant

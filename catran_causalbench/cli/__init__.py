@@ -1,4 +1,8 @@
-"""The command ``catran-causalbench``: one module per group of commands, each function a command."""
+"""The command ``catran-causalbench``: one module for each group of commands, each public function one command.
+
+The modules import only what their options need, so that help, version and completion are fast; a command imports the
+rest when it runs.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Annotated
 import typer
 
 from catran_causalbench import __version__
-from catran_causalbench.cli import benchmark, challenge, data, doctor, fitting, reporting, sweeping
+from catran_causalbench.cli import benchmark, challenge, data, doctor, fit, sweeping
 
 app = typer.Typer(
     help="CaTran for CausalBench: directed gene networks from Perturb-seq data.",
@@ -17,15 +21,16 @@ app = typer.Typer(
 )
 
 for group, commands in {
-    "Network": (fitting.fit,),
-    "Data": (data.simulate, data.datadir, data.download),
+    "Network": (fit.fit,),
+    "Data": (data.simulate, data.convert, data.download),
     "Benchmark": (
         benchmark.plugin,
         benchmark.presets,
-        benchmark.scores,
-        sweeping.evaluate,
+        benchmark.methods,
+        benchmark.compare,
+        benchmark.evaluate,
         sweeping.sweep,
-        reporting.report,
+        benchmark.report,
     ),
     "Challenge and setup": (challenge.check_submission, doctor.doctor),
 }.items():
@@ -33,8 +38,8 @@ for group, commands in {
         app.command(rich_help_panel=group)(function)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(__version__)
         raise typer.Exit
 
@@ -45,4 +50,4 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options that stand before a command."""
+    """Declare the options that come before a command."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from catran_causalbench.cli.console import AsJson, command, print_json
+from catran_causalbench.cli.console import AsJson, Overwrite, command, print_json
+from catran_causalbench.errors import InputError
+
+if TYPE_CHECKING:
+    from catran_causalbench.report.metrics import Metric
+    from catran_causalbench.sweep.scoring import Edges
 
 
 @command
@@ -29,34 +35,152 @@ def presets(as_json: AsJson = False) -> None:
     """
     from catran_causalbench.config import preset_descriptions
 
-    descriptions = preset_descriptions()
+    _print_descriptions(preset_descriptions(), as_json)
+
+
+@command
+def methods(as_json: AsJson = False) -> None:
+    """List the methods that CATRAN_METHOD and sweeps can name, CaTran and the baselines, each with one line.
+
+    Example: catran-causalbench methods
+    """
+    from catran_causalbench.methods import find_method, method_names
+
+    _print_descriptions({name: find_method(name).description for name in method_names()}, as_json)
+
+
+@command
+def compare(
+    data_directory: Annotated[Path, typer.Argument(help="The benchmark directory.", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(help="Output folders of causalbench_run.", show_default=False)],
+    figure: Annotated[Path | None, typer.Option(help="Draw the metrics into this file (.png, .pdf, .svg).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs of causalbench_run in one table, with precision where the true network is known.
+
+    Example: catran-causalbench compare simulated runs/catran runs/random --figure comparison.png
+    """
+    from catran_causalbench.report.metrics import METRICS
+    from catran_causalbench.report.run_table import check_figure, describe_data, draw_runs, read_runs
+
+    if figure:
+        check_figure(figure)
+    data, table = describe_data(data_directory), read_runs(data_directory, runs)
     if as_json:
-        print_json(descriptions)
+        print_json({"data": data, "runs": table.rename_axis("run").reset_index().to_dict("records")})
+    else:
+        metrics = [METRICS[name] for name in table]
+        best = {metric.name: metric.best(table[metric.name]) for metric in metrics}
+
+        def cell(metric: Metric, value: float) -> str:
+            text = metric.number(value)
+            return f"[bold]{text}[/bold]" if value == best[metric.name] else text
+
+        rows = ([str(run), *map(cell, metrics, row)] for run, row in table.iterrows())
+        _print_table(data["title"], ["run", *(metric.heading for metric in metrics)], rows)
+    if figure:
+        draw_runs(data["title"], table, figure)
+
+
+@command
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="The benchmark directory.", show_default=False)],
+    network: Annotated[
+        Path, typer.Argument(help="CSV with columns source and target, best edges first.", show_default=False)
+    ],
+    max_path_length: Annotated[int, typer.Option(help="As in causalbench_run.")] = 1,
+    omission_estimation_size: Annotated[int, typer.Option(help="As in causalbench_run.")] = 500,
+    dataset_name: Annotated[str, typer.Option(help="Or weissmann_k562.")] = "weissmann_rpe1",
+    do_filter: Annotated[
+        bool, typer.Option("--do-filter", help="Strong perturbations only, as in the challenge.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score a network from any source on the held-out cells of a benchmark directory.
+
+    An output_network.csv of causalbench_run will do. The key "metrics" of --json holds what CausalBench would write.
+
+    Example: catran-causalbench evaluate simulated edges.csv
+    """
+    from dataclasses import asdict
+
+    from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
+    from catran_causalbench.report.metrics import find_metric, metric_values
+    from catran_causalbench.report.run_table import describe_data
+    from catran_causalbench.sweep.plan import EvaluationProtocol
+    from catran_causalbench.sweep.scoring import score_edges
+
+    edges = _read_edges(network)
+    protocol = EvaluationProtocol(len(edges), max_path_length, omission_estimation_size, dataset_name, do_filter)
+    benchmark = BenchmarkDataset.read(data, protocol.dataset_spec)
+    scores = score_edges(benchmark, edges, protocol.max_path_length, protocol.omission_estimation_size)
+    described = describe_data(data)
+    if as_json:
+        print_json({"data": described, **asdict(scores)})
+        return
+    drawn = {"false_omission_rate": f" ({scores.omissions:,} pairs drawn)"}
+    known = {name: value for name, value in metric_values(scores).items() if value == value or name in drawn}
+    metrics = {find_metric(name): value for name, value in known.items()}
+    rows = ([metric.heading + drawn.get(metric.name, ""), metric.number(value)] for metric, value in metrics.items())
+    _print_table(described["title"], ["metric", "value"], rows)
+
+
+@command
+def report(
+    sweeps: Annotated[list[Path], typer.Argument(help="Output folders of sweeps.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Report sweeps as a page that opens offline, with figures (PNG, PDF), results.csv and a Markdown table.
+
+    Example: catran-causalbench report sweep --output report
+    """
+    from catran_causalbench.report.page import write_report
+
+    summary = write_report(sweeps, output, overwrite)
+    if as_json:
+        print_json(summary)
+        return
+    for sentence in summary["conclusions"]:
+        typer.echo(sentence)
+    if summary["failed"]:
+        typer.echo(f"{summary['failed']} failed runs are listed in the report.")
+    typer.echo(f"Wrote {summary['page']}.")
+
+
+def _read_edges(path: Path) -> Edges:
+    """Read columns source and target, or CausalBench's own, 0 and 1."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError.of("network", f"no readable table in {path} ({error})", "a CSV file") from None
+    for columns in (["source", "target"], ["0", "1"]):
+        if set(columns) <= set(table.columns):
+            return list(table[columns].itertuples(index=False, name=None))
+    raise InputError.of("network", f"columns {', '.join(table.columns)} in {path}", "columns source and target")
+
+
+def _print_descriptions(descriptions: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print_json([{"name": name, "description": description} for name, description in descriptions.items()])
         return
     width = max(map(len, descriptions)) + 2
     for name, description in descriptions.items():
         typer.echo(f"{name:{width}}{description}")
 
 
-@command
-def scores(
-    data_directory: Annotated[Path, typer.Argument(help="The benchmark directory.", show_default=False)],
-    runs: Annotated[list[Path], typer.Argument(help="Output folders of causalbench_run.", show_default=False)],
-    figure: Annotated[Path | None, typer.Option(help="Draw the scores into this file (.png, .pdf, .svg).")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare runs of causalbench_run in one table, with precision where the true network is known.
+def _print_table(title: str, columns: list[str], rows: Iterable[list[str]]) -> None:
+    """Print a table whose first column holds names, and whose others hold numbers."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
 
-    Example: catran-causalbench scores world runs/catran runs/random --figure scores.png
-    """
-    from catran_causalbench.report.run_table import check_figure, draw_scores, print_scores, read_scores
-
-    if figure:
-        check_figure(figure)
-    headline, table = read_scores(data_directory, runs)
-    if as_json:
-        print_json({"data": headline, "runs": table.to_dict(orient="index")})
-    else:
-        print_scores(headline, table)
-    if figure:
-        draw_scores(headline, table, figure)
+    table = Table(title=escape(title), title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for name, *numbers in rows:
+        table.add_row(escape(name), *numbers)
+    Console(width=None if Console().is_terminal else 120).print(table)

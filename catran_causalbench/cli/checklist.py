@@ -14,12 +14,12 @@ _MARKS = {True: "[green]✓[/green]", False: "[bold red]✗[/bold red]", None: "
 
 
 def finish_with(sections: Mapping[str, Sequence[Check]], as_json: bool) -> None:
-    """Print checks under their headings, and end the command with exit code 1 where one of them failed."""
+    """Print checks under their titles, and end the command with exit code 1 if one of them failed."""
     checks = [check for section in sections.values() for check in section]
     failed = sum(check.passed is False for check in checks)
     if as_json:
-        listed = {heading: [asdict(check) for check in section] for heading, section in sections.items()}
-        print_json({"passed": not failed, "checks": listed})
+        listed = [{"title": title, "checks": list(map(asdict, section))} for title, section in sections.items()]
+        print_json({"passed": not failed, "sections": listed})
     else:
         _print_sections(sections)
         passed = sum(check.passed is True for check in checks)
@@ -34,8 +34,8 @@ def _print_sections(sections: Mapping[str, Sequence[Check]]) -> None:
 
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
     width = max(len(check.name) for section in sections.values() for check in section)
-    for heading, section in sections.items():
-        table = Table(title=escape(heading), title_justify="left", title_style="bold", box=None, show_header=False)
+    for title, section in sections.items():
+        table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, show_header=False)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, min_width=width)
         table.add_column(overflow="fold")

@@ -1,7 +1,7 @@
-"""What all commands share: options, exit codes, and what is printed where.
+"""Shared by all commands: options, exit codes, and where output goes.
 
-Exit codes: 0 done, 1 the work failed, 2 the input cannot be used, 130 interrupted, 143 terminated. Results go to
-standard output, all else to standard error; progress bars show on a terminal only.
+Exit codes: 0 success, 1 failure, 2 input that cannot be used, 130 interrupted, 143 terminated. Results go to standard
+output, everything else to standard error; progress bars appear on a terminal only.
 """
 
 from __future__ import annotations
@@ -23,18 +23,25 @@ from catran_causalbench.errors import DownloadError, InputError, TrainingError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-Seed = Annotated[int, typer.Option(help="Decides every random draw.")]
+# How to read a screen, for every command that reads one.
+PerturbationKey = Annotated[str, typer.Option(help="Column of obs with each cell's target; an .npz needs none.")]
+Control = Annotated[str, typer.Option(help="Label of the control cells.")]
+Layer = Annotated[str | None, typer.Option(help="Layer with the expression, instead of X.")]
+Genes = Annotated[str, typer.Option(help="'perturbed', 'all', or names separated by commas.")]
+MinCells = Annotated[int, typer.Option(help="'perturbed' genes are those with more perturbed cells than this.")]
+Counts = Annotated[bool, typer.Option("--counts", help="The values are raw counts: log-normalise them.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what this command made before.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")]
 
 
 def command(function: Command) -> Command:
-    """End a command with one sentence and the right exit code, never with a traceback, when the user can mend it."""
+    """Turn errors that the user can fix into one line and an exit code instead of a traceback."""
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> Any:
-        atexit.register(gc.freeze)  # else Python looks through all libraries for cycles as it ends, for a second
+        atexit.register(gc.freeze)  # or Python spends a second at exit collecting garbage of all libraries
         try:
             with _terminable():
                 return function(*arguments, **options)
@@ -50,8 +57,8 @@ def command(function: Command) -> Command:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let the signal by which schedulers and containers end a process unwind it, so that it leaves nothing behind."""
-    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
+    """Turn SIGTERM, by which schedulers and containers end a process, into an exception, so that cleanup code runs."""
+    if threading.current_thread() is not threading.main_thread():  # signals can be handled in the main thread only
         yield
         return
     before = signal.signal(signal.SIGTERM, _terminate)
@@ -66,13 +73,18 @@ def _terminate(number: int, frame: Any) -> None:
     raise SystemExit(128 + number)
 
 
+def chosen_genes(genes: str) -> str | list[str]:
+    """Return what the option ``--genes`` means to the reader of screens."""
+    return genes if genes in ("perturbed", "all") else [name.strip() for name in genes.split(",")]
+
+
 def print_json(result: Any) -> None:
-    """Print a result for scripts: one JSON document, NaN as null."""
+    """Print a result as one JSON document, NaN as null."""
     typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=False))
 
 
 def show_progress(quiet: bool) -> bool:
-    """Whether to draw progress bars: not when told to be quiet, and only on a terminal."""
+    """Return whether to draw progress bars: on a terminal, unless told to be quiet."""
     return not quiet and sys.stderr.isatty()
 
 

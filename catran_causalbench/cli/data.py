@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from catran_causalbench.cli.console import Overwrite, Quiet, Seed, command, show_progress
+from catran_causalbench.cli.console import (
+    Control,
+    Counts,
+    Genes,
+    Layer,
+    MinCells,
+    Overwrite,
+    PerturbationKey,
+    Quiet,
+    Seed,
+    chosen_genes,
+    command,
+    show_progress,
+)
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -18,11 +31,11 @@ Folder = Annotated[Path, typer.Argument(help="The benchmark directory to make.",
 @command
 def simulate(
     folder: Folder,
-    shape: Annotated[str, typer.Option(help="Size: tiny, small, rpe1 or k562.")] = "small",
-    genes: Annotated[int | None, typer.Option(help="Genes, instead of the shape's.")] = None,
-    cells: Annotated[int | None, typer.Option(help="Cells, instead of the shape's.")] = None,
+    size: Annotated[str, typer.Option(help="tiny, small, rpe1 or k562.")] = "small",
+    genes: Annotated[int | None, typer.Option(help="Genes, instead of the size's.")] = None,
+    cells: Annotated[int | None, typer.Option(help="Cells, instead of the size's.")] = None,
     difficulty: Annotated[str, typer.Option(help="easy, standard or hard.")] = "standard",
-    topology: Annotated[
+    graph: Annotated[
         Path | None,
         typer.Option(
             help="Table of the true edges: .csv or .tsv with columns source, target and perhaps sign or mode."
@@ -33,56 +46,56 @@ def simulate(
 ) -> None:
     """Simulate a Perturb-seq experiment whose true network is known, as a directory that causalbench_run reads.
 
-    Examples: catran-causalbench simulate world --genes 100 --cells 16000
+    Examples: catran-causalbench simulate mydata --genes 100 --cells 16000
 
-    catran-causalbench simulate world --genes 200 --cells 36000 --topology trrust.tsv --difficulty hard
+    catran-causalbench simulate mydata --genes 200 --cells 36000 --graph trrust.tsv --difficulty hard
     """
     from dataclasses import replace
 
     from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
-    from catran_causalbench.simulation import read_regulatory_graph, with_difficulty
-    from catran_causalbench.simulation import shape as shape_settings
+    from catran_causalbench.simulation.graph import read_regulatory_graph
+    from catran_causalbench.simulation.presets import size_preset, with_difficulty
 
     changes = {name: value for name, value in (("genes", genes), ("cells", cells)) if value is not None}
-    settings = with_difficulty(replace(shape_settings(shape), **changes), difficulty)
-    edges = None
-    if topology:
-        table = read_regulatory_graph(topology)
+    settings = with_difficulty(replace(size_preset(size), **changes), difficulty)
+    regulatory_graph = None
+    if graph:
+        table = read_regulatory_graph(graph)
         left_out = f"{table.self_loops} edges to the gene itself and {table.repeats} repeated ones left out"
-        typer.echo(
-            f"{topology.name}: {table.edges.sum()} edges among {len(table.gene_names)} genes; {left_out}", err=True
-        )
-        edges = table.neighbourhood(settings.genes, seed)
-    path = write_simulated_directory(folder, settings, seed, overwrite, edges)
+        typer.echo(f"{table.name}: {table.edges.sum()} edges among {len(table.gene_names)} genes; {left_out}", err=True)
+        regulatory_graph = table.neighbourhood(settings.genes, seed)
+    path = write_simulated_directory(folder, settings, seed, overwrite, regulatory_graph)
     typer.echo(f"Wrote {path} (SIMULATED DATA); the true network is in {path / 'true_network.csv'}.")
 
 
 @command
-def datadir(
-    folder: Folder,
-    source: Annotated[Path, typer.Argument(help="Your data: .h5ad or .npz.", show_default=False)],
-    perturbation_key: Annotated[
-        str, typer.Option(help="obs column of an .h5ad that names the perturbed gene.")
-    ] = "gene",
-    control: Annotated[str, typer.Option(help="How your file labels control cells.")] = "non-targeting",
-    min_cells: Annotated[int, typer.Option(help="Columns are measured genes with more perturbed cells.")] = 100,
-    counts: Annotated[bool, typer.Option("--counts", help="The values are counts: log-normalise them.")] = False,
+def convert(
+    output: Folder,
+    source: Annotated[Path, typer.Argument(help="Your screen: .h5ad or .npz.", show_default=False)],
+    perturbation_key: PerturbationKey = "gene",
+    control: Control = "non-targeting",
+    layer: Layer = None,
+    genes: Genes = "perturbed",
+    min_cells: MinCells = 100,
+    counts: Counts = False,
     reference_network: Annotated[
-        Path | None, typer.Option(help="CSV (source, target) of interactions to be scored against.")
+        Path | None, typer.Option(help="CSV (source, target) of known interactions to score against.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn your own data into a directory that causalbench_run reads.
+    """Convert your own screen to a directory that causalbench_run reads.
 
-    Example: catran-causalbench datadir mydata screen.h5ad --target-column target_gene --control-label NT --counts
+    Example: catran-causalbench convert mydata screen.h5ad --perturbation-key target_gene --control NT --counts
     """
     from catran_causalbench.causalbench.build.from_screen import convert_screen
 
     path = convert_screen(
-        folder,
+        output,
         source,
         perturbation_key=perturbation_key,
         control=control,
+        layer=layer,
+        genes=chosen_genes(genes),
         min_cells=min_cells,
         counts=counts,
         reference_network=reference_network,
@@ -93,12 +106,14 @@ def datadir(
 
 @command
 def download(
-    folder: Annotated[Path, typer.Argument(help="The harness's data directory.", show_default=False)],
-    have: Annotated[Path | None, typer.Option(help="Folder with files that you have: checked, not fetched.")] = None,
+    folder: Annotated[Path, typer.Argument(help="CausalBench's data directory.", show_default=False)],
+    have: Annotated[
+        Path | None, typer.Option(help="Folder with files that you have: they are checked, not downloaded.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only check what is in the folder.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fetch the K562 and RPE1 data of CausalBench, 19 GB; what was interrupted goes on where it stopped.
+    """Download the K562 and RPE1 data of CausalBench, 19 GB; an interrupted download continues where it stopped.
 
     Examples: catran-causalbench download data
 

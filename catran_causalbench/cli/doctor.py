@@ -1,29 +1,157 @@
-"""The command that looks at the machine."""
+"""The command that checks whether this machine can run CaTran in CausalBench: versions, device and data files."""
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from catran_causalbench import __version__
 from catran_causalbench.cli.checklist import finish_with
 from catran_causalbench.cli.console import AsJson, command
+from catran_causalbench.errors import InputError
+from catran_causalbench.utils.checks import Check
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+
+PYTHON = ">=3.10,<3.13"
+PACKAGE = "catran-causalbench"
+# Versions that setup.py allows but that fail in causalbench's own dependencies. constraints.txt pins one set that was
+# verified as a whole.
+LIMITS = {
+    "torchmetrics": ("<1.7", "later ones import torchvision, which fails with a CPU build of torch"),
+    "pandas": ("<3", "dask 2024.2.1 is older than pandas 3"),
+    "dask": ("<2024.3", "arboreto, which causalbench imports, needs dask's data frames before dask-expr"),
+    "distributed": ("<2024.3", "it must have dask's version"),
+    "scprep": ("<1.2", "later ones force a pandas that was built for numpy 1"),
+    "setuptools": ("<81", "causalbench imports pkg_resources, which later ones no longer have"),
+}
+OPTIONAL = {"magic-impute": "data.preprocessing: magic"}
+_INSTALL = "pip install -c constraints.txt . installs a set that works together"
+_IMPORT_LIMIT = 120
 
 
 @command
 def doctor(
     data_directory: Annotated[
-        Path | None, typer.Argument(help="A benchmark directory, to look for the harness's files in.")
+        Path | None, typer.Argument(help="A benchmark directory, to look for CausalBench's files in.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what this machine has, what is missing or known to fail, and what to do about it.
 
-    Ends with 1 where something is broken.
+    The exit code is 1 if something is broken.
 
     Example: catran-causalbench doctor mydata
     """
-    from catran_causalbench.cli.diagnosis import diagnose
+    from catran_causalbench.causalbench.manifest import check_data_directory
 
-    finish_with(diagnose(data_directory), as_json)
+    if data_directory is not None and not data_directory.is_dir():
+        raise InputError.of("data_directory", f"no folder {str(data_directory)!r}", "a benchmark directory")
+    # CausalBench takes seconds to import: check the rest meanwhile, and let a crash hit that process only.
+    importing = subprocess.Popen(
+        [sys.executable, "-c", "import causalscbench.apps.main_app"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    sections = {"Versions": check_versions(_installed), "Device": check_device()}
+    if data_directory is not None:
+        sections[f"Data in {data_directory}"] = check_data_directory(data_directory)
+    sections["CausalBench"] = [_check_import(importing)]
+    finish_with(sections, as_json)
+
+
+def check_versions(installed: Callable[[str], str | None]) -> list[Check]:
+    """Compare versions with those that setup.py asks for and those known to fail.
+
+    Parameters
+    ----------
+    installed
+        Returns a distribution's version, or None if it is not installed.
+    """
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+
+    running = platform.python_version()
+    supported = SpecifierSet(PYTHON).contains(running)
+    advice = "" if supported else f"Python {PYTHON} is what causalbench resolves on"
+    checks = [Check("python", supported, running, advice)]
+    try:
+        allowed_of = _allowed()
+    except metadata.PackageNotFoundError:
+        return [*checks, Check(PACKAGE, False, f"{__version__}, but not installed", _INSTALL)]
+    checks.append(Check(PACKAGE, True, __version__))
+    for name, allowed in allowed_of.items():
+        version = installed(name)
+        good = version is not None and allowed.contains(version, prereleases=True)
+        reason = f": {LIMITS[name][1]}" if name in LIMITS else ""
+        advice = "" if good else f"pip install '{name}{allowed}'{reason}. {_INSTALL}"
+        checks.append(Check(name, good, version or "not installed", advice))
+    dask, distributed, numpy, pandas = map(installed, ("dask", "distributed", "numpy", "pandas"))
+    if dask != distributed:
+        found = f"dask {dask}, distributed {distributed}"
+        checks.append(Check("dask with distributed", False, found, f"They must be equal. {_INSTALL}"))
+    if numpy and pandas and Version(numpy) >= Version("2") and Version(pandas) < Version("2.2.2"):
+        found = f"numpy {numpy}, pandas {pandas}"
+        checks.append(Check("numpy with pandas", False, found, f"This pandas was built for numpy 1. {_INSTALL}"))
+    for name, purpose in OPTIONAL.items():
+        version = installed(name)
+        checks.append(Check(name, True if version else None, version or f"not installed; only needed for {purpose}"))
+    return checks
+
+
+def check_device() -> list[Check]:
+    """Tell what training runs on."""
+    from catran_causalbench.utils.hardware import available_cores
+
+    try:
+        import torch
+    except Exception as error:  # a broken build raises whatever it likes
+        return [Check("torch", False, f"{type(error).__name__}: {error}", _INSTALL)]
+    checks = [Check("CPU", True, f"{available_cores()} cores available, torch uses {torch.get_num_threads()} threads")]
+    if not torch.cuda.is_available():
+        return [*checks, Check("CUDA GPU", None, "none; the preset evidence needs none, paper trains on the CPU")]
+    for number in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(number)
+        checks.append(Check(f"CUDA GPU {number}", True, f"{device.name}, {device.total_memory / 2**30:.0f} GiB"))
+    return checks
+
+
+def _allowed() -> dict[str, SpecifierSet]:
+    """Return the versions of each distribution that setup.py (without extras) and LIMITS allow."""
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+
+    requirements = [Requirement(line) for line in metadata.requires(PACKAGE) or ()]
+    allowed = {one.name: one.specifier for one in requirements if not one.marker or one.marker.evaluate({"extra": ""})}
+    for name, (limit, _) in LIMITS.items():
+        allowed[name] = allowed.get(name, SpecifierSet()) & SpecifierSet(limit)
+    return allowed
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _check_import(importing: subprocess.Popen[str]) -> Check:
+    failure = ""
+    try:
+        _, errors = importing.communicate(timeout=_IMPORT_LIMIT)
+        if importing.returncode:
+            failure = (errors.strip().splitlines() or [f"exit code {importing.returncode}"])[-1]
+    except subprocess.TimeoutExpired:
+        importing.kill()
+        importing.communicate()
+        failure = f"not within {_IMPORT_LIMIT} s"
+    return Check("causalbench_run can be imported", not failure, failure or "yes", _INSTALL if failure else "")

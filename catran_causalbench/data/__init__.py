@@ -1,1 +1,1 @@
-"""From labels and a matrix, or a single-cell file, to one validated dataset."""
+"""Perturb-seq data: reading, validation, preprocessing and measured effects."""

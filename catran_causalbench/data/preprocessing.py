@@ -1,18 +1,42 @@
-"""The preprocessings of the paper's §1.1, so that its comparison can be repeated. The default is none."""
+"""Log-normalisation, and the preprocessing methods that the paper compares in §1.1. The default is none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
 
-# Genes outside the matrix cannot tell a cell's unit; this many candidates for its smallest count are tried.
+# The smallest count of a cell is unknown; the numbers up to this one are tried.
 _LARGEST_SMALLEST_COUNT = 8
 _COUNT_TOLERANCE = 0.02
 _SVD_RANK = 20
+
+
+def log_normalise(counts: np.ndarray, totals: np.ndarray, target_sum: float | None = None) -> NDArray[np.float32]:
+    """Scale each cell to the same total and take log1p, as CausalBench does through scanpy.
+
+    Parameters
+    ----------
+    counts
+        Cells × genes: UMI counts of the genes considered.
+    totals
+        One per cell, at least 1: UMI counts of all genes, including those that are not considered.
+    target_sum
+        The total to scale to; by default the median of those given.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, cells × genes.
+    """
+    factors = ((np.median(totals) if target_sum is None else target_sum) / totals).astype(np.float32)
+    expression = counts.astype(np.float32)
+    expression *= factors[:, None]
+    return np.log1p(expression, out=expression)
 
 
 def preprocess(dataset: PerturbationDataset, method: str) -> PerturbationDataset:
@@ -21,15 +45,15 @@ def preprocess(dataset: PerturbationDataset, method: str) -> PerturbationDataset
     Parameters
     ----------
     method
-        ``none``: as given. ``counts``: UMI counts, recovered from log-normalised values. ``log_normalise``: scanpy's
-        normalize_total and log1p of the counts. ``clr``: centred log ratio of the counts within a cell. ``magic``:
-        MAGIC imputation of the values as given. ``svd``: zeros replaced by a rank-20 approximation of those values.
+        ``none``: keep the values as given. ``counts``: recover UMI counts from log-normalised values.
+        ``log_normalise``: apply scanpy's normalize_total and log1p to the counts. ``clr``: take the centred log ratio
+        of the counts within a cell. ``magic``: impute the values as given by MAGIC. ``svd``: replace zeros by a
+        rank-20 approximation of the values as given.
 
     Raises
     ------
     InputError
-        Where counts are needed and the values are neither counts nor log-normalised counts, or where MAGIC is not
-        installed.
+        The method needs counts and the values are neither counts nor log-normalised counts, or MAGIC is not installed.
     """
     if method == "none":
         return dataset
@@ -38,16 +62,16 @@ def preprocess(dataset: PerturbationDataset, method: str) -> PerturbationDataset
 
 
 def recover_counts(expression: np.ndarray) -> np.ndarray:
-    """UMI counts behind log-normalised values, cells × genes; counts are returned as they are.
+    """Recover the UMI counts from log-normalised values, cells × genes; return counts as they are.
 
-    Log-normalising multiplies the counts of a cell by one factor and takes log1p. Back on the linear scale all values
-    of a cell are therefore multiples of one number, its smallest non-zero value divided by its smallest count, which
-    nearly always is 1.
+    Log-normalisation multiplies the counts of a cell by one factor and takes log1p. On the linear scale all values of a
+    cell are therefore multiples of one number: its smallest non-zero value divided by its smallest non-zero count,
+    which is nearly always 1.
 
     Raises
     ------
     InputError
-        Where the values of a cell are no multiples of one number.
+        The values of a cell are not multiples of one number.
     """
     if not (expression % 1).any():
         return expression
@@ -57,18 +81,20 @@ def recover_counts(expression: np.ndarray) -> np.ndarray:
     counts = np.full_like(linear, np.nan)
     for smallest_count in range(1, _LARGEST_SMALLEST_COUNT + 1):
         candidate = linear / smallest * smallest_count
-        # Rounding to float32 shifts a value by a share of its size.
+        # Rounding to float32 changes a value in proportion to its size.
         whole = np.abs(candidate - candidate.round()) <= _COUNT_TOLERANCE + 1e-5 * candidate
         fits = whole.all(axis=1) & np.isnan(counts[:, 0])
         counts[fits] = candidate[fits].round()
     unexplained = np.flatnonzero(np.isnan(counts[:, 0]))
     if len(unexplained):
-        found = f"{len(unexplained)} cell(s) whose values are no multiples of one count"
-        raise InputError.of("expression_matrix", found, "counts or log-normalised counts, as preprocessing needs them")
+        found = f"{len(unexplained)} cell(s) whose values are not multiples of one number"
+        raise InputError.of(
+            "expression_matrix", found, "counts or log-normalised counts, which this preprocessing needs"
+        )
     return counts
 
 
-def _log_normalise(expression: np.ndarray) -> np.ndarray:
+def _log_normalise_by_scanpy(expression: np.ndarray) -> np.ndarray:
     import scanpy
     from anndata import AnnData
 
@@ -102,7 +128,7 @@ def _impute_zeros_by_svd(expression: np.ndarray) -> np.ndarray:
 
 METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "counts": recover_counts,
-    "log_normalise": _log_normalise,
+    "log_normalise": _log_normalise_by_scanpy,
     "clr": _centred_log_ratio,
     "magic": _impute_by_magic,
     "svd": _impute_zeros_by_svd,

@@ -101,9 +101,7 @@ class FittedNetwork:
         if complete:
             pairs = genes * (genes - 1)
             if pairs < wanted:
-                message = (
-                    f"{wanted} edges were asked for, but there are only {pairs} pairs of genes"
-                )
+                message = f"{wanted} edges were asked for, but there are only {pairs} pairs of genes"
                 warnings.warn(f"{message}: returning them all", stacklevel=2)
             ranked = complete_edges(ranked, genes, wanted, self.seed)
         effect = self.effects[ranked.source, ranked.target]

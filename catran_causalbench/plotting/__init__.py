@@ -1,1 +1,1 @@
-"""Pictures: the network, the attention, the training, and what a benchmark found."""
+"""Figures of a fitted network: its strongest edges, its attention, and its training losses."""

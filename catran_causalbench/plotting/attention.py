@@ -1,4 +1,4 @@
-"""The attention of every target on every source as a heat map, genes that act alike side by side."""
+"""Attention of every target on every source as a heat map, with similar genes side by side."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_NAMED = 60  # more names than this cannot be read
-_MOST_ORDERED = 600  # the best order of leaves takes too long for more genes
-# The colour scale spans these quantiles of the weights: the typical pair is white, and a few strong edges do not make
-# all others pale.
+_MOST_ORDERED = 600  # for more genes the optimal order of the leaves takes too long
+# The colour scale spans these quantiles of the weights: a typical pair is white, and a few strong edges do not make all
+# others pale.
 _LIMITS = (0.5, 0.995)
-# Weights below this quantile tell nothing of modules.
+# Weights below this quantile are ignored when genes are clustered.
 _BACKGROUND = 0.9
 _COLOURS = ("#FFFFFF", "#9AD0EE", "#0072B2", "#00304D")
 
@@ -25,23 +25,23 @@ _COLOURS = ("#FFFFFF", "#9AD0EE", "#0072B2", "#00304D")
 def draw_attention(adjacency: pd.DataFrame, num_genes: int | None = 60, *, title: str = "") -> Figure:
     """Draw a weighted adjacency as a heat map ordered by modules.
 
-    Sources stand beside sources that share their targets, and targets beside targets that share their sources
-    (Ward's method); lines part the modules. The order of the two axes therefore differs.
+    Sources with similar targets are placed side by side, and so are targets with similar sources (Ward's method); lines
+    separate the modules. The two axes therefore have different orders.
 
     Parameters
     ----------
     adjacency
-        Source × target, the same genes in the same order on both axes; the diagonal does not count.
+        Source × target, with the same genes in the same order on both axes; the diagonal is ignored.
     num_genes
-        Draw only so many genes, those with the largest sums of weights; all of them where it is None. More than 60
-        are not named.
+        Number of genes to draw, those with the largest sums of weights; None draws all. More than 60 genes are not
+        labelled.
     title
-        What the network was learned from.
+        Description of the data.
 
     Returns
     -------
     Figure
-        Not connected to any window.
+        Not managed by pyplot.
     """
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -68,7 +68,7 @@ def draw_attention(adjacency: pd.DataFrame, num_genes: int | None = 60, *, title
     axes.vlines(column_borders, -0.5, len(names) - 0.5, color=FAINT, linewidth=0.6)
     named = len(names) <= _MOST_NAMED
     size = min(8.0, 380 / max(len(names), 1))
-    plain: dict[str, Any] = {"fontsize": size, "parse_math": False}  # a name may hold a dollar
+    plain: dict[str, Any] = {"fontsize": size, "parse_math": False}  # a name may contain a dollar sign
     axes.set_xticks(range(len(names)) if named else [], names[columns] if named else [], rotation=90, **plain)
     axes.set_yticks(range(len(names)) if named else [], names[rows] if named else [], **plain)
     axes.tick_params(length=0, pad=2, labelcolor=INK)
@@ -85,7 +85,7 @@ def draw_attention(adjacency: pd.DataFrame, num_genes: int | None = 60, *, title
 
 
 def _by_module(weights: np.ndarray, background: float) -> tuple[np.ndarray, np.ndarray]:
-    """Order rows by hierarchical clustering; return the order and the places between modules."""
+    """Order rows by hierarchical clustering; return the order and the positions between modules."""
     from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
     from scipy.spatial.distance import pdist
 
@@ -93,7 +93,7 @@ def _by_module(weights: np.ndarray, background: float) -> tuple[np.ndarray, np.n
         return np.arange(len(weights)), np.empty(0)
     profiles = np.sqrt(np.clip(weights - background, 0, None))
     lengths = np.linalg.norm(profiles, axis=1, keepdims=True)
-    profiles /= lengths + np.median(lengths) + 1e-12  # hubs count by where they act, not by how much
+    profiles /= lengths + np.median(lengths) + 1e-12  # a hub is compared by which genes it affects, not by how strongly
     tree = linkage(pdist(profiles), method="ward", optimal_ordering=len(weights) <= _MOST_ORDERED)
     order = leaves_list(tree)
     module = fcluster(tree, t=max(2, round(np.sqrt(len(weights)) / 1.5)), criterion="maxclust")[order]

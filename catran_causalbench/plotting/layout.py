@@ -1,4 +1,4 @@
-"""Where genes stand in a drawing: components apart, connected genes close, no gene on another."""
+"""Positions of genes in a drawing: components apart, connected genes close together, no overlaps."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 if TYPE_CHECKING:
     import networkx as nx
 
-# Room that genes keep from one another, as a share of what each would have if all were spread evenly.
+# Least distance between genes, as a share of what it would be if all were spread evenly.
 _CLEARANCE = 0.36
-# Units, about an edge's length, between components: names stand beside genes, so more across than up.
+# Space between components, in units of about an edge's length: labels stand beside genes, so it is larger horizontally.
 _PADDING = np.array([0.9, 0.6])
 
 
 def place_genes(graph: nx.DiGraph, radius: dict[str, float], page: tuple[float, float]) -> dict[str, np.ndarray]:
-    """Find a place for every gene.
+    """Find a position for every gene.
 
     Parameters
     ----------
     graph
-        The edges to be drawn, at least one.
+        Edges to be drawn, at least one.
     radius
         Of each gene, in points.
     page
@@ -30,7 +30,7 @@ def place_genes(graph: nx.DiGraph, radius: dict[str, float], page: tuple[float, 
     Returns
     -------
     dict
-        Gene → (x, y) in points; the same graph always gives the same places.
+        Gene → (x, y) in points; the same graph always gives the same positions.
     """
     import networkx as nx
 
@@ -49,10 +49,10 @@ def place_genes(graph: nx.DiGraph, radius: dict[str, float], page: tuple[float, 
 
 
 def _component_layout(graph: nx.DiGraph, genes: list[str]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Lay one component out from (0, 0), long side across, about one unit square a gene; return genes and size."""
+    """Lay out one component, long side horizontal, from (0, 0), about one unit square per gene; return its size too."""
     import networkx as nx
 
-    component = nx.Graph()  # a subgraph of networkx keeps the order of a set, which changes from run to run
+    component = nx.Graph()  # a subgraph of networkx has the order of a set, which changes from run to run
     component.add_nodes_from(genes)
     component.add_edges_from((source, target) for source in genes for target in sorted(graph[source]))
     layout = nx.kamada_kawai_layout(component, weight=None)
@@ -61,13 +61,13 @@ def _component_layout(graph: nx.DiGraph, genes: list[str]) -> tuple[dict[str, np
     points = points @ np.linalg.svd(points, full_matrices=False)[2].T
     points -= points.min(axis=0)
     length, height = points.max(axis=0)
-    if length > 0:  # a component of few genes may be flat, and needs little room
+    if length > 0:  # a component of few genes may be flat and needs little space
         points *= np.sqrt(1.4 * (len(genes) - 1.5) / (length * max(height, length / len(genes))))
     return dict(zip(layout, points, strict=True)), points.max(axis=0) + _PADDING
 
 
 def _pack(sizes: list[np.ndarray], aspect: float) -> list[np.ndarray]:
-    """Place boxes, largest first, on shelves of one width."""
+    """Place boxes in rows of one width, largest first."""
     width = max([float(np.sqrt(aspect * sum(size.prod() for size in sizes))), *(size[0] for size in sizes)])
     corners, x, y, shelf = [], 0.0, 0.0, 0.0
     for size in sizes:
@@ -79,7 +79,7 @@ def _pack(sizes: list[np.ndarray], aspect: float) -> list[np.ndarray]:
 
 
 def _push_apart(points: np.ndarray, radius: np.ndarray, page: np.ndarray, margin: np.ndarray) -> np.ndarray:
-    """Move genes that touch, a little at a time."""
+    """Move genes that are too close apart, a little at a time."""
     room = _CLEARANCE * np.sqrt(np.prod(page - 2 * margin) / max(len(points), 12))
     wanted = radius[:, None] + radius[None, :] + room
     for _ in range(200):

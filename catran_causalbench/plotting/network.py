@@ -1,4 +1,4 @@
-"""The strongest edges as a drawing: hubs large, direction by arrowheads, sign by colour and head."""
+"""Drawing of the strongest edges: hubs are large, arrowheads show the direction, colour and head the sign."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# More edges than this, or more of them per gene, are a hairball on one page.
+# With more edges than this, or more edges per gene, a page is illegible.
 MOST_EDGES, _MOST_PER_GENE = 120, 1.8
 _SIZE = (7.6, 6.6)  # inches
-_HUB = 3  # targets that make a gene a hub, which is always named
+_HUB = 3  # a gene with so many targets is a hub, which is always labelled
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 2.6, 13.0  # points
 
 
 @dataclass(frozen=True)
 class _Sign:
-    """How edges of one sign are drawn; the T bar is biology's mark of repression."""
+    """How edges of one sign are drawn; in biology a T bar denotes repression."""
 
     colour: str
     head: str
@@ -47,16 +47,16 @@ def draw_network(edges: pd.DataFrame, *, title: str = "") -> Figure:
     Parameters
     ----------
     edges
-        Columns source, target and weight; a column ``effect`` (shift of the target where the source is knocked down)
-        or ``sign`` (of that shift) colours the edges, grey where it is NaN or 0. The strongest are drawn, at most 120
-        and fewer where they join few genes, and the picture says how many.
+        Columns source, target and weight. A column ``effect`` (of the source's knockdown on the target) or ``sign`` (of
+        that effect) colours the edges; NaN and 0 are grey. At most 120 edges are drawn, the strongest, and fewer where
+        they connect few genes; the picture says how many.
     title
-        What the network was learned from.
+        Description of the data.
 
     Returns
     -------
     Figure
-        Not connected to any window; the same edges give the same picture.
+        Not managed by pyplot; the same edges give the same picture.
     """
     import networkx as nx
 
@@ -69,7 +69,7 @@ def draw_network(edges: pd.DataFrame, *, title: str = "") -> Figure:
     figure = new_figure(_SIZE)
     axes = figure.add_axes((0.02, 0.075, 0.96, 0.845))
     axes.set_axis_off()
-    width, height = 72 * _SIZE[0] * 0.96, 72 * _SIZE[1] * 0.845  # one unit of the axes is one point of the page
+    width, height = 72 * _SIZE[0] * 0.96, 72 * _SIZE[1] * 0.845  # one unit of the axes is one point on the page
     axes.set_xlim(0, width)
     axes.set_ylim(0, height)
     if len(graph):
@@ -89,7 +89,7 @@ def _draw_graph(
 
 
 def _legible(edges: pd.DataFrame) -> pd.DataFrame:
-    """Keep as many edges, best first, as can be told apart."""
+    """Keep as many edges, best first, as can be distinguished."""
     genes: set[str] = set()
     most = 0
     for number, pair in enumerate(
@@ -109,7 +109,7 @@ def _signs_of(edges: pd.DataFrame) -> np.ndarray:
 
 
 def _radii(graph: nx.DiGraph) -> dict[str, float]:
-    """Radius of each gene in points: its area grows with its number of targets."""
+    """Return the radius of each gene in points: its area grows with its number of targets."""
     most = max((degree for _, degree in graph.out_degree()), default=0)
     span = _LARGEST_RADIUS**2 - _SMALLEST_RADIUS**2
     return {
@@ -127,18 +127,18 @@ def _draw_edges(
     pairs = list(zip(edges["source"], edges["target"], strict=True))
     both_ways = set(pairs) & {(target, source) for source, target in pairs}
     for (source, target), sign, force in zip(pairs, signs, strength, strict=True):
-        look = _SIGNS[sign]
+        style = _SIGNS[sign]
         axes.add_patch(
             FancyArrowPatch(
                 tuple(place[source]),
                 tuple(place[target]),
-                arrowstyle=look.head,
+                arrowstyle=style.head,
                 connectionstyle=f"arc3,rad={0.22 if (source, target) in both_ways else 0.06}",
                 mutation_scale=9,
                 shrinkA=radius[source] + 0.5,
-                shrinkB=radius[target] + (2.0 if look.head == _BAR else 1.0),
+                shrinkB=radius[target] + (2.0 if style.head == _BAR else 1.0),
                 linewidth=1.0 + 1.4 * force,
-                color=look.colour,
+                color=style.colour,
                 alpha=0.7 + 0.3 * force,
                 zorder=2 + force,
                 gid=f"{source}→{target}",
@@ -160,7 +160,7 @@ def _draw_genes(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], rad
 
 
 def _draw_labels(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], radius: dict[str, float]) -> None:
-    """Name genes where there is room, those with most targets first; a hub is named in any case."""
+    """Label genes where there is room, those with most targets first; a hub is labelled in any case."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.patheffects import withStroke
 
@@ -175,7 +175,7 @@ def _draw_labels(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], ra
     )
 
     def cost(box: np.ndarray) -> float:
-        """How much is wrong with a place for a name; from 100 on, it covers something or leaves the page."""
+        """Rate a position of a label; from 100 on, it covers something or leaves the page."""
         low, high = box[:2], box[2:]
         covered = np.all((low < taken[:, 2:]) & (high > taken[:, :2]), axis=1)
         crossed = np.all((along_edges > low) & (along_edges < high), axis=1)
@@ -210,7 +210,7 @@ def _draw_labels(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], ra
             text.remove()
 
 
-# Where a name may stand: how many points from its gene (farther ones for hubs only), and on which side, best first.
+# Possible positions of a label: points from its gene (the larger gaps for hubs only), and sides, best first.
 _GAPS = (1.5, 7.0, 14.0)
 _SPOTS = (
     (1.0, 0.0, "left", "center_baseline"),
@@ -230,8 +230,8 @@ def _describe(figure: Figure, title: str, found: int, drawn: int, genes: int, si
     count = f"{drawn} edges" if drawn == found else f"the {drawn} strongest of {found:,} edges"
     write_title(figure, title, f"{count} between {genes} genes")
     handles = [
-        Line2D([], [], color=look.colour, linewidth=2, label=look.meaning)
-        for sign, look in _SIGNS.items()
+        Line2D([], [], color=style.colour, linewidth=2, label=style.meaning)
+        for sign, style in _SIGNS.items()
         if sign in signs
     ]
     handles.append(Line2D([], [], color=INK, marker="o", linestyle="", markersize=7, label="larger: more targets"))

@@ -1,4 +1,4 @@
-"""What the pictures of a network share: colours that everybody can tell apart, and figures without a window."""
+"""Shared by all figures of a network: colours that are safe for the colour-blind, and figures without pyplot."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 INK, FAINT = "#333333", "#9A9A9A"
-# From the palette of Okabe and Ito, which people with any kind of colour blindness can tell apart.
+# From the palette of Okabe and Ito, which can be distinguished with any kind of colour blindness.
 ACTIVATION, REPRESSION, UNKNOWN = "#0072B2", "#D55E00", "#999999"
 
 
 class Picture(Figure):
-    """A figure that pyplot, which keeps figures and opens windows, has no part in; a notebook shows it all the same."""
+    """A figure that pyplot does not manage: it opens no window and is freed; notebooks display it all the same."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -22,14 +22,14 @@ class Picture(Figure):
 
 
 def new_figure(size: tuple[float, float]) -> Figure:
-    """Make a white figure of so many inches."""
+    """Return a white figure of a size in inches."""
     return Picture(figsize=size, facecolor="white")
 
 
 def write_title(figure: Figure, title: str, subtitle: str) -> None:
-    """Write what the picture is of into its upper left corner; a long title in smaller type."""
-    line = 1 / figure.get_figheight()  # an inch
+    """Write a title and a subtitle into the upper left corner; a long title gets a smaller font."""
+    line = 1 / figure.get_figheight()  # one inch
     size = min(11.0, 112 * figure.get_figwidth() / max(len(title), 1))
-    plain: dict[str, Any] = {"va": "top", "color": INK, "parse_math": False}  # a name may hold a dollar
+    plain: dict[str, Any] = {"va": "top", "color": INK, "parse_math": False}  # a name may contain a dollar sign
     figure.text(0.02, 1 - 0.1 * line, title, fontsize=size, fontweight="bold", **plain)
     figure.text(0.02, 1 - (0.33 if title else 0.1) * line, subtitle, fontsize=8.5, **plain)

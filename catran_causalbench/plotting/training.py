@@ -1,4 +1,4 @@
-"""What training logged, one panel per loss."""
+"""Training losses, one panel for each."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 _PREFIX = "loss/"
 _TITLES = {
-    "held_out_shift": "surprise at held-out shifts",
-    "hidden": "prediction of hidden genes",
-    "visible": "prediction of visible genes",
+    "held_out_effect": "surprise at held-out shifts",
+    "masked": "prediction of hidden genes",
+    "unmasked": "prediction of visible genes",
     "interventional": "attention against knock-downs",
     "total": "weighted sum",
 }
-# With so many points the single steps are noise, and a running median shows where they go.
+# With so many points, single steps are noise, and a running median shows the trend.
 _MANY_POINTS = 100
 
 
@@ -30,26 +30,24 @@ def draw_training(losses: pd.DataFrame, *, title: str = "") -> Figure:
     Parameters
     ----------
     losses
-        A column ``step`` and columns ``loss/…``, as the CSV log of a run has them; one row per logged step (preset
-        ``evidence``) or epoch (preset ``paper``).
+        A column ``step`` and columns ``loss/…``; one row per step (model ``evidence``) or epoch (model ``catran``).
     title
-        What the network was learned from.
+        Description of the data.
 
     Returns
     -------
     Figure
-        Not connected to any window.
+        Not managed by pyplot.
 
     Raises
     ------
     InputError
-        Nothing was logged.
+        There are no losses.
     """
     logged = losses.dropna(axis=1, how="all")
     terms = [str(name) for name in logged if str(name).startswith(_PREFIX)]
     if not terms or logged.empty:
-        expected = "a network fitted by training, in this call and not in an earlier one"
-        raise InputError.of("losses", "nothing that was logged", expected)
+        raise InputError.of("losses", "no values", "those of a model that was trained")
     terms.sort(key=lambda name: list(_TITLES).index(name[len(_PREFIX) :]) if name[len(_PREFIX) :] in _TITLES else 99)
     columns = min(len(terms), 2)
     rows = -(-len(terms) // columns)

@@ -1,51 +1,78 @@
-"""Runs become group_results of comparable data, and group_results become estimates with intervals."""
+"""Group runs on comparable data, and estimate every metric of a group with an interval."""
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy import integrate, stats
 
-from catran_causalbench.report.metrics import METRICS, Estimate
+from catran_causalbench.causalbench.dataset_spec import OBSERVATIONAL
+from catran_causalbench.report.metrics import METRICS, Estimate, metric_values
+from catran_causalbench.simulation.causal_model import SimulationConfig
+from catran_causalbench.simulation.presets import with_difficulty
 from catran_causalbench.sweep.records import Curve, RunResult
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 ORACLE, RANDOM = "oracle", "random"
-# The challenge's improvement runs between these shares of the perturbations.
+# The challenge's improvement is that between these shares of the perturbations.
 CHALLENGE_FRACTIONS = (0.25, 1.0)
 
-_PLAIN = ("num_edges", "seconds", "peak_megabytes", "mean_wasserstein", "false_omission_rate", "excess_wasserstein")
-_TRUE = ("captured", "average_precision", "ancestor_average_precision", "orientation", "ancestor_precision")
+
+def is_catran(method: str) -> bool:
+    """Whether a method is CaTran with one of its presets or settings files."""
+    return method.lower().startswith("catran")
+
+
+def estimate(values: Iterable[float]) -> Estimate:
+    """Mean and 95 % t-interval of independent values; NaN values are left out."""
+    known = np.array([value for value in values if not np.isnan(value)], dtype=np.float64)
+    if len(known) < 2:
+        return Estimate(known.sum() if len(known) else np.nan, np.nan, len(known))
+    standard_error = known.std(ddof=1) / np.sqrt(len(known))
+    return Estimate(float(known.mean()), float(stats.t.ppf(0.975, len(known) - 1) * standard_error), len(known))
+
+
+def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
+    """Make one row per run: what was run, every metric of the whole network, and the machine."""
+    return pd.DataFrame(
+        {name: value for name, value in vars(result).items() if isinstance(value, str | bool | int | float)}
+        | metric_values(result)
+        | {f"machine_{name}": value for name, value in result.machine.items()}
+        for result in results
+    )
 
 
 @dataclass(frozen=True)
 class ResultGroup:
-    """Runs that may be compared and pooled: one real data set, or simulated worlds of the same settings; equal rules.
+    """Runs that may be compared and pooled: the same measured data or settings of the simulation, the same protocol.
 
     Attributes
     ----------
     name
-        What distinguishes it from the other group_results.
+        What distinguishes it from the report's other groups.
     simulated
         Whether its data are simulated.
     replicate
-        What is repeated: ``world`` or ``seed``.
-    records, folders
+        What is repeated: ``data set`` or ``seed``.
+    protocol
+        The options of the evaluation, where the sweep recorded them.
+    results, folders
         The runs, and where each is.
     runs
-        One row per run, in the order of the records (see :func:`runs_table`), and its ``replicate``.
+        One row per run, in the order of the results (see :func:`runs_table`), and its ``replicate``.
     """
 
     name: str
     simulated: bool
     replicate: str
-    records: tuple[RunResult, ...]
+    protocol: dict[str, Any]
+    results: tuple[RunResult, ...]
     folders: tuple[Path, ...]
     runs: pd.DataFrame
 
@@ -60,201 +87,174 @@ class ResultGroup:
         """The largest share of the perturbations that was trained on."""
         return float(self.runs["fraction"].max())
 
+    @property
+    def has_truth(self) -> bool:
+        """Whether some run was compared with the true network."""
+        return "effect_recovery" in self.runs and bool(self.runs["effect_recovery"].notna().any())
 
-def is_catran(method: str) -> bool:
-    """Whether a method is one of CaTran's presets."""
-    return method.lower().startswith("catran")
+    @property
+    def leading_metric(self) -> str:
+        """The metric that orders methods: against the true network where it is known, beyond noise elsewhere."""
+        return "effect_recovery" if self.has_truth else "excess_wasserstein"
 
+    @property
+    def reference_metrics(self) -> list[str]:
+        """Metrics against reference networks."""
+        found = {f"{name}_": None for result in self.results for name in result.references}
+        return [column for column in self.runs if str(column).startswith(tuple(found)) and column not in METRICS]
 
-def runs_table(records: Iterable[RunResult]) -> pd.DataFrame:
-    """Make one row per run: settings, every figure of the whole network, machine.
+    @cached_property
+    def values(self) -> pd.DataFrame:
+        """Every metric, indexed by method and replicate, at the group's largest fraction.
 
-    Figures against a reference network are columns such as ``corum precision``.
-    """
-    import pandas as pd
+        Several seeds of one data set are averaged. Challenge score and improvement are computed within each replicate,
+        so that intervals can be given.
+        """
+        columns = [name for name in (*METRICS, *self.reference_metrics) if name in self.runs]
+        keys = ["method", "replicate"]
+        means = self.runs[self.runs["fraction"] == self.fraction].groupby(keys)[columns].mean()
+        return means.join(self._challenge_metrics(keys), how="outer")
 
-    return pd.DataFrame([_flat(record) for record in records])
+    @cached_property
+    def summary(self) -> dict[str, dict[str, Estimate]]:
+        """Estimates of every metric of every method: method → metric → estimate, the best method first."""
+        names = [name for name in (*METRICS, *self.reference_metrics) if name in self.values]
+        summary = {
+            str(method): {name: estimate(rows[name]) for name in names}
+            for method, rows in self.values.groupby("method")
+        }
+        return dict(
+            sorted(summary.items(), key=lambda item: -np.nan_to_num(item[1][self.leading_metric].mean, nan=-np.inf))
+        )
 
+    @cached_property
+    def incomplete(self) -> dict[str, str]:
+        """Methods that lack replicates at the largest fraction, and how many they have, as ``2 of 3 seeds``."""
+        complete = self.runs["replicate"].where(self.runs["fraction"] == self.fraction)
+        counts, every = complete.groupby(self.runs["method"]).nunique(), self.runs["replicate"].nunique()
+        return {str(name): f"{count} of {every} {self.replicate}s" for name, count in counts.items() if count < every}
 
-def group_results(
-    found: Sequence[tuple[Path, RunResult]], rules: Mapping[Path, Mapping[str, Any]]
-) -> list[ResultGroup]:
-    """Group runs, each with its folder, by what their data are.
+    @property
+    def score_of_medians(self) -> dict[str, float]:
+        """Each method's challenge score as the challenge computes it: from the median over all runs of a fraction."""
+        return self._challenge_metrics(["method"])["challenge_score"].to_dict()
 
-    Simulated worlds that differ in their seed alone are one group; a real data set is one by itself. Runs on controls
-    alone (the observational regime) are a group of their own: they see less. Replicates are worlds where there are
-    several, seeds otherwise. Runs by other rules (more edges, say) are a group of their own, named by what differs.
-    """
-    groups: dict[tuple[str, bool], dict[tuple[Any, ...], list[tuple[Path, RunResult]]]] = {}
-    for folder, record in found:
-        by_rules = groups.setdefault((_family_name(record), record.simulated), {})
-        by_rules.setdefault(tuple(rules.get(folder, {}).items()), []).append((folder, record))
-    made = []
-    for (name, simulated), by_rules in groups.items():
-        common = set.intersection(*(set(items) for items in by_rules))
-        for items, group in by_rules.items():
-            differing = [f"{rule} {value}" for rule, value in items if (rule, value) not in common]
-            made.append(_family(", ".join([name, *differing]), simulated, group))
-    return made
+    @property
+    def best_run(self) -> int:
+        """Position of CaTran's best run or, without CaTran, of the best method's."""
+        method = next(filter(is_catran, self.summary), next(iter(self.summary)))
+        runs = self.runs[self.runs["method"] == method]
+        runs = runs[runs["fraction"] == runs["fraction"].max()]
+        return int(runs[self.leading_metric].fillna(-np.inf).idxmax())
 
+    def by_fraction(self, metric: str) -> dict[str, dict[float, Estimate]]:
+        """Estimate one metric per method and fraction."""
+        return _estimates(self.runs.groupby(["method", "fraction", "replicate"])[metric].mean())
 
-def estimate(values: Iterable[float]) -> Estimate:
-    """Mean and 95 % t-interval of independent values; NaN values are left out."""
-    from scipy import stats
+    def mean_curve(self, pick: Callable[[RunResult], Curve]) -> dict[str, dict[int, Estimate]]:
+        """Estimate a curve per method and number of edges, at the largest fraction.
 
-    known = np.array([value for value in values if not np.isnan(value)], dtype=np.float64)
-    if len(known) < 2:
-        return Estimate(float(known[0]) if len(known) else float("nan"), float("nan"), len(known))
-    standard_error = known.std(ddof=1) / np.sqrt(len(known))
-    return Estimate(float(known.mean()), float(stats.t.ppf(0.975, len(known) - 1) * standard_error), len(known))
+        Only numbers of edges that all replicates of the method have are kept: elsewhere the mean would jump.
+        """
+        points = [
+            (result.method, edges, replicate, value)
+            for result, replicate in zip(self.results, self.runs["replicate"], strict=True)
+            if result.fraction == self.fraction
+            for edges, value in zip(pick(result).edges, pick(result).value, strict=True)
+        ]
+        keys = ["method", "edges", "replicate"]
+        values = pd.DataFrame(points, columns=[*keys, "value"]).groupby(keys)["value"].mean()
+        replicates = values.groupby(["method", "edges"]).transform("size")
+        return _estimates(values[replicates == replicates.groupby("method").transform("max")])
 
+    def _challenge_metrics(self, keys: list[str]) -> pd.DataFrame:
+        """Return challenge score and improvement, indexed by the keys, as in the challenge's plotting script.
 
-def replicate_values(group: ResultGroup) -> pd.DataFrame:
-    """Every metric, indexed by method and replicate, at the group's largest fraction.
-
-    Several seeds of one world are averaged. The challenge's figures are those of :func:`challenge_figures`.
-    """
-    runs = group.runs[group.runs["fraction"] == group.fraction]
-    plain = runs.groupby(["method", "replicate"]).mean(numeric_only=True)
-    return plain.drop(columns=["fraction", "seed", "simulated"]).join(challenge_figures(group), how="outer")
-
-
-def challenge_figures(group: ResultGroup) -> pd.DataFrame:
-    """Give each method's challenge score and improvement, indexed by method and replicate.
-
-    As in the challenge's plotting script, the score is the trapezoid area of mean Wasserstein over the fractions, after
-    the median over seeds, and the improvement is its value at 1 minus that at 0.25. Here the median is taken within
-    each replicate, so that intervals can be given. NaN where a fraction is missing, or there is only one.
-    """
-    return _areas(_wasserstein_by_fraction(group, ["method", "replicate"]))
-
-
-def score_of_medians(group: ResultGroup) -> dict[str, float]:
-    """Challenge score of each method exactly as the challenge has it: from the median over all runs of a fraction."""
-    return _areas(_wasserstein_by_fraction(group, ["method"]))["challenge_score"].to_dict()
-
-
-def best_run(group: ResultGroup) -> int:
-    """Find the run that shows best what CaTran does, or where it has none, what the best method does."""
-    summary = summarise(group)
-    method = next((name for name in summary if is_catran(name)), next(iter(summary)))
-    runs = group.runs[group.runs["method"] == method]
-    runs = runs[runs["fraction"] == runs["fraction"].max()]
-    return int(runs[leading_metric(group)].fillna(-np.inf).idxmax())
-
-
-def summarise(group: ResultGroup) -> dict[str, dict[str, Estimate]]:
-    """Estimate every figure of every method, the best method first.
-
-    Returns
-    -------
-    dict
-        Method → metric → estimate. References' figures follow the measures.
-    """
-    values = replicate_values(group)
-    figures = [name for name in (*METRICS, *reference_columns(group)) if name in values]
-    summary = {
-        str(method): {name: estimate(group[name]) for name in figures} for method, group in values.groupby("method")
-    }
-    leading = leading_metric(group)
-    return dict(sorted(summary.items(), key=lambda item: (-np.nan_to_num(item[1][leading].mean, nan=-np.inf), item[0])))
+        The score is the trapezoid area of mean Wasserstein over the fractions, after the median over the other runs;
+        the improvement is the median at 1 minus that at 0.25. NaN where a fraction is missing, or there is only one.
+        """
+        medians = self.runs.groupby([*keys, "fraction"])["mean_wasserstein"].median()
+        wasserstein = medians.unstack("fraction").sort_index(axis=1)
+        fractions = wasserstein.columns.to_numpy(dtype=float)
+        low, high = CHALLENGE_FRACTIONS
+        metrics = pd.DataFrame(np.nan, wasserstein.index, ["challenge_score", "improvement"])
+        if len(fractions) > 1:
+            metrics["challenge_score"] = integrate.trapezoid(wasserstein.to_numpy(), fractions)
+        if {low, high} <= set(fractions):
+            metrics["improvement"] = wasserstein[high] - wasserstein[low]
+        return metrics
 
 
-def leading_metric(group: ResultGroup) -> str:
-    """Name the metric that orders methods: what is true where truth is known, what is beyond noise elsewhere."""
-    return "captured" if "captured" in group.runs else "excess_wasserstein"
-
-
-def reference_columns(group: ResultGroup) -> list[str]:
-    """Columns of the figures against reference networks."""
-    return [f"{name} {figure}" for name, figure in _reference_figures(group.records)]
-
-
-def by_fraction(group: ResultGroup, metric: str) -> dict[str, dict[float, Estimate]]:
-    """Estimate one metric per method and fraction."""
-    values = group.runs.groupby(["method", "fraction", "replicate"])[metric].mean()
-    estimates: dict[str, dict[float, Estimate]] = {}
-    for (method, fraction), replicates in values.groupby(["method", "fraction"]):
-        estimates.setdefault(str(method), {})[float(fraction)] = estimate(replicates)
+def _estimates(values: pd.Series) -> dict[str, dict[Any, Estimate]]:
+    """Estimate values indexed by method, position and replicate, for every method and position."""
+    estimates: dict[str, dict[Any, Estimate]] = {}
+    for (method, position), replicates in values.groupby(level=[0, 1]):
+        estimates.setdefault(str(method), {})[position] = estimate(replicates)
     return estimates
 
 
-def mean_curve(group: ResultGroup, pick: Callable[[RunResult], Curve]) -> dict[str, dict[int, Estimate]]:
-    """Estimate a figure per method and number of edges, at the largest fraction.
+def group_results(
+    found: Sequence[tuple[Path, RunResult]], protocols: Mapping[Path, Mapping[str, Any]]
+) -> list[ResultGroup]:
+    """Group runs, each given with its folder, by what their data and their evaluation have in common.
 
-    Only numbers of edges that all replicates of the method have are kept: elsewhere the mean would jump.
+    Simulated data sets that differ in their seed alone belong together; a measured data set stands for itself. Runs on
+    controls alone (the observational regime) are groups of their own, because they see less, and so are runs with
+    another evaluation protocol. Replicates are data sets where there are several, seeds otherwise.
     """
-    found: dict[str, dict[int, dict[Any, list[float]]]] = {}
-    for record, replicate in zip(group.records, group.runs["replicate"], strict=True):
-        if record.fraction == group.fraction:
-            curve = pick(record)
-            for edges, value in zip(curve.edges, curve.value, strict=True):
-                found.setdefault(record.method, {}).setdefault(edges, {}).setdefault(replicate, []).append(value)
-    curves: dict[str, dict[int, Estimate]] = {}
-    for method, points in found.items():
-        full = max(len(replicates) for replicates in points.values())
-        curves[method] = {
-            edges: estimate(float(np.mean(values)) for values in points[edges].values())
-            for edges in sorted(points)
-            if len(points[edges]) == full
-        }
-    return curves
+    by_data: dict[tuple[str, bool, bool], dict[tuple[Any, ...], list[tuple[Path, RunResult]]]] = {}
+    for folder, result in found:
+        data = json.dumps(result.data_settings, sort_keys=True) if result.data_settings else result.data
+        by_protocol = by_data.setdefault((data, result.simulated, result.regime == OBSERVATIONAL), {})
+        by_protocol.setdefault(tuple(protocols.get(folder, {}).items()), []).append((folder, result))
+    every_settings = [result.data_settings for _, result in found]
+    groups = []
+    for (_, simulated, observational), by_protocol in by_data.items():
+        common = set.intersection(*map(set, by_protocol))
+        for protocol, runs_found in by_protocol.items():
+            folders, results = zip(*runs_found, strict=True)
+            name = data_name(results[0].data_settings, every_settings) or results[0].data
+            differing = [f"{option} {value}" for option, value in protocol if (option, value) not in common]
+            name = ", ".join([name + " · controls only" * observational, *differing])
+            runs = runs_table(results)
+            replicate = "data set" if simulated and runs["data"].nunique() > 1 else "seed"
+            runs["replicate"] = runs["data" if replicate == "data set" else "seed"]
+            groups.append(ResultGroup(name, simulated, replicate, dict(protocol), results, folders, runs))
+    return groups
 
 
-def _flat(record: RunResult) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        name: getattr(record, name)
-        for name in ("method", "data", "headline", "simulated", "regime", "fraction", "seed")
-    }
-    row |= {name: getattr(record, name) for name in _PLAIN}
-    if record.truth is not None:
-        row |= {name: getattr(record.truth, name) for name in _TRUE}
-        row |= {name: (getattr(record.truth, name).value or [float("nan")])[-1] for name in ("precision", "recall")}
-    for reference, figures in record.references.items():
-        row |= {f"{reference} {figure}": value for figure, value in figures.items()}
-    return row | {f"machine {name}": value for name, value in record.machine.items()}
+def data_name(settings: Mapping[str, Any], every_settings: Iterable[Mapping[str, Any]]) -> str:
+    """Name simulated data by their settings, such as ``30 genes, 4,500 cells, hard, edges from trrust.tsv``.
+
+    Named are genes, cells, and each setting that is not at its default, or differs, in any of the report's data.
+
+    Parameters
+    ----------
+    settings
+        What the data were simulated from, without the seed; empty for measured data, which get no name.
+    every_settings
+        The settings of all data of the report.
+    """
+    if not settings:
+        return ""
+    unusual = dict.fromkeys(name for each in [settings, *every_settings] if each for name in _unusual(each))
+    graph = settings.get("regulatory_graph")
+    edges = f"edges from {graph}" if graph else "random edges"
+    words = {"difficulty": _difficulty(settings), "regulatory_graph": edges}
+    parts = [f"{settings[name]:,} {name}" for name in ("genes", "cells") if name in settings]
+    return ", ".join(parts + [words.get(name) or f"{name.replace('_', ' ')} {settings.get(name)}" for name in unusual])
 
 
-def _family_name(record: RunResult) -> str:
-    name = record.data
-    if record.simulated:
-        name = re.sub(r",? *\bseed \d+", "", record.headline.split(";")[-1]).strip() or record.data
-    return f"{name} · controls only" if record.regime == "observational" else name
+def _difficulty(settings: Mapping[str, Any]) -> str:
+    usual = asdict(SimulationConfig()).items()
+    for name in ("easy", "hard"):
+        if asdict(with_difficulty(SimulationConfig(), name)).items() - usual <= settings.items():
+            return name
+    return "standard"
 
 
-def _family(name: str, simulated: bool, group: list[tuple[Path, RunResult]]) -> ResultGroup:
-    folders, records = zip(*group, strict=True)
-    replicate = "world" if simulated and len({record.data for record in records}) > 1 else "seed"
-    runs = runs_table(records)
-    runs["replicate"] = runs["data" if replicate == "world" else "seed"]
-    return ResultGroup(name, simulated, replicate, records, folders, runs)
-
-
-def _reference_figures(records: Iterable[RunResult]) -> list[tuple[str, str]]:
-    """Pairs of a reference network and a figure against it, in the order of their first appearance."""
-    pairs = {
-        (name, figure): None for record in records for name, figures in record.references.items() for figure in figures
-    }
-    return list(pairs)
-
-
-def _wasserstein_by_fraction(group: ResultGroup, keys: list[str]) -> pd.DataFrame:
-    return group.runs.groupby([*keys, "fraction"])["mean_wasserstein"].median().unstack("fraction").sort_index(axis=1)
-
-
-def _areas(wasserstein: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-    from scipy import integrate
-
-    fractions = wasserstein.columns.to_numpy(dtype=float)
-    low, high = CHALLENGE_FRACTIONS
-    missing = pd.Series(np.nan, wasserstein.index)
-    return pd.DataFrame(
-        {
-            "challenge_score": integrate.trapezoid(wasserstein.to_numpy(), fractions)
-            if len(fractions) > 1
-            else missing,
-            "improvement": wasserstein[high] - wasserstein[low] if {low, high} <= set(fractions) else missing,
-        },
-        index=wasserstein.index,
-    )
+def _unusual(settings: Mapping[str, Any]) -> list[str]:
+    """Name the settings, but for genes and cells, that have neither their default nor their difficulty's value."""
+    usual = {**asdict(with_difficulty(SimulationConfig(), _difficulty(settings))), "difficulty": "standard"}
+    values = {"difficulty": _difficulty(settings), **settings, "genes": usual["genes"], "cells": usual["cells"]}
+    return [name for name, value in values.items() if value != usual.get(name)]

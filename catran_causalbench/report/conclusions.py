@@ -6,21 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catran_causalbench.report.aggregation import ORACLE, ResultGroup, estimate, is_catran, replicate_values, summarise
+from catran_causalbench.report.aggregation import ORACLE, ResultGroup, estimate, is_catran
 from catran_causalbench.report.metrics import METRICS, Estimate
-from catran_causalbench.report.tables import incomplete
 
-_TRUE_FIGURES = ("captured", "precision", "mean_wasserstein", "false_omission_rate", "challenge_score")
-_HELD_OUT_FIGURES = ("excess_wasserstein", "mean_wasserstein", "false_omission_rate", "challenge_score")
+_COMPARED = ("mean_wasserstein", "false_omission_rate", "challenge_score")
+_VERDICTS = {"leads": "leads in", "loses": "loses in", "level": "cannot be told apart from its best baseline in"}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method against its best rival in one metric.
+    """A method against its best baseline in one metric.
 
     Attributes
     ----------
-    metric, method, rival
+    metric, method, baseline
         Names.
     own, other
         Their means over the replicates that both have.
@@ -30,7 +29,7 @@ class Comparison:
 
     metric: str
     method: str
-    rival: str
+    baseline: str
     own: float
     other: float
     gain: Estimate
@@ -42,64 +41,56 @@ class Comparison:
             return "level"
         return "leads" if self.gain.mean > 0 else "loses"
 
+    def __str__(self) -> str:
+        metric = METRICS[self.metric]
+        return f"{metric.label} ({metric.number(self.own)} against {metric.number(self.other)} of {self.baseline})"
+
 
 def compare(group: ResultGroup) -> list[Comparison]:
     """Compare the best CaTran (or else the best method) with the best of the others, metric by metric.
 
-    The oracle is no rival, nor is a method that lacks replicates which others have: those may have been the hard ones.
-    Nor does a CaTran stand for it that lacks some, where another has them all. Empty with fewer than two methods.
+    The oracle is no baseline, and neither is a method that lacks replicates which others have: those may have been the
+    hard ones. For the same reason a CaTran with all replicates is preferred to one that lacks some. Empty with fewer
+    than two methods.
     """
-    methods = [name for name in summarise(group) if name != ORACLE]
-    lacking = incomplete(group)
-    catrans = sorted(filter(is_catran, methods), key=lambda name: name in lacking)
+    methods = [name for name in group.summary if name != ORACLE]
+    catrans = sorted(filter(is_catran, methods), key=lambda name: name in group.incomplete)
     method = next(iter([*catrans, *methods]), "")
-    rivals = [name for name in methods if name != method and not is_catran(name)]
-    if not rivals:
+    baselines = [name for name in methods if name != method and not is_catran(name)]
+    if not baselines:
         return []
-    values = replicate_values(group)
     comparisons = []
-    for metric in _TRUE_FIGURES if "captured" in group.runs else _HELD_OUT_FIGURES:
-        sign = 1 if METRICS[metric].better == "higher" else -1
-        table = values[metric].unstack("method")
-        counts = table[rivals].count()
+    for metric in (group.leading_metric, *["precision"] * group.has_truth, *_COMPARED):
+        sign = METRICS[metric].sign
+        table = group.values[metric].unstack("method")
+        counts = table[baselines].count()
         means = table.loc[table[method].notna(), counts.index[counts == counts.max()]].mean().dropna()
         if len(means):
-            rival = str((sign * means).idxmax())
-            pairs = table[[method, rival]].dropna()
-            gains = sign * (pairs[method] - pairs[rival])
+            baseline = str((sign * means).idxmax())
+            pairs = table[[method, baseline]].dropna()
+            gains = sign * (pairs[method] - pairs[baseline])
             if group.replicate == "seed" and gains.nunique() == 1:
                 gains = gains[:1]  # seeds that change nothing give one result, however often
             own, other = pairs.mean()
-            comparisons.append(Comparison(metric, method, rival, own, other, estimate(gains)))
+            comparisons.append(Comparison(metric, method, baseline, own, other, estimate(gains)))
     return comparisons
 
 
-def headline(group: ResultGroup) -> str:
-    """Say it in one sentence."""
+def conclusion(group: ResultGroup) -> str:
+    """Say in one sentence what the comparisons show."""
     comparisons = compare(group)
     if not comparisons:
-        methods = [name for name in summarise(group) if name != ORACLE]
+        methods = [name for name in group.summary if name != ORACLE]
         return f"{group.title}: {', '.join(methods) or 'the oracle'} alone has scores, so there is nothing to compare."
     parts = []
-    for verdict, phrase in (
-        ("leads", "leads in"),
-        ("loses", "loses in"),
-        ("level", "cannot be told apart from its best rival in"),
-    ):
-        found = [_words(comparison) for comparison in comparisons if comparison.verdict == verdict]
-        if found:
-            parts.append(f"{phrase} {_listed(found)}")
+    for verdict, phrase in _VERDICTS.items():
+        found = [str(comparison) for comparison in comparisons if comparison.verdict == verdict]
+        parts += [f"{phrase} {_listed(found)}"] if found else []
     single = all(np.isnan(comparison.gain.half_width) for comparison in comparisons)
-    doubt = " (one result each, so nobody knows how far chance decides)" * single
-    method, lacking = comparisons[0].method, incomplete(group)
-    lack = f"; it has {lacking[method]}, and is compared on those" if method in lacking else ""
-    return f"{group.title}: {method} {_listed(parts)}{doubt}{lack}."
-
-
-def _words(comparison: Comparison) -> str:
-    metric = METRICS[comparison.metric]
-    own, other = metric.number(comparison.own), metric.number(comparison.other)
-    return f"{metric.label} ({own} against {other} of {comparison.rival})"
+    doubt = " (one result each, so all of this may be chance)" * single
+    lacking = group.incomplete.get(comparisons[0].method)
+    lack = f"; it has {lacking}, and is compared on those" if lacking else ""
+    return f"{group.title}: {comparisons[0].method} {_listed(parts)}{doubt}{lack}."
 
 
 def _listed(parts: list[str]) -> str:

@@ -1,20 +1,20 @@
-"""What all figures share: type, each method's look, labels that do not collide."""
+"""What all figures share: type, each method's style, labels that do not collide."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from catran_causalbench.plotting.style import INK, new_figure
 from catran_causalbench.report.aggregation import ORACLE, RANDOM, is_catran
-from catran_causalbench.report.metrics import Estimate
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Inches: at a phone's width letters are still some 9 pixels high.
 WIDTH = 5.2
@@ -27,26 +27,16 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
 _LONGEST_NAME = 22
 
 _TYPE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "text.color": INK,
-    "axes.labelcolor": INK,
+    **dict.fromkeys(["font.size", "axes.titlesize", "axes.labelsize"], 9),
+    **dict.fromkeys(["xtick.labelsize", "ytick.labelsize", "legend.fontsize"], 8),
+    **dict.fromkeys(["text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"], INK),
+    **dict.fromkeys(["xtick.color", "ytick.color"], "#666666"),
+    **dict.fromkeys(["axes.spines.top", "axes.spines.right", "axes.formatter.useoffset"], False),
     "axes.edgecolor": "#888888",
-    "xtick.color": "#666666",
-    "ytick.color": "#666666",
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "axes.formatter.useoffset": False,
     "text.parse_math": False,  # a name may hold a dollar
     "svg.hashsalt": "catran-causalbench",
     "pdf.fonttype": 42,
@@ -78,8 +68,11 @@ class MethodStyle:
         }
 
 
+Styles = Mapping[str, MethodStyle]
+
+
 def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
-    """Give every method a look: CaTran's presets one strong colour, oracle and random grey, others theirs by name."""
+    """Give every method a style: CaTran's presets one strong colour, oracle and random grey, others theirs by name."""
     found, catrans, others = {}, 0, 0
     for method in sorted(set(methods)):
         if is_catran(method):
@@ -97,8 +90,6 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
 
 def style() -> Any:
     """Set type and lines for the figures made and saved within it."""
-    import matplotlib
-
     return matplotlib.rc_context(_TYPE)
 
 
@@ -116,19 +107,7 @@ def short(method: str) -> str:
     return method if len(method) <= _LONGEST_NAME else method[: _LONGEST_NAME - 1] + "…"
 
 
-def draw_line(axis: Axes, points: Mapping[Any, Estimate], look: MethodStyle) -> None:
-    """Draw means and their intervals over a number; what is NaN is left out."""
-    known = [(at, point) for at, point in points.items() if not np.isnan(point.mean)]
-    places = [at for at, _ in known]
-    means = np.array([point.mean for _, point in known])
-    halves = np.nan_to_num([point.half_width for _, point in known])
-    axis.plot(places, means, **look.line)
-    axis.vlines(
-        places, means - halves, means + halves, color=look.colour, linewidth=1, alpha=0.4, zorder=look.order - 1
-    )
-
-
-def label_ends(figure: Figure, axis: Axes, ends: Mapping[str, float], known: Mapping[str, MethodStyle]) -> None:
+def label_ends(figure: Figure, axis: Axes, ends: Mapping[str, float], styles: Styles) -> None:
     """Name lines at the right edge, in their colours, spread so that no name covers another.
 
     The axis needs its limits by now, and nearly the figure's height.
@@ -138,7 +117,8 @@ def label_ends(figure: Figure, axis: Axes, ends: Mapping[str, float], known: Map
     to_axis = axis.transData + axis.transAxes.inverted()
     heights = [float(to_axis.transform((axis.get_xlim()[1], ends[name]))[1]) for name in methods]
     for name, height, place in zip(methods, heights, spread(heights, gap), strict=True):
-        look = known[name]
+        colour = styles[name].colour
+        pointer = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 0, "relpos": (0, 0.5)}
         axis.annotate(
             short(name),
             xy=(1.0, height),
@@ -147,16 +127,9 @@ def label_ends(figure: Figure, axis: Axes, ends: Mapping[str, float], known: Map
             textcoords="axes fraction",
             va="center",
             fontsize=8,
-            color=look.colour,
+            color=colour,
             fontweight="bold" if is_catran(name) else "normal",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": look.colour,
-                "linewidth": 0.6,
-                "shrinkA": 2,
-                "shrinkB": 0,
-                "relpos": (0, 0.5),
-            },
+            arrowprops=pointer,
         )
 
 
@@ -170,14 +143,10 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
     return [max((up + down) / 2, index * gap) for index, (up, down) in enumerate(zip(upwards, downwards, strict=True))]
 
 
-def legend_below(figure: Figure, methods: Sequence[str], known: Mapping[str, MethodStyle], lines: bool = True) -> None:
-    """Name the methods under the figure, in three columns."""
-    from matplotlib.lines import Line2D
-
-    handles = []
-    for method in methods:
-        drawn = known[method].line
-        handles.append(Line2D([], [], **(drawn if lines else {**drawn, "linestyle": ""}), label=short(method)))
+def legend_below(figure: Figure, methods: Sequence[str], styles: Styles, lines: bool = True) -> None:
+    """Name the methods under the figure, in three columns; without `lines` by their markers alone."""
+    drawn = [{**styles[method].line, **({} if lines else {"linestyle": ""})} for method in methods]
+    handles = [Line2D([], [], **line, label=short(method)) for line, method in zip(drawn, methods, strict=True)]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, handlelength=2.6)
 
 
@@ -191,8 +160,6 @@ def logarithmic(axis: Axes, which: str, least: float = 1.0) -> None:
 
     A range below the factor `least` is widened to it, so that small differences look small.
     """
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     getattr(axis, f"set_{which}scale")("log")
     low, high = getattr(axis, f"get_{which}lim")()
     widening = max(1.0, (least * low / high) ** 0.5)

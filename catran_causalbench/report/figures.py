@@ -1,26 +1,20 @@
-"""The report's figures: one function each, which returns a matplotlib figure."""
+"""The report's figures: what each shows, when a group's runs suffice for it, and how it is drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from catran_causalbench.plotting.network import draw_network
 from catran_causalbench.plotting.style import FAINT, INK
-from catran_causalbench.report.aggregation import (
-    RANDOM,
-    ResultGroup,
-    by_fraction,
-    is_catran,
-    mean_curve,
-    replicate_values,
-    score_of_medians,
-    summarise,
-)
+from catran_causalbench.report.aggregation import RANDOM, ResultGroup, is_catran
 from catran_causalbench.report.figure_style import (
-    MethodStyle,
-    draw_line,
+    Styles,
     label_ends,
     legend_below,
     legend_height,
@@ -30,66 +24,135 @@ from catran_causalbench.report.figure_style import (
 )
 from catran_causalbench.report.metrics import METRICS, Estimate
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-Looks = Mapping[str, MethodStyle]
+Drawing = Callable[[ResultGroup, Styles], Figure]
+Condition = Callable[[ResultGroup], bool]
+_KINDS: list[tuple[str, str, str, Condition, Drawing]] = []
 
 
-def challenge(group: ResultGroup, method_styles: Looks) -> Figure:
-    """Challenge score and improvement of every method; a diamond is the score exactly as the challenge has it."""
-    figure, first, methods = _dots(group, method_styles, ("challenge_score", "improvement"), "challenge_score")
-    medians = score_of_medians(group)
-    for row, method in enumerate(methods):
-        first.plot(medians[method], row, "d", color="white", markeredgecolor=INK, markersize=4, zorder=9)
+class ReportFigure(NamedTuple):
+    """A figure, the name of its files, its title, how to read it, and the same for those who cannot see it."""
+
+    name: str
+    title: str
+    caption: str
+    alternative: str
+    figure: Figure
+
+
+def report_figures(group: ResultGroup, styles: Styles) -> Iterator[ReportFigure]:
+    """Draw every figure that the group's runs suffice for."""
+    about = f"{group.title}. Methods, best first: {', '.join(group.summary)}. The table holds the numbers."
+    for name, title, caption, suffices, draw in _KINDS:
+        if suffices(group):
+            yield ReportFigure(name, title, caption, f"{title}; {about}", draw(group, styles))
+    if (group.folders[group.best_run] / "output_network.csv").exists():
+        yield _network(group, group.best_run)
+
+
+def _kind(name: str, title: str, caption: str, suffices: Condition = lambda group: True) -> Callable[[Drawing], None]:
+    """Register what a function draws, in the order of the report, and when a group's runs suffice for it."""
+    return lambda draw: _KINDS.append((name, title, caption, suffices, draw))
+
+
+def _has_fractions(group: ResultGroup) -> bool:
+    return group.runs["fraction"].nunique() > 1
+
+
+def _has_curves(group: ResultGroup) -> bool:
+    curves = group.mean_curve(lambda result: result.wasserstein)
+    return any(sum(not np.isnan(point.mean) for point in points.values()) > 1 for points in curves.values())
+
+
+@_kind(
+    "truth",
+    "Effect recovery and precision",
+    "Farther right is better: the true effect of the edges as a share of what an oracle would get, and the share of "
+    "edges that are direct edges of the true network.",
+    lambda group: group.has_truth,
+)
+def _truth(group: ResultGroup, styles: Styles) -> Figure:
+    return _dots(group, styles, "effect_recovery", "precision")[0]
+
+
+@_kind(
+    "precision-recall",
+    "Precision against recall",
+    "From left to right more of the best edges are taken; higher and farther right is better. The mark is the whole "
+    "network.",
+    lambda group: group.has_truth and _has_curves(group),
+)
+def _precision_recall(group: ResultGroup, styles: Styles) -> Figure:
+    methods = list(group.summary)
+    figure, (axis,) = panels(1, 3.3 + legend_height(methods), group.title)
+    precision = group.mean_curve(lambda result: result.truth.precision if result.truth else result.wasserstein)
+    recall = group.mean_curve(lambda result: result.truth.recall if result.truth else result.wasserstein)
+    for method in methods:
+        shared = [edges for edges in precision.get(method, {}) if edges in recall[method]]
+        points = {recall[method][edges].mean: precision[method][edges].mean for edges in shared}
+        line = {**styles[method].line, "markevery": [-1] if points else None}
+        axis.plot(list(points), list(points.values()), **line)
+    axis.set_xlim(left=0)
+    axis.set_ylim(0, 1.02)
+    axis.set_xlabel("recall of direct edges")
+    axis.set_ylabel("precision, direct edges")
+    legend_below(figure, methods, styles)
     return figure
 
 
-def truth(group: ResultGroup, method_styles: Looks) -> Figure:
-    """Show captured effect and precision of every method."""
-    return _dots(group, method_styles, ("captured", "precision"), "captured")[0]
-
-
-def cost(group: ResultGroup, method_styles: Looks) -> Figure:
-    """Run time and memory of every method."""
-    return _dots(group, method_styles, ("seconds", "peak_megabytes"), "seconds")[0]
-
-
-def wasserstein_by_fraction(group: ResultGroup, method_styles: Looks) -> Figure:
-    """Mean Wasserstein distance against the share of perturbations trained on."""
-    figure, (axis,) = panels(1, _height(group), group.title)
-    _over_fractions(axis, group, method_styles, "mean_wasserstein")
-    ends = {name: points[max(points)].mean for name, points in by_fraction(group, "mean_wasserstein").items()}
-    label_ends(figure, axis, ends, method_styles)
-    return figure
-
-
-def truth_by_fraction(group: ResultGroup, method_styles: Looks) -> Figure:
-    """Show captured effect and precision against the share of perturbations trained on."""
-    methods = list(summarise(group))
+@_kind(
+    "truth-by-fraction",
+    "Effect recovery and precision with fewer perturbations",
+    "The farther left a method keeps its height, the less it needs every gene to be perturbed.",
+    lambda group: group.has_truth and _has_fractions(group),
+)
+def _truth_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
+    methods = list(group.summary)
     figure, axes = panels(2, 2.8 + legend_height(methods), group.title)
-    for axis, metric in zip(axes, ("captured", "precision"), strict=True):
-        _over_fractions(axis, group, method_styles, metric)
+    for axis, metric in zip(axes, ("effect_recovery", "precision"), strict=True):
+        _draw_by_fraction(axis, group, styles, metric)
         axis.set_ylim(bottom=0)
-    legend_below(figure, methods, method_styles)
+    legend_below(figure, methods, styles)
     return figure
 
 
-def wasserstein_by_edges(group: ResultGroup, method_styles: Looks) -> Figure:
-    """Mean Wasserstein distance of the K best edges against K."""
+@_kind(
+    "challenge",
+    "Challenge score and improvement",
+    "Farther right is better. Dots are means over replicates, diamonds the challenge's own score: the area under the "
+    "median. The score rewards noisy genes too, so an oracle need not be first.",
+    lambda group: bool(group.values["challenge_score"].notna().any()),
+)
+def _challenge(group: ResultGroup, styles: Styles) -> Figure:
+    figure, axis, methods = _dots(group, styles, "challenge_score", "improvement")
+    medians = group.score_of_medians
+    for row, method in enumerate(methods):
+        axis.plot(medians[method], row, "d", color="white", markeredgecolor=INK, markersize=4, zorder=9)
+    return figure
+
+
+@_kind(
+    "wasserstein-by-fraction",
+    "Mean Wasserstein distance with fewer perturbations",
+    "A rising line is a method that uses added perturbations; bars are 95 % intervals, moved aside to stay apart.",
+    _has_fractions,
+)
+def _wasserstein_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
     figure, (axis,) = panels(1, _height(group), group.title)
-    curves = mean_curve(group, lambda record: record.wasserstein)
+    label_ends(figure, axis, _draw_by_fraction(axis, group, styles, "mean_wasserstein"), styles)
+    return figure
+
+
+@_kind(
+    "wasserstein-by-edges",
+    "Mean Wasserstein distance against the number of edges",
+    "It falls with K for every method: compare at equal K only, one above the other. Both axes are logarithmic.",
+    _has_curves,
+)
+def _wasserstein_by_edges(group: ResultGroup, styles: Styles) -> Figure:
+    figure, (axis,) = panels(1, _height(group), group.title)
+    curves = group.mean_curve(lambda result: result.wasserstein)
     for method, points in curves.items():
-        look = method_styles[method]
-        axis.plot(
-            list(points),
-            [point.mean for point in points.values()],
-            color=look.colour,
-            linestyle=look.dashes,
-            linewidth=look.width,
-            zorder=look.order,
-        )
+        axis.plot(list(points), [point.mean for point in points.values()], **{**styles[method].line, "marker": ""})
     axis.margins(x=0)
     logarithmic(axis, "x")
     logarithmic(axis, "y")
@@ -97,66 +160,63 @@ def wasserstein_by_edges(group: ResultGroup, method_styles: Looks) -> Figure:
     for method in filter(is_catran, curves):
         means = np.array([point.mean for point in curves[method].values()])
         halves = np.nan_to_num([point.half_width for point in curves[method].values()])
-        axis.fill_between(
-            list(curves[method]),
-            means - halves,
-            means + halves,
-            color=method_styles[method].colour,
-            alpha=0.12,
-            linewidth=0,
-        )
+        low, high = means - halves, means + halves
+        axis.fill_between(list(curves[method]), low, high, color=styles[method].colour, alpha=0.12, linewidth=0)
     axis.set_xlabel("K, edges taken, best first")
     axis.set_ylabel(METRICS["mean_wasserstein"].label)
-    label_ends(
-        figure, axis, {method: points[max(points)].mean for method, points in curves.items() if points}, method_styles
-    )
+    label_ends(figure, axis, {method: points[max(points)].mean for method, points in curves.items()}, styles)
     return figure
 
 
-def plane(group: ResultGroup, method_styles: Looks) -> Figure:
-    """Mean Wasserstein distance against false omission rate, with the intervals of both."""
-    summary = summarise(group)
+@_kind(
+    "plane",
+    "Mean Wasserstein distance against false omission rate",
+    "Up and left is better: strong edges, and few strong ones left out. Bars are 95 % intervals.",
+    lambda group: bool((group.runs["mean_wasserstein"] + group.runs["false_omission_rate"]).notna().any()),
+)
+def _plane(group: ResultGroup, styles: Styles) -> Figure:
+    summary = group.summary
     figure, (axis,) = panels(1, 3.3 + legend_height(list(summary)), group.title)
     for method, row in summary.items():
-        look, across, up = method_styles[method], row["false_omission_rate"], row["mean_wasserstein"]
-        axis.errorbar(
-            across.mean,
-            up.mean,
-            xerr=_bar(across),
-            yerr=_bar(up),
-            fmt=look.marker,
-            color=look.colour,
-            markersize=9 if is_catran(method) else 7,
-            markeredgecolor="white",
-            elinewidth=0.9,
-            ecolor=(look.colour, 0.45),
-            zorder=look.order,
-        )
-    axis.set_xlabel(f"{METRICS['false_omission_rate'].label} (less is better)")
-    axis.set_ylabel(f"{METRICS['mean_wasserstein'].label} (more is better)")
+        style, across, up = styles[method], row["false_omission_rate"], row["mean_wasserstein"]
+        mark = {**style.line, "linestyle": "", "markersize": 9 if is_catran(method) else 7, "markeredgewidth": 1}
+        bars: dict[str, Any] = {"elinewidth": 0.9, "ecolor": (style.colour, 0.45)}
+        axis.errorbar(across.mean, up.mean, xerr=_bar(across), yerr=_bar(up), **bars, **mark)
+    axis.set_xlabel(METRICS["false_omission_rate"].axis_label)
+    axis.set_ylabel(METRICS["mean_wasserstein"].axis_label)
     axis.margins(0.08)
     axis.set_title("↖ better", loc="left", color="#777777")
-    legend_below(figure, list(summary), method_styles, lines=False)
+    legend_below(figure, list(summary), styles, lines=False)
     return figure
 
 
-def precision_recall(group: ResultGroup, method_styles: Looks) -> Figure:
-    """Precision against recall of the direct edges, as more of the best edges are taken."""
-    methods = list(summarise(group))
-    figure, (axis,) = panels(1, 3.3 + legend_height(methods), group.title)
-    precision = mean_curve(group, lambda record: record.truth.precision if record.truth else record.wasserstein)
-    recall = mean_curve(group, lambda record: record.truth.recall if record.truth else record.wasserstein)
-    for method in methods:
-        shared = [edges for edges in precision.get(method, {}) if edges in recall[method]]
-        points = {recall[method][edges].mean: precision[method][edges].mean for edges in shared}
-        look = method_styles[method]
-        axis.plot(list(points), list(points.values()), **{**look.line, "markevery": [-1] if points else None})
-    axis.set_xlim(left=0)
-    axis.set_ylim(0, 1.02)
-    axis.set_xlabel("recall of direct edges")
-    axis.set_ylabel("precision, direct edges")
-    legend_below(figure, methods, method_styles)
-    return figure
+@_kind(
+    "cost",
+    "Run time and memory",
+    "Farther left is better; both axes are logarithmic. Time of the inference alone, and the peak of its memory beyond "
+    "what its process held before.",
+)
+def _cost(group: ResultGroup, styles: Styles) -> Figure:
+    return _dots(group, styles, "seconds", "peak_megabytes")[0]
+
+
+def _network(group: ResultGroup, run: int) -> ReportFigure:
+    result = group.results[run]
+    subject = f"{'SIMULATED data, ' * result.simulated}{result.method} on {result.data}, seed {result.seed}"
+    # The file holds no weights, so an edge weighs by its rank: 1 for the best, falling to 0.
+    edges = pd.read_csv(group.folders[run] / "output_network.csv", index_col=0, dtype=str)
+    edges.columns = pd.Index(["source", "target"])
+    if group.simulated:  # ids of simulated genes are long and say nothing; ENSGSIM00000012 is named SIM12
+        edges = edges.replace(r"^ENSGSIM0*(?=\d)", "SIM", regex=True)
+    edges = edges.assign(weight=[1 - rank / len(edges) for rank in range(len(edges))])
+    return ReportFigure(
+        "network",
+        "The inferred network",
+        "An arrow leads from a regulator to its target; thicker is surer. Genes with many targets are the hubs to look "
+        "at first.",
+        f"The inferred network as arrows between genes; {subject}. The run's output_network.csv lists all its edges.",
+        draw_network(edges, title=subject),
+    )
 
 
 def _height(group: ResultGroup) -> float:
@@ -168,39 +228,42 @@ def _bar(value: Estimate) -> float | None:
     return None if np.isnan(value.half_width) else value.half_width
 
 
-def _over_fractions(axis: Axes, group: ResultGroup, method_styles: Looks, metric: str) -> None:
-    lines = by_fraction(group, metric)
+def _draw_by_fraction(axis: Axes, group: ResultGroup, styles: Styles, metric: str) -> dict[str, float]:
+    """Draw a metric and its intervals against the share of perturbations; return where each method's line ends."""
+    lines = group.by_fraction(metric)
     for index, (method, points) in enumerate(lines.items()):
         # Moved aside a little, so that intervals of equal fractions stand beside each other.
-        shift = (index - (len(lines) - 1) / 2) * min(0.5, 4 / len(lines))
-        shifted = {100 * fraction + shift: point for fraction, point in points.items()}
-        draw_line(axis, shifted, method_styles[method])
+        aside = (index - (len(lines) - 1) / 2) * min(0.5, 4 / len(lines))
+        known = {100 * fraction + aside: point for fraction, point in points.items() if not np.isnan(point.mean)}
+        means = [point.mean for point in known.values()]
+        halves = np.nan_to_num([point.half_width for point in known.values()])
+        faint = (styles[method].colour, 0.4)
+        axis.errorbar(list(known), means, yerr=halves, ecolor=faint, elinewidth=1, **styles[method].line)
     axis.set_xticks([100 * fraction for fraction in sorted(group.runs["fraction"].unique())])
     axis.set_xlabel("perturbations trained on (%)")
     axis.set_ylabel(METRICS[metric].label)
+    return {method: points[max(points)].mean for method, points in lines.items()}
 
 
-def _dots(
-    group: ResultGroup, method_styles: Looks, measures: Sequence[str], order_by: str
-) -> tuple[Figure, Axes, list[str]]:
+def _dots(group: ResultGroup, styles: Styles, *metrics: str) -> tuple[Figure, Axes, list[str]]:
     """One row per method, one panel per metric: mean, interval, and every replicate as a faint dot.
 
-    Returns the figure, its first panel, and the methods from the lowest row upwards.
+    Returns the figure, its first panel, and the methods from the lowest row upwards: the first metric orders them.
     """
-    summary, values = summarise(group), replicate_values(group)
-    better = 1 if METRICS[order_by].better == "higher" else -1
-    methods = sorted(summary, key=lambda name: np.nan_to_num(better * summary[name][order_by].mean, nan=-np.inf))
-    figure, axes = panels(len(measures), 1.0 + 0.23 * len(methods), group.title, sharey=True)
-    for axis, metric in zip(axes, measures, strict=True):
+    summary, values = group.summary, group.values
+    first = METRICS[metrics[0]]
+    methods = sorted(summary, key=lambda name: np.nan_to_num(first.sign * summary[name][first.name].mean, nan=-np.inf))
+    figure, axes = panels(len(metrics), 1.0 + 0.23 * len(methods), group.title, sharey=True)
+    for axis, metric in zip(axes, metrics, strict=True):
         for row, method in enumerate(methods):
-            look, value = method_styles[method], summary[method][metric]
+            colour, value = styles[method].colour, summary[method][metric]
             every = values.loc[method][metric]
-            axis.plot(every, [row] * len(every), "o", color=look.colour, markersize=3, alpha=0.3, markeredgewidth=0)
-            axis.errorbar(value.mean, row, xerr=_bar(value), fmt="o", color=look.colour, markersize=6, elinewidth=1.6)
+            axis.plot(every, [row] * len(every), "o", color=colour, markersize=3, alpha=0.3, markeredgewidth=0)
+            axis.errorbar(value.mean, row, xerr=_bar(value), fmt="o", color=colour, markersize=6, elinewidth=1.6)
         axis.set_xlabel(METRICS[metric].heading)
         axis.grid(axis="y", visible=False)
         axis.tick_params(axis="y", length=0)
-        if order_by == "seconds":
+        if first.name == "seconds":
             logarithmic(axis, "x", least=10)
             continue
         axis.locator_params(axis="x", nbins=4)
@@ -210,5 +273,5 @@ def _dots(
     axes[0].set_ylim(-0.6, len(methods) - 0.4)
     for label, method in zip(axes[0].get_yticklabels(), methods, strict=True):
         if is_catran(method):
-            label.set(color=method_styles[method].colour, fontweight="bold")
+            label.set(color=styles[method].colour, fontweight="bold")
     return figure, axes[0], methods

@@ -1,58 +1,67 @@
-"""What a report measures: names, meanings and how the numbers are written."""
+"""The one registry of metrics: names, labels, units, directions, and how numbers are written."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isnan, nan
+
+from catran_causalbench.sweep.records import Curve, NetworkScores
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over replicates and its 95 % t-interval.
+    """A mean over `count` replicates and its 95 % t-interval, mean ± half_width; NaN where replicates are too few."""
 
-    Attributes
-    ----------
-    mean
-        NaN without a replicate.
-    half_width
-        The interval is mean ± half_width; NaN with fewer than two replicates.
-    count
-        Replicates that have a value.
-    """
-
-    mean: float
-    half_width: float
-    count: int
+    mean: float = nan
+    half_width: float = nan
+    count: int = 0
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One column of the tables.
+    """One metric of a network.
 
     Attributes
     ----------
-    name
-        Column of the table of runs.
-    label
-        For people to read, without unit.
-    better
-        ``higher`` or ``lower``; empty where neither is.
+    name, label
+        Key in JSON, results.csv and tables of runs; display name.
+    direction
+        Which values are better: ``higher``, ``lower`` or ``none``.
     meaning
         One sentence.
+    unit
+        Empty where it has none.
     decimals
-        Decimals of its numbers; None for as many as the size asks for (times, memory).
+        Decimals of its numbers; None to let the size of the number decide (times, memory).
     """
 
     name: str
     label: str
-    better: str
+    direction: str
     meaning: str
+    unit: str = ""
     decimals: int | None = 3
 
     @property
+    def sign(self) -> int:
+        """1 where higher is better, −1 where lower is, 0 where neither is."""
+        return {"higher": 1, "lower": -1, "none": 0}[self.direction]
+
+    @property
     def heading(self) -> str:
-        """The label with an arrow towards the better side."""
-        return self.label + {"higher": "\u00a0↑", "lower": "\u00a0↓", "": ""}[self.better]
+        """Label and unit, with an arrow towards the better side."""
+        return self.label + f" ({self.unit})" * bool(self.unit) + ("", "\u00a0↑", "\u00a0↓")[self.sign]
+
+    @property
+    def axis_label(self) -> str:
+        """The label, with the better side in words."""
+        return self.label + ("", " (more is better)", " (less is better)")[self.sign]
+
+    def best(self, values: Iterable[float]) -> float:
+        """Return the best of some values; NaN where there is none."""
+        known = [self.sign * value for value in values if not isnan(value)]
+        return self.sign * max(known) if known and self.sign else nan
 
     def number(self, value: float) -> str:
         """Write a number; an en dash for NaN."""
@@ -60,79 +69,70 @@ class Metric:
 
     def text(self, estimate: Estimate) -> str:
         """Write an estimate with its interval, where it has one, both to the same decimals."""
-        if math.isnan(estimate.half_width):
+        if isnan(estimate.half_width):
             return self.number(estimate.mean)
         return f"{self.number(estimate.mean)} ± {self._written(estimate.half_width, estimate.mean)}"
 
     def _written(self, value: float, scale: float) -> str:
-        if math.isnan(value):
+        if isnan(value):
             return "–"
         decimals = self.decimals
         if decimals is None:
             decimals = 0 if abs(scale) >= 100 else 1 if abs(scale) >= 1 else 2
-        if self.decimals is None and 0 < value < 0.01 and decimals == 2:
-            return "<0.01"
+            if decimals == 2 and 0 < value < 0.01:
+                return "<0.01"
         return f"{value:,.{decimals}f}".replace("-", "−")
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("captured", "captured effect", "higher", "True effect of the edges as a share of the oracle's."),
-        Metric("precision", "precision", "higher", "Share of the edges that are direct edges of the true network."),
-        Metric(
-            "mean_wasserstein",
-            "mean Wasserstein",
-            "higher",
-            "How far the target's expression moves in held-out cells when the source is knocked down. It carries a "
-            "noise floor and falls with the number of edges: compare at equal numbers only.",
-        ),
-        Metric(
-            "excess_wasserstein",
-            "Wasserstein beyond null",
-            "higher",
-            "The same beyond what permuted labels give, 0 for edges without effect.",
-        ),
-        Metric(
-            "false_omission_rate",
-            "false omission rate",
-            "lower",
-            "Share of pairs left out of the network that react significantly all the same.",
-        ),
-        Metric(
-            "challenge_score",
-            "challenge score",
-            "higher",
-            "Trapezoid area of mean Wasserstein over the share of perturbations trained on.",
-        ),
-        Metric(
-            "improvement", "improvement", "higher", "Mean Wasserstein at 100 % of the perturbations minus that at 25 %."
-        ),
-        Metric("seconds", "seconds", "lower", "Time of the inference alone.", decimals=None),
-        Metric(
-            "peak_megabytes",
-            "memory taken (MB)",
-            "lower",
-            "Most memory taken beyond what was held before.",
-            decimals=None,
-        ),
-        Metric("recall", "recall", "higher", "Share of the true network's direct edges that were found."),
-        Metric("average_precision", "AUPRC", "higher", "Area under the precision–recall curve, direct edges."),
-        Metric(
-            "orientation",
-            "orientation",
-            "higher",
-            "Share that points the right way, among edges true in one direction; guessing gives 0.5.",
-        ),
-        Metric(
-            "ancestor_precision", "ancestor precision", "higher", "Share of the edges whose source acts on the target."
-        ),
-        Metric(
-            "ancestor_average_precision",
-            "ancestor AUPRC",
-            "higher",
-            "Area under the precision–recall curve, ancestors.",
-        ),
-        Metric("num_edges", "edges", "", "Edges that were returned.", decimals=0),
-    )
-}
+_REGISTERED = (
+    Metric("effect_recovery", "effect recovery", "higher", "True effect of the edges as a share of the oracle's."),
+    Metric("precision", "precision", "higher", "Share of the edges that are direct edges of the true network."),
+    Metric(
+        "mean_wasserstein",
+        "mean Wasserstein",
+        "higher",
+        "Mean distance between the target's expression in held-out cells whose source is knocked down and in controls. "
+        "It has a noise floor and falls with the number of edges: compare at equal numbers only.",
+    ),
+    Metric(
+        "excess_wasserstein", "Wasserstein beyond null", "higher", "Mean Wasserstein minus that of permuted labels."
+    ),
+    Metric("false_omission_rate", "false omission rate", "lower", "Share of omitted pairs with a significant effect."),
+    Metric("exact_false_omission_rate", "exact false omission rate", "lower", "The same over all omitted pairs."),
+    Metric("challenge_score", "challenge score", "higher", "Area under mean Wasserstein over the perturbed share."),
+    Metric(
+        "improvement", "improvement", "higher", "Mean Wasserstein at 100 % of the perturbations minus that at 25 %."
+    ),
+    Metric("seconds", "run time", "lower", "Time of the inference alone.", "s", None),
+    Metric("peak_megabytes", "memory taken", "lower", "Peak memory beyond what was held before.", "MB", None),
+    Metric("recall", "recall", "higher", "Share of the true network's direct edges that were found."),
+    Metric("average_precision", "AUPRC", "higher", "Area under the precision–recall curve, direct edges."),
+    Metric("orientation", "orientation", "higher", "Share that points the right way, of edges true in one direction."),
+    Metric("ancestor_precision", "ancestor precision", "higher", "Share of the edges whose source acts on the target."),
+    Metric(
+        "ancestor_average_precision", "ancestor AUPRC", "higher", "Area under the precision–recall curve, ancestors."
+    ),
+    Metric(
+        "unperturbed_average_precision", "AUPRC, unperturbed", "higher", "AUPRC of sources never perturbed in training."
+    ),
+    Metric("stability", "stability", "higher", "Share of the edges that two halves of the training cells agree on."),
+    Metric("num_edges", "edges", "none", "Edges that were returned.", decimals=0),
+)
+METRICS = {metric.name: metric for metric in _REGISTERED}
+
+
+def find_metric(name: str) -> Metric:
+    """Return a registered metric, or one against a reference network, such as ``corum_precision``."""
+    return METRICS.get(name) or Metric(name, name.replace("_", " "), "higher", "")
+
+
+def metric_values(scores: NetworkScores) -> dict[str, float]:
+    """Return the metrics of a whole network by name; those against reference networks come last."""
+    known = {**vars(scores), **(vars(scores.truth) if scores.truth else {})}
+    values = {name: known[name] for name in METRICS if name in known}
+    for name, value in values.items():
+        if isinstance(value, Curve):  # along the ranked edges: its end is that of all edges
+            values[name] = value.value[-1] if value.value else nan
+    for reference, agreement in scores.references.items():
+        values |= {f"{reference}_{name}": value for name, value in agreement.items()}
+    return values

@@ -8,33 +8,32 @@ import json
 import platform
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import date
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
 
 from catran_causalbench.errors import InputError
 from catran_causalbench.report import tables
-from catran_causalbench.report.aggregation import ResultGroup, group_results, runs_table, score_of_medians, summarise
-from catran_causalbench.report.conclusions import headline
-from catran_causalbench.report.figure_catalog import ReportFigure, report_figures
-from catran_causalbench.report.figure_style import MethodStyle, method_styles, style
+from catran_causalbench.report.aggregation import ResultGroup, group_results, is_catran, runs_table
+from catran_causalbench.report.conclusions import conclusion
+from catran_causalbench.report.figure_style import Styles, method_styles, style
+from catran_causalbench.report.figures import report_figures
 from catran_causalbench.report.metrics import METRICS
 from catran_causalbench.sweep.plan import EvaluationProtocol
 from catran_causalbench.sweep.records import FAILURE, files_below, read_sweep
 from catran_causalbench.sweep.store import read_identity
 from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 PAGE = "index.html"
-_FILES = (PAGE, "results.csv", "table.md", "figures")
 MADE_BY = "catran-causalbench report"
-
+_FILES = (PAGE, "results.csv", "table.md", "figures")
 _PACKAGES = ("catran-causalbench", "causalbench", "torch", "numpy", "scipy", "scikit-learn", "pandas")
 # A drawing of thousands of lines is smaller as an image.
 _LARGEST_SVG = 300_000
@@ -47,68 +46,59 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
 
     Parameters
     ----------
-    folders
-        Folders of sweeps; failed runs may be among theirs.
-    output
-        Folder to make.
+    folders, output
+        Folders of sweeps, which may hold failed runs; the folder to make.
     overwrite
         Replace a report that this function made before.
 
     Returns
     -------
     dict
-        ``page`` (path), ``failed`` (number of failed runs), ``headlines``, and ``group_results``: their names, settings and
-        estimates by method and metric.
+        ``page`` (path), ``failed`` (number of failed runs), ``conclusions`` (one sentence per group), and ``groups``:
+        each with its name, its settings, and its methods with their estimates of every metric.
 
     Raises
     ------
     InputError
         No finished run is there, sweeps are not comparable, or the output folder is taken.
     """
-    output = _check_output(output, overwrite)
+    output = output.absolute()
+    _check_output(output, overwrite)
     found = [run for folder in folders for run in read_sweep(folder.absolute())]
-    identities = {sweep: read_identity(sweep) for sweep in dict.fromkeys(map(_sweep_of, (path for path, _ in found)))}
+    sweeps = dict.fromkeys(run.parent.parent for run, _ in found)  # runs lie in SWEEP/DATA/RUN
+    identities = {sweep: read_identity(sweep) for sweep in sweeps}
     _check_comparable(identities)
-    rules = {sweep: _rules(identity) for sweep, identity in identities.items()}
-    groups = group_results(found, {path: rules[_sweep_of(path)] for path, _ in found})
-    known = method_styles(record.method for _, record in found)
+    protocols = {sweep: _protocol(identity) for sweep, identity in identities.items()}
+    groups = group_results(found, {run: protocols[run.parent.parent] for run, _ in found})
+    styles = method_styles(result.method for _, result in found)
     failed = [failure for folder in folders for failure in _read_failures(folder)]
-    _make_parent(output)
     with atomic_directory(output) as made:
         (made / "figures").mkdir()
         prefixes = _prefixes(groups)
-        sections = [_section(*pair, known, made / "figures") for pair in zip(groups, prefixes, strict=True)]
-        command = shlex.join(["catran-causalbench", "report", *map(str, folders), "--output", str(output)])
+        sections = [_section(*pair, styles, made / "figures") for pair in zip(groups, prefixes, strict=True)]
+        shown = {metric.name for section in sections for metric in section["tables"][0].columns}
         page = _render(
             sections=sections,
             failed=failed,
-            rules=[f"{sweep.name}: {_in_words(shared)}" for sweep, shared in rules.items() if shared],
+            protocols={sweep.name: protocol for sweep, protocol in protocols.items() if protocol},
             machines=tables.machines(groups),
             versions=_versions(),
-            command=command,
-            definitions=[metric for metric in METRICS.values() if _is_shown(metric.name, sections)],
+            command=shlex.join(["catran-causalbench", "report", *map(str, folders), "--output", str(output)]),
+            definitions=[metric for metric in METRICS.values() if metric.name in shown],
         )
         (made / PAGE).write_text(page, encoding="utf-8")
-        runs_table(record for _, record in found).to_csv(made / "results.csv", index=False)
+        runs_table(result for _, result in found).to_csv(made / "results.csv", index=False)
         text = "\n\n".join(f"### {group.title}\n\n{tables.markdown(group)}" for group in groups)
         (made / "table.md").write_text(text + "\n", encoding="utf-8")
-    return {
-        "page": str(output / PAGE),
-        "failed": len(failed),
-        "headlines": [section["headline"] for section in sections],
-        "group_results": [_summary(group) for group in groups],
-    }
+    conclusions = [section["conclusion"] for section in sections]
+    summaries = [_summary(group) for group in groups]
+    return {"page": str(output / PAGE), "failed": len(failed), "conclusions": conclusions, "groups": summaries}
 
 
-def _check_output(output: Path, overwrite: bool) -> Path:
-    output = output.absolute()
+def _check_output(output: Path, overwrite: bool) -> None:
     page = output / PAGE
     made_here = page.is_file() and MADE_BY in page.read_text(encoding="utf-8", errors="replace")[:2000]
     check_replaceable(output, "output", _FILES if made_here else (), overwrite)
-    return output
-
-
-def _make_parent(output: Path) -> None:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -131,35 +121,26 @@ def _read_failures(folder: Path) -> list[dict[str, str]]:
     return failures
 
 
-def _sweep_of(run: Path) -> Path:
-    """Name the sweep's folder of a run's: runs lie in ``SWEEP/DATA/RUN``."""
-    return run.parent.parent
+def _protocol(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {option.name: identity[option.name] for option in fields(EvaluationProtocol) if option.name in identity}
 
 
-def _rules(identity: dict[str, Any]) -> dict[str, Any]:
-    return {rule.name: identity[rule.name] for rule in fields(EvaluationProtocol) if rule.name in identity}
-
-
-def _check_comparable(identities: dict[Path, dict[str, Any]]) -> None:
+def _check_comparable(identities: Mapping[Path, Mapping[str, Any]]) -> None:
     """Refuse sweeps that differ in code, data or a method's settings: one name would stand for two things.
 
-    Other rules are no fault: their runs become group_results of their own.
+    Another protocol is no fault: its runs become groups of their own.
     """
     known: dict[str, tuple[Path, Any]] = {}
     for sweep, identity in identities.items():
         for key, value in identity.items():
             first, before = known.setdefault(key, (sweep, value))
-            if value != before and key not in _rules(identity):
+            if value != before and key not in _protocol(identity):
                 found = f"{value!r} in {str(sweep)!r}, where {str(first)!r} has {before!r}"
                 raise InputError.of(key, found, "the same in all sweeps of a report; report these apart")
 
 
-def _in_words(rules: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in rules.items())
-
-
 def _prefixes(groups: Sequence[ResultGroup]) -> list[str]:
-    """Name each group as files can be named; where letters that they can't hold were the difference, by number."""
+    """Name each group as files can be named, with a number where only letters that files cannot have differ."""
     found: list[str] = []
     for group in groups:
         words = f"{'simulated ' * group.simulated}{group.name}".lower()
@@ -170,42 +151,34 @@ def _prefixes(groups: Sequence[ResultGroup]) -> list[str]:
     return found
 
 
-def _section(group: ResultGroup, prefix: str, known: dict[str, MethodStyle], folder: Path) -> dict[str, Any]:
+def _section(group: ResultGroup, prefix: str, styles: Styles, folder: Path) -> dict[str, Any]:
     """Draw and save a group's figures, and gather what the page says of it."""
     shown = []
     with style():
-        for exhibit in report_figures(group, known):
-            name = f"{prefix}-{exhibit.name}"
-            exhibit.figure.savefig(folder / f"{name}.png", dpi=200)
-            exhibit.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-            shown.append({"name": name, "exhibit": exhibit, "source": _data_uri(exhibit)})
+        for drawn in report_figures(group, styles):
+            name = f"{prefix}-{drawn.name}"
+            drawn.figure.savefig(folder / f"{name}.png", dpi=200)
+            drawn.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+            shown.append({"id": name, "source": _data_uri(drawn.figure), **drawn._asdict()})
     return {
         "group": group,
-        "headline": headline(group),
+        "conclusion": conclusion(group),
         "settings": tables.settings(group),
-        "edges_differ": group.runs["num_edges"].nunique() > 1,
-        "tables": [tables.metric_table(group), tables.reference_table(group)],
-        "incomplete": tables.incomplete(group),
+        "tables": [tables.estimate_table(group), tables.estimate_table(group, group.reference_metrics)],
         "figures": shown,
     }
 
 
-def _data_uri(exhibit: ReportFigure) -> str:
-    kind, content = "svg+xml", _saved(exhibit.figure, "svg", metadata={"Date": None})
-    if len(content) > _LARGEST_SVG:
-        kind, content = "png", _saved(exhibit.figure, "png", dpi=200)
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, **options)
-    return buffer.getvalue()
+def _data_uri(figure: Figure) -> str:
+    kind, image = "svg+xml", io.BytesIO()
+    figure.savefig(image, format="svg", metadata={"Date": None})
+    if image.tell() > _LARGEST_SVG:
+        kind, image = "png", io.BytesIO()
+        figure.savefig(image, format="png", dpi=200)
+    return f"data:image/{kind};base64,{base64.b64encode(image.getvalue()).decode()}"
 
 
 def _render(**context: Any) -> str:
-    import jinja2
-
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -213,34 +186,29 @@ def _render(**context: Any) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("page.html.j2").render(made_by=MADE_BY, today=date.today().isoformat(), **context)
+    context |= {"made_by": MADE_BY, "today": date.today().isoformat(), "is_catran": is_catran}
+    return environment.get_template("page.html.j2").render(context)
 
 
 def _versions() -> dict[str, str]:
     found = {"Python": platform.python_version()}
     for package in _PACKAGES:
-        try:
+        found[package] = "not installed"
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
     return found
 
 
-def _is_shown(metric: str, sections: Sequence[dict[str, Any]]) -> bool:
-    return any(column.name == metric for section in sections for column in section["tables"][0].columns)
-
-
 def _summary(group: ResultGroup) -> dict[str, Any]:
-    medians = score_of_medians(group)
     return {
-        "name": group.name,
-        "simulated": group.simulated,
-        "replicate": group.replicate,
-        "fraction": group.fraction,
+        **{name: getattr(group, name) for name in ("name", "simulated", "replicate", "fraction")},
         "settings": tables.settings(group),
-        "methods": {
-            method: {metric: asdict(value) for metric, value in row.items()}
-            | {"challenge_score_of_medians": medians[method]}
-            for method, row in summarise(group).items()
-        },
+        "methods": [
+            {
+                "name": method,
+                "challenge_score_of_medians": group.score_of_medians[method],
+                "metrics": [{"name": name, **asdict(value)} for name, value in row.items()],
+            }
+            for method, row in group.summary.items()
+        ],
     }

@@ -1,32 +1,20 @@
-"""The report's tables: results.csv, a Markdown table for a README, and the rows of the page's tables."""
+"""The report's tables: a Markdown table for a README, and the rows of the page's tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
-from catran_causalbench.report.aggregation import ORACLE, RANDOM, ResultGroup, is_catran, reference_columns, summarise
-from catran_causalbench.report.metrics import METRICS, Estimate, Metric
+from catran_causalbench.report.aggregation import ORACLE, RANDOM, ResultGroup, is_catran
+from catran_causalbench.report.metrics import METRICS, Metric, find_metric
 
-# They bound the methods from above and below; neither is one to choose. (Nor is a method that lacks replicates, which
-# may have been the hard ones.)
-_BOUNDS = (ORACLE, RANDOM)
-_MARKDOWN = (
-    "captured",
-    "precision",
-    "mean_wasserstein",
-    "excess_wasserstein",
-    "false_omission_rate",
-    "challenge_score",
-    "improvement",
-    "seconds",
-)
+_MARKDOWN = ["effect_recovery", "precision", "mean_wasserstein", "excess_wasserstein", "false_omission_rate"]
+_MARKDOWN += ["challenge_score", "improvement", "seconds"]
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A number of a table: what is written, what it is sorted by, and whether it is the best of its column."""
 
     text: str
@@ -34,56 +22,47 @@ class Cell:
     best: bool
 
 
-@dataclass(frozen=True)
-class EstimateTable:
-    """Methods × measures.
-
-    Attributes
-    ----------
-    columns
-        The measures that any method has.
-    rows
-        Method → its cells, the best method first.
-    """
+class EstimateTable(NamedTuple):
+    """The metrics that any method has, and the cells of each method, the best method first."""
 
     columns: list[Metric]
     rows: dict[str, list[Cell]]
 
 
-def metric_table(group: ResultGroup, names: Iterable[str] = tuple(METRICS)) -> EstimateTable:
-    """Every metric, or those named, of every method."""
-    return _table(group, [METRICS[name] for name in names])
+def estimate_table(group: ResultGroup, names: Iterable[str] = tuple(METRICS)) -> EstimateTable:
+    """Show the named metrics of every method.
 
-
-def reference_table(group: ResultGroup) -> EstimateTable:
-    """Precision, recall and F1 against the reference networks; without columns where there are none."""
-    return _table(group, [Metric(name, name.replace("_", " "), "higher", "") for name in reference_columns(group)])
+    The oracle and random bound the methods from above and below: neither is marked as the best, nor is a method that
+    lacks replicates, which may have been the hard ones.
+    """
+    every = [find_metric(name) for name in names]
+    columns = [
+        metric
+        for metric in every
+        if any(metric.name in row and row[metric.name].count for row in group.summary.values())
+    ]
+    ranked = [name for name in group.summary if name not in (ORACLE, RANDOM, *group.incomplete)]
+    rows: dict[str, list[Cell]] = {method: [] for method in group.summary}
+    for metric in columns:
+        means = {group.summary[name][metric.name].mean for name in ranked}
+        choice = sum(not np.isnan(mean) for mean in means) > 1
+        best = metric.best(means) if choice else np.nan
+        for method, cells in rows.items():
+            value = group.summary[method][metric.name]
+            cells.append(Cell(metric.text(value), value.mean, method in ranked and value.mean == best))
+    return EstimateTable(columns, rows)
 
 
 def markdown(group: ResultGroup) -> str:
     """Write a table for a README, with a line that says what it is about."""
-    table, lacking = metric_table(group, _MARKDOWN), incomplete(group)
-    lines = [
-        "| " + " | ".join(["method", *(metric.heading for metric in table.columns)]) + " |",
-        "|" + "---|" * (1 + len(table.columns)),
-    ]
+    table = estimate_table(group, _MARKDOWN)
+    lines = [["method", *(metric.heading for metric in table.columns)], ["---"] * (1 + len(table.columns))]
     for method, cells in table.rows.items():
         name = f"**{method}**" if is_catran(method) else method
-        name += f" ({lacking[method]})" if method in lacking else ""
-        texts = [f"**{cell.text}**" if cell.best else cell.text for cell in cells]
-        lines.append("| " + " | ".join([name.replace("|", "\\|"), *texts]) + " |")
-    return "\n".join(
-        [*lines, "", f"{group.title}. {settings(group)} Mean ± half of the 95 % t-interval over {group.replicate}s."]
-    )
-
-
-def incomplete(group: ResultGroup) -> dict[str, str]:
-    """Name the methods that lack replicates at the largest fraction, and how many they have."""
-    runs = group.runs
-    every = runs["replicate"].nunique()
-    found = runs[runs["fraction"] == group.fraction].groupby("method")["replicate"].nunique()
-    counts = {str(method): int(found.get(method, 0)) for method in runs["method"].unique()}
-    return {method: f"{count} of {every} {group.replicate}s" for method, count in counts.items() if count < every}
+        name += f" ({group.incomplete[method]})" if method in group.incomplete else ""
+        lines.append([name.replace("|", "\\|"), *(f"**{cell.text}**" if cell.best else cell.text for cell in cells)])
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{text}\n\n{group.title}. {settings(group)} Mean ± half of the 95 % t-interval over {group.replicate}s."
 
 
 def settings(group: ResultGroup) -> str:
@@ -100,40 +79,9 @@ def settings(group: ResultGroup) -> str:
 
 def machines(of: Iterable[ResultGroup]) -> list[str]:
     """Name every machine that took part."""
-    found: dict[str, None] = {}
-    for group in of:
-        for record in group.records:
-            known = [f"{name} {value}" for name, value in record.machine.items() if value not in ("", None)]
-            found[", ".join(known)] = None
-    return [machine for machine in found if machine]
-
-
-def _table(group: ResultGroup, measures: Sequence[Metric]) -> EstimateTable:
-    summary = summarise(group)
-    ranked = [name for name in summary if name not in (*_BOUNDS, *incomplete(group))]
-    columns = [metric for metric in measures if any(_known(row, metric).count for row in summary.values())]
-    best = {metric.name: _best([summary[name] for name in ranked], metric) for metric in columns}
-    rows = {
-        method: [
-            Cell(metric.text(value), value.mean, method in ranked and value.mean == best[metric.name])
-            for metric in columns
-            for value in [_known(row, metric)]
-        ]
-        for method, row in summary.items()
-    }
-    return EstimateTable(columns, rows)
-
-
-def _known(row: dict[str, Estimate], metric: Metric) -> Estimate:
-    return row.get(metric.name, Estimate(float("nan"), float("nan"), 0))
-
-
-def _best(rows: Iterable[dict[str, Estimate]], metric: Metric) -> float:
-    """Find the best mean of a column; NaN where there is nothing to choose from."""
-    known = [mean for row in rows if not np.isnan(mean := _known(row, metric).mean)]
-    if not metric.better or len(set(known)) < 2:
-        return float("nan")
-    return float(max(known) if metric.better == "higher" else min(known))
+    every = [result.machine for group in of for result in group.results]
+    named = [", ".join(f"{name} {value}" for name, value in each.items() if value not in ("", None)) for each in every]
+    return list(dict.fromkeys(filter(None, named)))
 
 
 def _enumerated(values: Iterable[object]) -> str:

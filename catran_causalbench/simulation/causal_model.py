@@ -1,9 +1,8 @@
-"""The true network of a simulated Perturb-seq experiment, and the mechanism by which it acts."""
+"""The causal model behind a simulated Perturb-seq experiment: a signed gene network and the way it acts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from numbers import Integral, Real
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from catran_causalbench.errors import InputError
 from catran_causalbench.simulation.graph import RegulatoryGraph
+from catran_causalbench.utils.validation import Validated, checked, number
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -19,33 +19,16 @@ SATURATION = 1.5
 # Upper bound of the spectral radius of |W|. As tanh has slope 1 at most, any value below 1 makes the regulation a
 # contraction: the steady state exists, is unique and is reached geometrically, whatever the signs and the cycles.
 MAX_SPECTRAL_RADIUS = 0.8
-# Tail exponent of the out-degrees' law: about 2, as counted for transcription factors.
+# Tail exponent of the out-degree distribution: about 2, as counted for transcription factors.
 HUB_EXPONENT = 1.5
-# Spread of the log weights: some edges are several times as strong as others, many too weak to be seen.
+# Spread of the log weights: some edges are several times as strong as others, many too weak to be detected.
 WEIGHT_SPREAD = 0.8
-# Every purpose draws from a stream of its own, so that more cells do not change the network, nor the reverse.
+# Each purpose has its own random stream, keyed by its position here: more cells do not change the network.
 STREAMS = ("network", "mechanism", "cells", "effects", "databases")
-
-_LIMITS: dict[str, tuple[float, float]] = {
-    "genes": (10, 5_000),
-    "cells": (50, 2_000_000),
-    "unperturbed": (0, 4_999),
-    "control_share": (0.01, 0.9),
-    "excluded_share": (0.0, 0.9),
-    "min_cells": (5, 100_000),
-    "mean_in_degree": (0.5, 20.0),
-    "repressor_share": (0.0, 1.0),
-    "effect_strength": (0.01, 1.0),
-    "programs": (0, 20),
-    "knockdown": (0.1, 0.99),
-    "escape_share": (0.0, 0.9),
-    "transcriptome_umis": (1_000.0, 1_000_000.0),
-    "dispersion": (0.01, 5.0),
-}
 
 
 @dataclass(frozen=True)
-class SimulationConfig:
+class SimulationConfig(Validated):
     """Size and nature of a simulated experiment; the seed is given apart.
 
     Parameters
@@ -53,9 +36,9 @@ class SimulationConfig:
     genes, cells
         Columns and rows of the expression matrix.
     unperturbed
-        Genes of the matrix that nobody perturbs. CausalBench's own columns are perturbed genes only.
+        Genes of the matrix that are never perturbed. In CausalBench's data every column is a perturbed gene.
     control_share, excluded_share
-        Share of the cells that are controls, and in which a gene outside the matrix is perturbed.
+        Share of the cells that are controls, and share in which a gene outside the matrix is perturbed.
     min_cells
         Fewest cells of a perturbation; CausalBench keeps genes with more than 100.
     mean_in_degree
@@ -63,13 +46,13 @@ class SimulationConfig:
     repressor_share
         Share of the edges that repress.
     effect_strength
-        Median weight of an edge: shift of the target for a unit shift of the regulator, both in natural logs.
-    programs
-        Latent programs shared by genes; the first is the cell cycle.
+        Median weight of an edge: change of the target per unit change of the regulator, both in natural logs.
+    latent_factors
+        Latent factors shared by genes; the first is the cell cycle.
     knockdown
         Mean share of its transcripts that a targeted gene loses.
     escape_share
-        Share of perturbed cells in which the knock-down does nothing.
+        Share of perturbed cells in which the knockdown has no effect.
     transcriptome_umis
         UMIs of the median cell that come from genes outside the matrix.
     dispersion
@@ -78,85 +61,68 @@ class SimulationConfig:
     Raises
     ------
     InputError
-        A value is of the wrong kind or out of its range, or the cells do not suffice for the perturbations.
+        A value has the wrong type or is out of range, or there are too few cells for the perturbations.
     """
 
-    genes: int = 60
-    cells: int = 10_800
-    unperturbed: int = 0
-    control_share: float = 0.1
-    excluded_share: float = 0.05
-    min_cells: int = 101
-    mean_in_degree: float = 3.0
-    repressor_share: float = 0.3
-    effect_strength: float = 0.15
-    programs: int = 3
-    knockdown: float = 0.8
-    escape_share: float = 0.1
-    transcriptome_umis: float = 12_000.0
-    dispersion: float = 0.2
+    genes: int = number(60, 10, 5_000)
+    cells: int = number(10_800, 50, 2_000_000)
+    unperturbed: int = number(0, 0, 4_999)
+    control_share: float = number(0.1, 0.01, 0.9)
+    excluded_share: float = number(0.05, 0.0, 0.9)
+    min_cells: int = number(101, 5, 100_000)
+    mean_in_degree: float = number(3.0, 0.5, 20.0)
+    repressor_share: float = number(0.3, 0.0, 1.0)
+    effect_strength: float = number(0.15, 0.01, 1.0)
+    latent_factors: int = number(3, 0, 20)
+    knockdown: float = number(0.8, 0.1, 0.99)
+    escape_share: float = number(0.1, 0.0, 0.9)
+    transcriptome_umis: float = number(12_000.0, 1_000.0, 1_000_000.0)
+    dispersion: float = number(0.2, 0.01, 5.0)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, builtin = getattr(self, field.name), int if isinstance(field.default, int) else float
-            kind, kind_name = (Integral, "a whole number") if builtin is int else (Real, "a number")
-            low, high = _LIMITS[field.name]
-            if not isinstance(value, kind) or isinstance(value, bool) or not low <= float(value) <= high:
-                raise InputError.of(field.name, f"{value!r}", f"{kind_name} from {low:g} to {high:g}")
-            # NumPy's numbers become Python's, which JSON can hold.
-            object.__setattr__(self, field.name, builtin(float(value)))
+        """Check every field, and that the cells suffice for the perturbations."""
+        super().__post_init__()
         if self.unperturbed >= self.genes:
             raise InputError.of("unperturbed", f"{self.unperturbed}", f"fewer than the {self.genes} genes")
-        needed = (self.genes - self.unperturbed) * self.min_cells
-        if self.perturbed_cells < needed:
-            raise InputError.of(
-                "cells",
-                f"{self.cells}, which leave {self.perturbed_cells} for the perturbations",
-                f"at least {needed} there: {self.min_cells} (min_cells) for each perturbed gene",
-            )
+        needed, left = (self.genes - self.unperturbed) * self.min_cells, self.group_sizes[0]
+        if left < needed:
+            found = f"{self.cells}, which leave {left} for the perturbations"
+            expected = f"at least {needed} of these: {self.min_cells} (min_cells) for each perturbed gene"
+            raise InputError.of("cells", found, expected)
 
     @property
-    def control_cells(self) -> int:
-        """Number of control cells."""
-        return round(self.cells * self.control_share)
-
-    @property
-    def excluded_cells(self) -> int:
-        """Number of cells in which a gene outside the matrix is perturbed."""
-        return round(self.cells * self.excluded_share)
-
-    @property
-    def perturbed_cells(self) -> int:
-        """Number of cells in which a gene of the matrix is perturbed."""
-        return self.cells - self.control_cells - self.excluded_cells
+    def group_sizes(self) -> tuple[int, int, int]:
+        """Numbers of perturbed, excluded and control cells."""
+        controls, excluded = round(self.cells * self.control_share), round(self.cells * self.excluded_share)
+        return self.cells - controls - excluded, excluded, controls
 
 
 @dataclass(frozen=True)
 class CausalModel:
-    """A network and its mechanism; G genes, natural logs throughout.
+    """A gene network and its mechanism; G genes, natural logs throughout.
 
     Parameters
     ----------
     settings, seed
-        What the world was made from.
+        What the model was drawn from.
     gene_ids, gene_names
-        Length G. They look like Ensembl ids and symbols, but no real gene has them; both are the topology's names
-        where one was given.
+        Length G. They look like Ensembl ids and symbols but belong to no real gene; both are the names of the
+        regulatory graph if one was given.
     weights
         Shape (G, G), source × target: the signed direct regulation, 0 where there is no edge.
-    levels
+    log_means
         Length G: log of the mean UMIs in an average cell.
-    noise
-        Length G: standard deviation of the cell's own noise.
+    noise_scales
+        Length G: standard deviation of a cell's own noise.
     loadings
-        Shape (R, G): what each program's score adds to each gene. The first two rows are the cosine and the sine of
-        the cell cycle.
+        Shape (R, G): what each latent factor's score adds to each gene. The first two rows are the cosine and the
+        sine of the cell cycle.
     knockdowns
-        Length G: by how much a knock-down lowers the gene.
-    perturbed
-        Length G: whether the gene is among the perturbed ones.
-    outside
-        Shape (O, G): shift of the genes' drive when one of O genes outside the matrix is perturbed.
+        Length G: by how much a knockdown lowers the gene.
+    is_perturbed
+        Length G: whether the experiment perturbs the gene.
+    outside_effects
+        Shape (O, G): change of the genes' drive when one of O genes outside the matrix is perturbed.
     """
 
     settings: SimulationConfig
@@ -164,15 +130,15 @@ class CausalModel:
     gene_ids: tuple[str, ...]
     gene_names: tuple[str, ...]
     weights: Floats
-    levels: Floats
-    noise: Floats
+    log_means: Floats
+    noise_scales: Floats
     loadings: Floats
     knockdowns: Floats
-    perturbed: NDArray[np.bool_]
-    outside: Floats
+    is_perturbed: NDArray[np.bool_]
+    outside_effects: Floats
 
     def stream(self, purpose: str) -> np.random.Generator:
-        """Give the random numbers of one purpose, one of `STREAMS`, from their beginning."""
+        """Return the random numbers of one purpose, one of `STREAMS`, from their beginning."""
         return _stream(self.seed, purpose)
 
     def edges(self) -> list[tuple[int, int]]:
@@ -182,48 +148,39 @@ class CausalModel:
         return list(zip(sources[order].tolist(), targets[order].tolist(), strict=True))
 
 
-def sample_causal_model(settings: SimulationConfig, seed: int, topology: RegulatoryGraph | None = None) -> CausalModel:
-    """Draw a network and its mechanism.
+def sample_causal_model(settings: SimulationConfig, seed: int, graph: RegulatoryGraph | None = None) -> CausalModel:
+    """Draw a gene network and its mechanism; the same arguments always give the same model.
 
-    Parameters
-    ----------
-    settings
-        Size and nature of the world.
-    seed
-        Non-negative; the same settings and seed always give the same world.
-    topology
-        The direct edges, and their signs where it knows them; drawn without it.
+    A graph decides the direct edges, and their signs where it knows them; without one they are drawn.
 
     Raises
     ------
     InputError
-        The seed is not a non-negative whole number, or the topology is about more or fewer genes than the settings.
+        The seed is not a non-negative whole number, or the graph has more or fewer genes than the settings say.
     """
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-        raise InputError.of("seed", f"{seed!r}", "a whole number of at least 0")
-    if topology and len(topology.gene_names) != settings.genes:
-        raise InputError.of("topology", f"{len(topology.gene_names)} genes", f"{settings.genes}, as in the settings")
-    seed = int(seed)
-    weights = _draw_weights(settings, topology, _stream(seed, "network"))
+    seed = checked("seed", seed, int, number(low=0).metadata)
+    if graph and len(graph.gene_names) != settings.genes:
+        raise InputError.of("graph", f"{len(graph.gene_names)} genes", f"{settings.genes}, as in the settings")
+    weights = _draw_weights(settings, graph, _stream(seed, "network"))
     rng = _stream(seed, "mechanism")
     genes = settings.genes
     # Most genes of a panel give a few UMIs per cell; Replogle et al. 2022 keep those above 0.25.
-    levels = np.log(np.clip(rng.lognormal(np.log(2.0), 1.2, genes), 0.25, 50.0))
+    log_means = np.log(np.clip(rng.lognormal(np.log(2.0), 1.2, genes), 0.25, 50.0))
     return CausalModel(
         settings=settings,
         seed=seed,
-        gene_ids=topology.gene_names if topology else tuple(f"ENSGSIM{index:08d}" for index in range(genes)),
-        gene_names=topology.gene_names if topology else tuple(f"SIM{index}" for index in range(genes)),
+        gene_ids=graph.gene_names if graph else tuple(f"ENSGSIM{index:08d}" for index in range(genes)),
+        gene_names=graph.gene_names if graph else tuple(f"SIM{index}" for index in range(genes)),
         weights=weights,
-        levels=levels.astype(np.float32),
-        noise=rng.uniform(0.15, 0.35, genes).astype(np.float32),
+        log_means=log_means.astype(np.float32),
+        noise_scales=rng.uniform(0.15, 0.35, genes).astype(np.float32),
         loadings=_draw_loadings(settings, rng),
-        # A beta law of mean `knockdown`; the bound keeps the logarithm finite.
+        # A beta distribution of mean `knockdown`; the bound keeps the logarithm finite.
         knockdowns=-np.log1p(
             -np.minimum(rng.beta(15 * settings.knockdown, 15 * (1 - settings.knockdown), genes), 0.99)
         ).astype(np.float32),
-        perturbed=np.isin(np.arange(genes), rng.choice(genes, genes - settings.unperturbed, replace=False)),
-        outside=_draw_outside(settings, rng),
+        is_perturbed=np.isin(np.arange(genes), rng.choice(genes, genes - settings.unperturbed, replace=False)),
+        outside_effects=_draw_outside_effects(genes, rng),
     )
 
 
@@ -231,14 +188,14 @@ def _stream(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS.index(purpose),)))
 
 
-def _draw_weights(settings: SimulationConfig, topology: RegulatoryGraph | None, rng: np.random.Generator) -> Floats:
+def _draw_weights(settings: SimulationConfig, graph: RegulatoryGraph | None, rng: np.random.Generator) -> Floats:
     """Draw signed weights, source × target, strong enough to matter and weak enough to settle."""
     genes = settings.genes
-    edges = topology.edges if topology else _draw_edges(settings, rng)
+    edges = graph.edges if graph else _draw_edges(settings, rng)
     sizes = settings.effect_strength * rng.lognormal(0.0, WEIGHT_SPREAD, (genes, genes))
     signs = np.where(rng.random((genes, genes)) < settings.repressor_share, -1.0, 1.0)
-    if topology:
-        signs = np.where(topology.signs != 0, topology.signs, signs)
+    if graph:
+        signs = np.where(graph.signs != 0, graph.signs, signs)
     weights = np.where(edges, sizes * signs, 0.0)
     radius = np.abs(np.linalg.eigvals(np.abs(weights))).max()
     return (weights * (MAX_SPECTRAL_RADIUS / max(radius, MAX_SPECTRAL_RADIUS))).astype(np.float32)
@@ -259,21 +216,21 @@ def _draw_edges(settings: SimulationConfig, rng: np.random.Generator) -> NDArray
 
 
 def _draw_loadings(settings: SimulationConfig, rng: np.random.Generator) -> Floats:
-    """Draw what the programs add to the genes; each touches about a third of them."""
-    genes = settings.genes
-    if settings.programs == 0:
+    """Draw what the latent factors add to the genes; each affects about a third of them."""
+    genes, factors = settings.genes, settings.latent_factors
+    if factors == 0:
         return np.zeros((0, genes), np.float32)
-    sizes = rng.gamma(4.0, 0.075, (settings.programs, genes)) * (rng.random((settings.programs, genes)) < 1 / 3)
+    sizes = rng.gamma(4.0, 0.075, (factors, genes)) * (rng.random((factors, genes)) < 1 / 3)
     # Every gene of the cell cycle has its own peak phase.
     phases = rng.uniform(0, 2 * np.pi, genes)
     cycle = np.sqrt(2) * sizes[0] * np.stack([np.cos(phases), np.sin(phases)])
-    others = sizes[1:] * rng.choice([-1.0, 1.0], (settings.programs - 1, genes))
+    others = sizes[1:] * rng.choice([-1.0, 1.0], (factors - 1, genes))
     return np.concatenate([cycle, others]).astype(np.float32)
 
 
-def _draw_outside(settings: SimulationConfig, rng: np.random.Generator) -> Floats:
-    """Draw how each gene outside the matrix, when perturbed, shifts about a tenth of the matrix, at least 3 genes."""
-    count, genes = max(3, settings.genes // 10), settings.genes
-    shifts = rng.normal(0.0, 1.0, (count, genes))
-    touched = np.argsort(rng.random((count, genes)), axis=1) < max(3, genes // 10)
-    return (shifts * touched).astype(np.float32)
+def _draw_outside_effects(genes: int, rng: np.random.Generator) -> Floats:
+    """Draw how each gene outside the matrix changes about a tenth of the matrix, at least 3 genes, when perturbed."""
+    count = max(3, genes // 10)
+    effects = rng.normal(0.0, 1.0, (count, genes))
+    affected = np.argsort(rng.random((count, genes)), axis=1) < count
+    return (effects * affected).astype(np.float32)

@@ -1,10 +1,9 @@
-"""A network's edges from a table that the user gives, for a simulated world to act through."""
+"""A regulatory graph read from the user's table of edges, for a simulation to follow."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 
 from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils.validation import checked, number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# How tables write the sign of an edge, as _word gives it; a number counts by its sign.
+# How tables write the sign of an edge, after `_normalised`; a number counts by its sign.
 _SIGNS = {"activation": 1, "+": 1, "repression": -1, "-": -1, "unknown": 0, "": 0, "nan": 0}
-# What the harness's tables separate by, and the labels of cells without a target.
+# No gene's name holds what separates the columns of CausalBench's tables, or is the label of cells without a target.
 _NO_NAME = rf"[\s;\"]|^$|^{CONTROL_LABEL}$|^{EXCLUDED_LABEL}$"
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
@@ -36,51 +36,43 @@ class RegulatoryGraph:
         bool, (G, G), source × target, nothing on the diagonal.
     signs
         int8, (G, G): 1 for activation, −1 for repression, 0 where the table does not say or contradicts itself.
-    origin
-        Name of the table.
+    name
+        File name of the table.
     self_loops, repeats
-        Rows of the table that were left out: edges from a gene to itself, and edges that stood there before.
+        Rows of the table that were left out: edges from a gene to itself, and edges that an earlier row holds.
     """
 
     gene_names: tuple[str, ...]
     edges: NDArray[np.bool_]
     signs: NDArray[np.int8]
-    origin: str
+    name: str
     self_loops: int = 0
     repeats: int = 0
 
     def neighbourhood(self, genes: int, seed: int) -> RegulatoryGraph:
-        """Choose genes that hang together, and keep the edges among them.
+        """Draw a connected set of genes, as far as there is one, and keep the edges among them.
 
-        Chosen are, one after the other, genes with an edge to those chosen before, drawn by the number of such edges; a
-        hub, drawn by its number of targets, is the first, and the next where nothing is left to grow to.
-
-        Parameters
-        ----------
-        genes
-            How many.
-        seed
-            Decides the draws.
+        The first gene is drawn in proportion to its number of targets, each further one in proportion to its number
+        of edges with those already drawn. Where none is left that has any, the next is drawn like the first.
 
         Raises
         ------
         InputError
-            There are not so many genes in the table, or the seed is not a non-negative whole number.
+            The table has fewer genes, or the seed is not a non-negative whole number.
         """
-        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-            raise InputError.of("seed", repr(seed), "a whole number of at least 0")
+        seed = checked("seed", seed, int, number(low=0).metadata)
         if not 2 <= genes <= len(self.gene_names):
-            raise InputError.of("genes", str(genes), f"2 to {len(self.gene_names)}, the genes of {self.origin}")
+            raise InputError.of("genes", str(genes), f"2 to {len(self.gene_names)}, the genes of {self.name}")
         rng = np.random.default_rng(seed)
-        partners = (self.edges | self.edges.T).astype(float)
+        adjacency = (self.edges | self.edges.T).astype(float)
         targets = self.edges.sum(axis=1).astype(float)
-        ties, free = np.zeros(len(partners)), np.ones(len(partners), dtype=bool)
+        ties, free = np.zeros(len(adjacency)), np.ones(len(adjacency), dtype=bool)
         for _ in range(genes):
-            # A gene that only has regulators left outside can no longer start a neighbourhood: all are alike then.
+            # Genes that are left without ties and targets are all alike.
             weights = next(w for w in (ties * free, targets * free, free.astype(float)) if w.any())
-            gene = rng.choice(len(partners), p=weights / weights.sum())
+            gene = rng.choice(len(adjacency), p=weights / weights.sum())
             free[gene] = False
-            ties += partners[gene]
+            ties += adjacency[gene]
         kept = np.flatnonzero(~free)
         names = tuple(self.gene_names[gene] for gene in kept)
         among = np.ix_(kept, kept)
@@ -95,12 +87,12 @@ def read_regulatory_graph(path: str | os.PathLike[str]) -> RegulatoryGraph:
     path
         A .csv, .tsv or .txt (the latter two separated by tabs; .gz may follow) with columns ``source``, ``target``
         and, if the signs are known, ``sign`` or ``mode``: activation, repression or unknown, + or −, or a number that
-        counts by its sign. A table without headings has to hold these three columns first, as TRRUST's does.
+        counts by its sign. A table without a heading must begin with these three columns, as TRRUST's does.
 
     Returns
     -------
     RegulatoryGraph
-        All genes of the table by name; edges from a gene to itself are left out, repeated ones count once.
+        All genes of the table, sorted by name; edges from a gene to itself are left out, repeated ones count once.
 
     Raises
     ------
@@ -112,16 +104,15 @@ def read_regulatory_graph(path: str | os.PathLike[str]) -> RegulatoryGraph:
     signs = _read_signs(path, table["sign"])
     source, target = (table[column].str.strip() for column in ("source", "target"))
     for name in np.unique([*source[source.str.contains(_NO_NAME)], *target[target.str.contains(_NO_NAME)]]):
-        expected = "names of genes without space, quote or semicolon"
-        raise InputError.of(path.name, f"the name {str(name)!r}", f"{expected} in every row")
+        expected = "names of genes without space, quote or semicolon in every row"
+        raise InputError.of(path.name, f"the name {str(name)!r}", expected)
     other = (source != target).to_numpy()
     names = sorted({*source[other], *target[other]})
     if len(names) < 2:
         raise InputError.of(path.name, f"{len(table)} rows without an edge between two genes", "at least one")
     column = {name: position for position, name in enumerate(names)}
     rows, columns = source[other].map(column).to_numpy(), target[other].map(column).to_numpy()
-    activates, represses = np.zeros((2, len(names), len(names)), dtype=bool)
-    edges = activates.copy()
+    edges, activates, represses = np.zeros((3, len(names), len(names)), dtype=bool)
     edges[rows, columns] = True
     activates[rows[signs[other] > 0], columns[signs[other] > 0]] = True
     represses[rows[signs[other] < 0], columns[signs[other] < 0]] = True
@@ -136,14 +127,14 @@ def _read_table(path: Path) -> pd.DataFrame:
 
     suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
     if not suffixes or suffixes[-1] not in _SEPARATORS:
-        raise InputError.of("topology", f"a file named {path.name}", "a .csv, .tsv or .txt, perhaps with .gz")
+        raise InputError.of("graph", f"a file named {path.name}", "a .csv, .tsv or .txt, perhaps with .gz")
     try:
         table = pd.read_csv(path, sep=_SEPARATORS[suffixes[-1]], header=None, dtype=str, keep_default_na=False)
     except FileNotFoundError:
-        raise InputError.of("topology", f"no file {str(path)!r}", "an existing table of edges") from None
+        raise InputError.of("graph", f"no file {str(path)!r}", "an existing table of edges") from None
     except (OSError, ValueError) as error:
         raise InputError.of(path.name, f"no readable table ({error})", "rows of source, target and sign") from None
-    head = [_word(name) for name in table.iloc[0]]
+    head = [_normalised(name) for name in table.iloc[0]]
     if {"source", "target"} <= set(head):
         for column in ("source", "target", "sign", "mode"):
             if head.count(column) > 1:
@@ -152,24 +143,23 @@ def _read_table(path: Path) -> pd.DataFrame:
         known = [column for column in ("sign", "mode") if column in head]
         return table.assign(sign=table[known[0]] if known else "")
     if len(head) < 3 or head[2] not in _SIGNS:
-        raise InputError.of(
-            path.name, f"columns {', '.join(head[:5])}", "columns source, target and perhaps sign or mode"
-        )
+        expected = "columns source, target and perhaps sign or mode"
+        raise InputError.of(path.name, f"columns {', '.join(head[:5])}", expected)
     return table.iloc[:, :3].set_axis(["source", "target", "sign"], axis=1)
-
-
-def _word(text: str) -> str:
-    """Lower the case, and make a typeset minus the one that keyboards have."""
-    return str(text).strip().lower().replace("−", "-")
 
 
 def _read_signs(path: Path, values: pd.Series) -> np.ndarray:
     signs = {}
     for value in values.unique():
-        word = _word(value)
+        text = _normalised(value)
         try:
-            signs[value] = _SIGNS[word] if word in _SIGNS else int(np.sign(float(word)))
+            signs[value] = _SIGNS[text] if text in _SIGNS else int(np.sign(float(text)))
         except ValueError:
             expected = "activation, repression, unknown, +, - or a number"
             raise InputError.of(path.name, f"the sign {value!r}", expected) from None
     return values.map(signs).to_numpy()
+
+
+def _normalised(text: str) -> str:
+    """Lower the case, and make a typeset minus the one that keyboards have."""
+    return str(text).strip().lower().replace("−", "-")

@@ -1,14 +1,14 @@
-"""Worlds by name: how large they are, and how hard to read."""
+"""Sizes and difficulties of simulated experiments by name."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from catran_causalbench.errors import InputError
 from catran_causalbench.simulation.causal_model import SimulationConfig
+from catran_causalbench.utils.validation import checked, choice
 
-_SHAPES = {
+_SIZES = {
     "tiny": SimulationConfig(genes=30, cells=4_500),
     "small": SimulationConfig(genes=100, cells=16_000),
     "rpe1": SimulationConfig(genes=383, cells=92_000),
@@ -16,55 +16,32 @@ _SHAPES = {
 }
 # A difficulty changes what the cells are like, never how many there are.
 _DIFFICULTIES: dict[str, dict[str, Any]] = {
-    "easy": {"effect_strength": 0.25, "knockdown": 0.9, "escape_share": 0.0, "programs": 1, "dispersion": 0.1},
+    "easy": {"effect_strength": 0.25, "knockdown": 0.9, "escape_share": 0.0, "latent_factors": 1, "dispersion": 0.1},
     "standard": {},
-    "hard": {"effect_strength": 0.1, "knockdown": 0.6, "escape_share": 0.3, "programs": 6, "dispersion": 0.4},
+    "hard": {"effect_strength": 0.1, "knockdown": 0.6, "escape_share": 0.3, "latent_factors": 6, "dispersion": 0.4},
 }
 
 
-def shape(name: str) -> SimulationConfig:
-    """Give the settings of a named size.
+def size_preset(name: str) -> SimulationConfig:
+    """Return the settings of a named size.
 
-    Parameters
-    ----------
-    name
-        ``tiny`` (30 genes, 4,500 cells), ``small`` (100, 16,000), ``rpe1`` (383, 92,000) or ``k562`` (622, 129,000):
-        the last two are the sizes of CausalBench's data sets.
-
-    Raises
-    ------
-    InputError
-        There is no such name.
+    ``tiny`` has 30 genes and 4,500 cells, ``small`` 100 and 16,000; ``rpe1`` (383 and 92,000) and ``k562`` (622 and
+    129,000) have the sizes of CausalBench's data sets. InputError if there is no such name.
     """
-    return _named("shape", name, _SHAPES)
+    return _SIZES[checked("size", name, str, choice(*_SIZES).metadata)]
 
 
 def with_difficulty(settings: SimulationConfig, name: str) -> SimulationConfig:
-    """Make a world easier or harder to read.
+    """Return settings of the same size whose network is easier or harder to infer.
 
-    Parameters
-    ----------
-    settings
-        The world's size.
-    name
-        ``easy``: strong edges, complete knock-downs, little noise; ``standard``: the settings as they are; ``hard``:
-        weak edges, knock-downs that fail in three cells of ten, many programs, much noise.
-
-    Raises
-    ------
-    InputError
-        There is no such name.
+    ``easy``: strong edges, strong knockdowns, little noise; ``standard``: the settings as they are; ``hard``: weak
+    edges, knockdowns that fail in three cells of ten, many latent factors, much noise. InputError if there is no such
+    name.
     """
-    return replace(settings, **_named("difficulty", name, _DIFFICULTIES))
+    return replace(settings, **_DIFFICULTIES[checked("difficulty", name, str, choice(*_DIFFICULTIES).metadata)])
 
 
 def difficulty_of(settings: SimulationConfig) -> str:
-    """Name the difficulty of a world; empty where it is neither an easy nor a hard one."""
+    """Return ``easy`` or ``hard`` if the settings are, else the empty string."""
     matching = (name for name, changes in _DIFFICULTIES.items() if changes and replace(settings, **changes) == settings)
     return next(matching, "")
-
-
-def _named(field: str, name: str, known: dict[str, Any]) -> Any:
-    if name not in known:
-        raise InputError.of(field, repr(name), f"one of {', '.join(known)}")
-    return known[name]

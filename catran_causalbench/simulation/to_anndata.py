@@ -1,4 +1,4 @@
-"""A simulated screen as an AnnData, to try things out."""
+"""A simulated screen as an AnnData object, for examples and tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def simulate_anndata(genes: int = 60, cells: int | None = None, seed: int = 0) -
     Parameters
     ----------
     genes
-        Genes, every one of them perturbed.
+        Genes, all of them perturbed.
     cells
         Cells, by default 180 per gene.
     seed
@@ -33,7 +33,7 @@ def simulate_anndata(genes: int = 60, cells: int | None = None, seed: int = 0) -
     AnnData
         Cells × genes: log-normalised values in ``X``, counts in ``layers["counts"]``, each cell's target in
         ``obs["target_gene"]`` (``non-targeting`` in controls), the true direct regulation, source × target, in
-        ``varp["true_weights"]``, and a word that all this is simulated in ``uns["simulated"]``.
+        ``varp["true_weights"]``, and a note that the data are simulated in ``uns["simulated"]``.
 
     Raises
     ------
@@ -44,18 +44,17 @@ def simulate_anndata(genes: int = 60, cells: int | None = None, seed: int = 0) -
     import pandas as pd
     from scipy import sparse
 
-    world = sample_causal_model(
-        SimulationConfig(genes=genes, cells=_CELLS_PER_GENE * genes if cells is None else cells), seed
-    )
-    simulated = simulate_cells(world)
-    # Excluded cells are those in which a gene that was not measured is perturbed.
-    name_of = {**dict(zip(world.gene_ids, world.gene_names, strict=True)), CONTROL_LABEL: CONTROL_LABEL}
-    targets = [name_of[label] if label != EXCLUDED_LABEL else "not measured" for label in simulated.labels.tolist()]
+    settings = SimulationConfig(genes=genes, cells=_CELLS_PER_GENE * genes if cells is None else cells)
+    model = sample_causal_model(settings, seed)
+    simulated = simulate_cells(model)
+    name_of = dict(zip(model.gene_ids, model.gene_names, strict=True))
+    name_of |= {CONTROL_LABEL: CONTROL_LABEL, EXCLUDED_LABEL: "not measured"}  # excluded: the target is not measured
+    targets = pd.Categorical([name_of[label] for label in simulated.labels.tolist()])
     return anndata.AnnData(
         simulated.expression,
-        obs=pd.DataFrame({"target_gene": pd.Categorical(targets)}, index=[f"cell{row}" for row in range(len(targets))]),
-        var=pd.DataFrame(index=list(world.gene_names)),
+        obs=pd.DataFrame({"target_gene": targets}, index=[f"cell{row}" for row in range(len(targets))]),
+        var=pd.DataFrame(index=list(model.gene_names)),
         layers={"counts": sparse.csr_matrix(simulated.counts.astype(np.float32))},
-        varp={"true_weights": sparse.csr_matrix(world.weights)},
+        varp={"true_weights": sparse.csr_matrix(model.weights)},
         uns={"simulated": f"SIMULATED DATA – no cell here was measured; {genes} genes, seed {seed}"},
     )

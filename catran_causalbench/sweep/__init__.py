@@ -1,1 +1,1 @@
-"""Many runs of many methods, through the harness's rules, resumable."""
+"""Many methods on many data sets, run and scored as CausalBench does; an interrupted sweep can be resumed."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from catran_causalbench.baselines.config import DcdiSettings
 from catran_causalbench.causalbench.dataset_spec import (
     DATASET_NAMES,
     INTERVENTIONAL,
@@ -19,30 +20,25 @@ from catran_causalbench.causalbench.dataset_spec import (
 )
 from catran_causalbench.causalbench.fingerprint import references_digest
 from catran_causalbench.causalbench.ground_truth import has_truth
+from catran_causalbench.config import DEFAULT_PRESET, CatranConfig, OutputSettings, load_config
 from catran_causalbench.errors import InputError
-from catran_causalbench.methods import ORACLE, check_method, is_settings_file, label, settings_digest
+from catran_causalbench.methods import CATRAN, baseline_names, find_method, is_settings_file, method_label
 from catran_causalbench.utils.fingerprint import code_version
+from catran_causalbench.utils.validation import Validated, check_keys, choice, from_mapping, number
 
-RIVAL_TRAINING = "CATRAN_RIVAL_TRAINING"  # see catran_causalbench.baselines.dcdi, which is slow to import
+ORACLE = "oracle"  # ranks the true effects of simulated data: no method can do better
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # the challenge's
-
-
-def _rival_training() -> float:
-    given = os.environ.get(RIVAL_TRAINING, "1")
-    try:
-        return float(given)
-    except ValueError:
-        raise InputError.of(RIVAL_TRAINING, repr(given), "a share above 0 and at most 1") from None
+_SHARE, _SEED = number(low=0, high=1, above_low=True), number(low=0)
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSpec:
     """One method on one training set.
 
     Attributes
     ----------
     method, data
-        From :func:`~catran_causalbench.methods.check_method`; absolute path of the data directory.
+        A method as :class:`SweepPlan` keeps it; absolute path of the benchmark directory.
     regime, fraction, seed
         As in :class:`~catran_causalbench.sweep.records.RunResult`.
     """
@@ -55,71 +51,69 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Name of its folder."""
+        """Name of the run's directory."""
         share = "-" + str(self.fraction).removesuffix(".0") if self.regime == PARTIAL else ""
-        return f"{label(self.method)}-{self.regime}{share}-seed{self.seed}"
+        return f"{method_label(self.method)}-{self.regime}{share}-seed{self.seed}"
 
     @property
-    def folder(self) -> Path:
-        """Its folder, from that of the sweep."""
+    def directory(self) -> Path:
+        """The run's directory, relative to that of the sweep."""
         return Path(self.data.name, self.name)
 
 
 @dataclass(frozen=True)
-class EvaluationProtocol:
-    """What is the same for all runs of a sweep, so that they compare.
+class EvaluationProtocol(Validated):
+    """What all runs of a sweep share, so that they can be compared.
 
     Attributes
     ----------
     edges
         Edges that each method returns.
     max_path_length, omission_estimation_size
-        The harness's settings of the false omission rate (see
+        CausalBench's settings of the false omission rate (see
         :func:`~catran_causalbench.evaluation.causalbench_metrics.evaluate_network`).
     dataset_name, do_filter
         Which data set of each directory is meant.
     dcdi_training_share
-        Share of their training that DCDI and its kin get (see :mod:`~catran_causalbench.baselines.dcdi`); by
-        default what the environment says where the sweep is started.
+        Share of their full training that DCDI and its relatives get (see :mod:`~catran_causalbench.baselines.dcdi`).
+    stability
+        Whether to train twice more, each time on half of the cells, and compare the edges.
+    split_by_seed
+        Whether the seed of a run also decides which cells are held out; CausalBench's split otherwise.
     """
 
-    edges: int = 1000
-    max_path_length: int = 1
-    omission_estimation_size: int = 500
-    dataset_name: str = DATASET_NAMES[0]
+    edges: int = number(1000, 1)
+    max_path_length: int = number(1, -1)
+    omission_estimation_size: int = number(500, 0)
+    dataset_name: str = choice(*DATASET_NAMES)
     do_filter: bool = False
-    dcdi_training_share: float = field(default_factory=_rival_training)
-
-    def __post_init__(self) -> None:
-        _check_whole("edges", self.edges, 1)
-        _check_whole("max_path_length", self.max_path_length, -1)
-        _check_whole("omission_estimation_size", self.omission_estimation_size, 0)
-        _check_share("dcdi_training_share", self.dcdi_training_share)
-        _ = self.selection  # which checks itself
+    dcdi_training_share: float = number(1.0, 0, 1, above_low=True)
+    stability: bool = False
+    split_by_seed: bool = False
 
     @property
-    def selection(self) -> DatasetSpec:
+    def dataset_spec(self) -> DatasetSpec:
         """The data set of each directory."""
         return DatasetSpec(self.dataset_name, self.do_filter)
 
 
 @dataclass(frozen=True)
-class SweepPlan:
-    """All combinations of methods, data directories, regimes, fractions and seeds.
+class SweepPlan(Validated):
+    """All combinations of methods, benchmark directories, regimes, fractions and seeds.
 
     Attributes
     ----------
     methods
-        See :mod:`~catran_causalbench.methods`.
+        Names of methods, paths of YAML files with settings of CaTran, or ``oracle``, which ranks the true effects.
     data
-        Data directories of distinct names.
+        Benchmark directories with distinct names.
     regimes
         ``observational`` and ``interventional`` are one run each, ``partial_interventional`` one for each fraction.
     fractions
         Shares of the perturbations, above 0 and at most 1.
     seeds
-        Each is the seed of the model and of the partial draw.
-    rules
+        Seeds of the model and of the partial draw.
+    protocol
         What all runs share.
 
     Raises
@@ -128,58 +122,44 @@ class SweepPlan:
         Naming the first thing that cannot be run.
     """
 
-    methods: Sequence[str]
-    data: Sequence[Path]
-    regimes: Sequence[str] = (PARTIAL,)
-    fractions: Sequence[float] = FRACTIONS
-    seeds: Sequence[int] = (0,)
-    rules: EvaluationProtocol = field(default_factory=EvaluationProtocol)
+    methods: list[str]
+    data: list[Path]
+    regimes: list[str] = field(default_factory=lambda: [PARTIAL], metadata={"options": REGIMES})
+    fractions: list[float] = field(default_factory=lambda: list(FRACTIONS), metadata=_SHARE.metadata)
+    seeds: list[int] = field(default_factory=lambda: [0], metadata=_SEED.metadata)
+    protocol: EvaluationProtocol = field(default_factory=EvaluationProtocol)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("methods", "data", "regimes", "fractions", "seeds"):
-            values = getattr(self, name)
-            if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-                raise InputError.of(name, repr(values), "a list with at least one entry")
-            if name in ("methods", "regimes") and not all(isinstance(value, str) for value in values):
-                raise InputError.of(name, repr(values), "a list of names")
-        for regime in self.regimes:
-            if regime not in REGIMES:
-                raise InputError.of("regimes", repr(regime), f"one of {', '.join(REGIMES)}")
-        for fraction in self.fractions:
-            _check_share("fractions", fraction)
-        for seed in self.seeds:
-            _check_whole("seeds", seed, 0)
-        self._keep_distinct("methods", [check_method(method) for method in self.methods], label)
+            if not getattr(self, name):
+                raise InputError.of(name, "an empty list", "at least one entry")
+        self._keep_distinct("methods", [_located_method(method) for method in self.methods], method_label)
         folders: dict[Path, Path] = {}
         for folder in map(_located, self.data):
-            folders.setdefault(folder.resolve(), folder)  # a link to one is the same directory
+            folders.setdefault(folder.resolve(), folder)  # a link to a directory is the same directory
         self._keep_distinct("data", list(folders.values()), lambda path: path.name)
         for folder in self.data:
             self._check_data(folder)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> SweepPlan:
-        """Build from flat keys: those of the plan and those of its rules.
+        """Build from flat keys: those of the plan and those of its protocol.
 
         Raises
         ------
         InputError
             For unknown keys, missing ones and values that cannot be used.
         """
-        ours, rules = ({entry.name for entry in fields(kind)} for kind in (cls, EvaluationProtocol))
-        ours.remove("rules")
-        for key in values:
-            if key not in ours | rules:
-                raise InputError.of("plan", f"unknown key {key!r}", f"keys among {', '.join(sorted(ours | rules))}")
-        for key in ("methods", "data"):
-            if not values.get(key):
-                raise InputError.of("plan", f"no {key}", "at least one method and one data directory")
-        parts = {key: value for key, value in values.items() if key in ours}
-        return cls(**parts, rules=EvaluationProtocol(**{key: value for key, value in values.items() if key in rules}))
+        protocol = [entry.name for entry in fields(EvaluationProtocol)]
+        check_keys(values, [*(entry.name for entry in fields(cls) if entry.name != "protocol"), *protocol], "plan")
+        nested = {key: value for key, value in values.items() if key not in protocol}
+        nested["protocol"] = {key: value for key, value in values.items() if key in protocol}
+        return from_mapping(cls, nested, "plan")
 
     @classmethod
     def from_yaml(cls, path: Path, changes: Mapping[str, Any]) -> SweepPlan:
-        """Read a YAML file; paths in it are relative to its folder. Changes replace keys of the file.
+        """Read a YAML file; paths in it are relative to its directory. ``changes`` replace keys of the file.
 
         Raises
         ------
@@ -201,16 +181,16 @@ class SweepPlan:
             values["methods"] = [str(path.parent / name) if is_settings_file(name) else name for name in methods]
         return cls.from_mapping({**values, **changes})
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[RunSpec]:
         """List the distinct runs, those on the same data one after the other."""
         settings = [
-            (regime, float(fraction))
+            (regime, fraction)
             for regime in self.regimes
             for fraction in ({OBSERVATIONAL: [0.0], INTERVENTIONAL: [1.0]}.get(regime, self.fractions))
         ]
         return list(
             dict.fromkeys(
-                Run(method, folder, regime, fraction, seed)
+                RunSpec(method, folder, regime, fraction, seed)
                 for folder in self.data
                 for method in self.methods
                 for regime, fraction in settings
@@ -220,44 +200,57 @@ class SweepPlan:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What must not change between the starts of a sweep: rules, code, settings of CaTran, contents of files."""
-        selection = self.rules.selection
-        files = {f"cells of {folder.name}": selection.digest(folder) for folder in self.data}
+        """What must stay the same when a sweep is resumed: protocol, code, settings of CaTran, contents of files."""
+        spec = self.protocol.dataset_spec
+        files = {f"cells of {folder.name}": spec.digest(folder) for folder in self.data}
         files |= {f"references and truth of {folder.name}": references_digest(folder) for folder in self.data}
-        settings = {f"settings of {label(method)}": settings_digest(method) for method in self.methods}
-        used = {key: value for key, value in settings.items() if value}
-        return {**asdict(self.rules), "code": code_version(), **files, **used}
+        settings = {
+            f"settings of {method_label(method)}": _settings_digest(method, self.protocol)
+            for method in self.methods
+            if method not in (ORACLE, *baseline_names())
+        }
+        return {**asdict(self.protocol), "code": code_version(), **files, **settings}
 
-    def _keep_distinct(self, name: str, values: list[Any], named: Any) -> None:
-        """Keep distinct values, and refuse different ones that would share a folder."""
-        distinct = list(dict.fromkeys(values))
-        names = [named(value) for value in distinct]
-        for position, value in enumerate(distinct):
-            if names[position] in names[:position]:
-                raise InputError.of(name, f"{str(value)!r} beside another {names[position]!r}", "distinct names")
-        object.__setattr__(self, name, tuple(distinct))
+    def _keep_distinct(self, name: str, values: list[Any], named: Callable[[Any], str]) -> None:
+        """Keep distinct values, and refuse different ones that would share a directory."""
+        kept: dict[str, Any] = {}
+        for value in values:
+            if kept.setdefault(named(value), value) != value:
+                raise InputError.of(name, f"{str(value)!r} beside another {named(value)!r}", "distinct names")
+        object.__setattr__(self, name, list(kept.values()))
 
     def _check_data(self, folder: Path) -> None:
-        self.rules.selection.check(folder)
-        genes = self.rules.selection.num_genes(folder)
-        if self.rules.edges >= genes * (genes - 1):
-            found = f"{self.rules.edges} for the {genes} genes of {folder.name}"
+        self.protocol.dataset_spec.check(folder)
+        genes = self.protocol.dataset_spec.num_genes(folder)
+        if self.protocol.edges >= genes * (genes - 1):
+            found = f"{self.protocol.edges} for the {genes} genes of {folder.name}"
             raise InputError.of("edges", found, f"fewer than all their {genes * (genes - 1)} pairs")
         if ORACLE in self.methods and not has_truth(folder):
-            raise InputError.of("methods", f"{ORACLE!r} for {folder.name}", "a simulated world, whose truth is known")
+            raise InputError.of("methods", f"{ORACLE!r} for {folder.name}", "simulated data with their ground truth")
 
 
-def _located(folder: Path | str) -> Path:
-    """Give a directory's path from anywhere, under the name by which the user called it."""
-    path = Path(os.path.expanduser(folder))
+def method_config(method: str, protocol: EvaluationProtocol) -> CatranConfig:
+    """Return what :func:`~catran_causalbench.inference.infer_network` is given: environment variables do not count."""
+    if method == CATRAN:
+        return replace(load_config(DEFAULT_PRESET), output=OutputSettings())
+    if find_method(method).section == DcdiSettings.section:
+        return CatranConfig(dcdi=DcdiSettings(protocol.dcdi_training_share))
+    return CatranConfig()
+
+
+def _settings_digest(method: str, protocol: EvaluationProtocol) -> str:
+    settings = find_method(method).settings(method_config(method, protocol))
+    return hashlib.sha256(settings.to_yaml().encode()).hexdigest()
+
+
+def _located_method(method: str) -> str:
+    """Return the method as it can be found from anywhere: a settings file by its absolute path."""
+    if method != ORACLE:
+        find_method(method)
+    return str(Path(method).absolute()) if is_settings_file(method) else method
+
+
+def _located(folder: Path) -> Path:
+    """Return a directory's absolute path, under the name by which the user called it."""
+    path = folder.expanduser()
     return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
-
-
-def _check_whole(name: str, value: Any, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise InputError.of(name, repr(value), f"a whole number, {low} or more")
-
-
-def _check_share(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise InputError.of(name, repr(value), "a share above 0 and at most 1")

@@ -1,4 +1,4 @@
-"""Send the runs of a plan to workers, and go on where an earlier start was stopped."""
+"""Send the runs of a plan to workers, and resume a sweep that was interrupted."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from distributed.comm import CommClosedError
 
 from catran_causalbench.errors import InputError
 from catran_causalbench.sweep.dask_cluster import connected
-from catran_causalbench.sweep.plan import Run, SweepPlan
+from catran_causalbench.sweep.plan import RunSpec, SweepPlan
 from catran_causalbench.sweep.store import check_identity, is_done, remove_unfinished, write_failure
-from catran_causalbench.sweep.worker import Outcome, execute_by
+from catran_causalbench.sweep.worker import FinishedRun, execute
 from catran_causalbench.utils.locking import lock_directory
 
 if TYPE_CHECKING:
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 def run_sweep(
     plan: SweepPlan,
     output: Path,
-    announce: Callable[[Outcome], None],
+    announce: Callable[[FinishedRun], None],
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> None:
-    """Do all runs of a plan that are not done; failed ones are tried again.
+    """Execute all runs of a plan that are not done; failed ones are tried again.
 
     Parameters
     ----------
     plan
         What to run.
     output
-        The sweep's folder; see :mod:`~catran_causalbench.sweep.store`.
+        The sweep's directory; see :mod:`~catran_causalbench.sweep.store`.
     announce
         Called with every run that ends.
     workers, scheduler
-        See :func:`~catran_causalbench.sweep.dask_cluster.connected`. The workers of a scheduler must see the same files and
-        have the same code.
+        See :func:`~catran_causalbench.sweep.dask_cluster.connected`. The workers of a scheduler must see the same
+        files and have the same code.
 
     Raises
     ------
@@ -53,54 +53,54 @@ def run_sweep(
     output = output.absolute()
     with lock_directory(output, "output", "sweep"):
         check_identity(output, plan.identity)
-        runs = pending(plan, output)
-        if not runs:
+        specs = pending(plan, output)
+        if not specs:
             return
         if scheduler is None:
             remove_unfinished(output)
         try:
             with connected(scheduler, workers) as client:
-                for outcome in _outcomes(client, runs, plan, output):
-                    announce(outcome)
+                for run in _finished_runs(client, specs, plan, output):
+                    announce(run)
         finally:
-            if scheduler is None:  # elsewhere, workers may still be at work
+            if scheduler is None:  # a scheduler's workers may still be at work
                 remove_unfinished(output)
 
 
-def pending(plan: SweepPlan, output: Path) -> list[Run]:
+def pending(plan: SweepPlan, output: Path) -> list[RunSpec]:
     """List the runs of a plan that are not done yet."""
-    return [run for run in plan.runs() if not is_done(output / run.folder)]
+    return [spec for spec in plan.runs() if not is_done(output / spec.directory)]
 
 
-def _outcomes(client: Client, runs: list[Run], plan: SweepPlan, output: Path) -> Iterator[Outcome]:
-    """Keep every worker busy with one run, so that a worker that dies takes no other run's chances with it."""
-    waiting = iter(runs)
-    running: dict[Future, Run] = {}
+def _finished_runs(client: Client, specs: list[RunSpec], plan: SweepPlan, output: Path) -> Iterator[FinishedRun]:
+    """Keep every worker busy with one run at a time, so that a worker that dies takes only its own run with it."""
+    waiting = iter(specs)
+    running: dict[Future, RunSpec] = {}
     ended = as_completed()
 
     def top_up() -> None:
         free = max(1, len(client.nthreads())) - len(running)
-        for run in islice(waiting, max(0, free)):
-            given = plan.identity["code"], run, plan.rules, output
-            future = client.submit(execute_by, *given, key=f"run-{output.absolute() / run.folder}", pure=False)
-            running[future] = run
+        for spec in islice(waiting, max(0, free)):
+            given = spec, plan.protocol, output, plan.identity["code"]
+            future = client.submit(execute, *given, key=f"run-{output.absolute() / spec.directory}", pure=False)
+            running[future] = spec
             ended.add(future)
 
     top_up()
     while running:
         future = next(ended)
-        run = running.pop(future)
-        yield _outcome(future, run, output)
+        spec = running.pop(future)
+        yield _finished_run(future, spec, output)
         top_up()
 
 
-def _outcome(future: Future, run: Run, output: Path) -> Outcome:
-    """Give what the run says of itself, or what Dask says where the run could not: its workers died."""
+def _finished_run(future: Future, spec: RunSpec, output: Path) -> FinishedRun:
+    """Return the run's own report, or Dask's where the run could not report because its workers died."""
     try:
         return future.result()
     except (CancelledError, CommClosedError, InputError):  # these end the sweep
         raise
     except Exception as error:
-        if not is_done(output / run.folder):
-            write_failure(output / run.folder, error, traceback.format_exc())
-        return Outcome(run, error=f"{type(error).__name__}: {error}")
+        if not is_done(output / spec.directory):
+            write_failure(output / spec.directory, error, traceback.format_exc())
+        return FinishedRun(spec, error=f"{type(error).__name__}: {error}")

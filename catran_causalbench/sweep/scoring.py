@@ -1,4 +1,4 @@
-"""All that is said of a network: the harness's metrics, what they leave open, and the truth where it is known."""
+"""All metrics of a network: CausalBench's own, what they leave open, and the ground truth where it is known."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 from catran_causalbench.causalbench.ground_truth import GroundTruth
 from catran_causalbench.causalbench.reference_networks import DIRECTED, NAMES
+from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation.causalbench_metrics import evaluate_network
 from catran_causalbench.evaluation.edge_lists import edge_columns
@@ -21,40 +22,30 @@ from catran_causalbench.evaluation.ground_truth import (
     precision,
     rank_scores,
 )
-from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 from catran_causalbench.evaluation.permutation_null import excess_wasserstein
 from catran_causalbench.evaluation.ranked_metrics import wasserstein_curve
 from catran_causalbench.evaluation.reachability import adjacency_matrix, reachable
 from catran_causalbench.evaluation.reference_network import reference_metrics
-from catran_causalbench.sweep.records import Curve, GroundTruthScores
+from catran_causalbench.sweep.records import Curve, GroundTruthScores, NetworkScores
 
 CURVE_POINTS = 40
 
 Edges = Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Scores:
-    """How good a network is.
+@dataclass(frozen=True, kw_only=True)
+class Scores(NetworkScores):
+    """How good a network is, and CausalBench's view of it.
 
     Attributes
     ----------
     metrics
-        What the harness writes into metrics.json, but for ``run_time``.
-    num_edges, mean_wasserstein, false_omission_rate, excess_wasserstein, wasserstein, references, truth
-        As in :class:`~catran_causalbench.sweep.records.RunResult`, without references that have no pair of the genes.
+        What CausalBench writes into metrics.json, without ``run_time``.
     omissions
-        Pairs that were drawn for the false omission rate: fewer than asked for where fewer are without a path.
+        Omitted pairs that were drawn: fewer than asked for where fewer are without a path.
     """
 
     metrics: dict[str, Any]
-    num_edges: int
-    mean_wasserstein: float
-    false_omission_rate: float
-    excess_wasserstein: float
-    wasserstein: Curve
-    references: dict[str, dict[str, float]]
-    truth: GroundTruthScores | None
     omissions: int
 
 
@@ -68,7 +59,7 @@ def score_edges(data: BenchmarkDataset, edges: Edges, max_path_length: int, omis
     edges
         Distinct edges (source, target), best first.
     max_path_length, omission_estimation_size
-        As the harness knows them.
+        As in CausalBench.
 
     Raises
     ------
@@ -77,37 +68,66 @@ def score_edges(data: BenchmarkDataset, edges: Edges, max_path_length: int, omis
     """
     if not edges:
         raise InputError.of("edges", "none", "at least one")
-    held_out = data.held_out
+    held_out, genes = data.held_out, len(data.held_out.gene_names)
     curve = wasserstein_curve(held_out, edges)
     source, target = edge_columns(edges, held_out.gene_names)
-    omissions = min(omission_estimation_size, _omitted_pairs(held_out, source, target, max_path_length))
+    joined = reachable(adjacency_matrix(source, target, genes), max_path_length)
+    # CausalBench never ends where it is to draw more pairs than there are.
+    omissions = min(omission_estimation_size, genes * (genes - 1) - int(np.count_nonzero(joined)))
+    omitted = ~joined & (held_out.num_cells > 0)[:, None] & ~np.eye(genes, dtype=bool)
     statistics = evaluate_network(held_out, edges, max_path_length, omissions)
     true_positives = data.known.true_positives(edges)
-    head = ("corum_evaluation", "ligand_receptor_evaluation")
-    metrics = {name: true_positives.pop(name) for name in head}  # in the harness's order
+    first = ("corum_evaluation", "ligand_receptor_evaluation")
+    metrics = {name: true_positives.pop(name) for name in first}  # in CausalBench's order
     metrics |= {"quantitative_test_evaluation": statistics, **true_positives}
     return Scores(
         metrics=metrics,
+        omissions=omissions,
         num_edges=len(edges),
         mean_wasserstein=statistics["output_graph"]["wasserstein_distance"]["mean"],
         false_omission_rate=statistics["false_omission_rate"] if omissions else float("nan"),
+        exact_false_omission_rate=float(data.significant[omitted].mean()) if omitted.any() else float("nan"),
         excess_wasserstein=float(np.mean(excess_wasserstein(held_out, source, target))),
         wasserstein=_curve(curve),
         references=_references(data, edges),
         truth=_truth_scores(data.truth, source, target) if data.truth else None,
-        omissions=omissions,
     )
 
 
-def _omitted_pairs(held_out: HeldOutEvaluator, source: np.ndarray, target: np.ndarray, max_path_length: int) -> int:
-    """Count the pairs from which the harness would draw; it never ends where it is to draw more."""
-    genes = len(held_out.gene_names)
-    joined = reachable(adjacency_matrix(source, target, genes), max_path_length)
-    return int(genes * (genes - 1) - np.count_nonzero(joined))
+def unperturbed_average_precision(
+    data: BenchmarkDataset, dataset: PerturbationDataset, weights: np.ndarray, num_edges: int
+) -> float:
+    """Compute the average precision among sources that were never perturbed in training.
+
+    Parameters
+    ----------
+    data
+        Simulated data; the pairs with the largest true effects, as many as ``num_edges``, count as true.
+    dataset
+        What was trained on.
+    weights
+        G × G, source × target, in the order of the dataset's genes; -inf where a method knows no edge.
+    num_edges
+        How many edges were asked for.
+
+    Returns
+    -------
+    float
+        NaN where all sources were perturbed, or none of the others has a large effect.
+    """
+    assert data.truth is not None
+    order = [data.held_out.gene_names.index(gene) for gene in dataset.gene_names]
+    effects = np.abs(data.truth.effects[np.ix_(order, order)])
+    np.fill_diagonal(effects, 0)
+    large = effects >= np.sort(effects, axis=None)[-num_edges]
+    lowest = np.finfo(np.float32).min
+    scores = np.where(np.isfinite(weights), weights, lowest)
+    scores[dataset.perturbed_genes], large[dataset.perturbed_genes] = lowest, False  # ranked last, none counts as true
+    return average_precision(scores, large)
 
 
 def _curve(values: np.ndarray) -> Curve:
-    """Keep a figure at numbers of edges that grow evenly on a logarithmic scale."""
+    """Keep a metric at numbers of edges that grow evenly on a logarithmic scale."""
     edges = np.unique(np.geomspace(1, len(values), CURVE_POINTS).round().astype(int))
     return Curve(edges.tolist(), values[edges - 1].tolist())
 
@@ -126,7 +146,7 @@ def _truth_scores(truth: GroundTruth, source: np.ndarray, target: np.ndarray) ->
     ranks = rank_scores(source, target, len(truth.network))
     found = np.cumsum(truth.network[source, target])
     return GroundTruthScores(
-        captured=effect_recovery(source, target, truth.effects),
+        effect_recovery=effect_recovery(source, target, truth.effects),
         average_precision=average_precision(ranks, truth.network),
         ancestor_average_precision=average_precision(ranks, ancestors),
         orientation=orientation_accuracy(source, target, truth.network),

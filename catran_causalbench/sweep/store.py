@@ -1,4 +1,4 @@
-"""The folder of a sweep: ``DATA/RUN/`` with the harness's files, each run there whole or not at all."""
+"""The directory of a sweep: ``DATA/RUN/`` with CausalBench's files; each run is there as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNFINISHED = ".unfinished-"
 
 
 def is_done(folder: Path) -> bool:
-    """Whether a run's folder holds a finished run, whose record can be read."""
+    """Return whether a run's directory holds a finished run with a readable result."""
     try:
         RunResult.read(folder)
     except InputError:
@@ -29,12 +29,12 @@ def is_done(folder: Path) -> bool:
 
 @contextmanager
 def atomic_run_directory(folder: Path) -> Iterator[Path]:
-    """Give a new folder beside the one to write; it takes its place if the block ends well, and vanishes if not."""
+    """Yield a new directory that replaces ``folder`` if the block succeeds, and is removed if it fails."""
     scratch = folder.parent / f"{_UNFINISHED}{folder.name}-{uuid.uuid4().hex[:8]}"
     scratch.mkdir(parents=True)
     try:
         yield scratch
-        if folder.exists():  # what an earlier start left: a failure, or a run without its record
+        if folder.exists():  # from an earlier start: a failure, or a run without its result
             shutil.rmtree(folder)
         scratch.rename(folder)
     finally:
@@ -42,43 +42,43 @@ def atomic_run_directory(folder: Path) -> Iterator[Path]:
 
 
 def write_failure(folder: Path, error: BaseException, traceback: str) -> None:
-    """Record why a run failed, in the place of its results."""
+    """Write why a run failed, in the place of its results."""
     values = {"type": type(error).__name__, "message": str(error), "traceback": traceback}
     with atomic_run_directory(folder) as scratch:
-        (scratch / FAILURE).write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_json(scratch / FAILURE, values)
 
 
 def remove_unfinished(output: Path) -> None:
-    """Remove what runs left that were killed."""
+    """Remove what killed runs left behind."""
     for scratch in output.glob(f"*/{_UNFINISHED}*"):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def check_identity(output: Path, identity: Mapping[str, Any]) -> None:
-    """Note what the runs of this folder have in common, or make sure that they go on having it.
+    """Write down what the runs of this directory share, or check that it has not changed.
 
     Raises
     ------
     InputError
-        The folder holds something else, or runs made by other rules or from other files.
+        The directory holds something else, or runs made by another protocol, other code or from other files.
     """
     if not (output / _IDENTITY).exists() and any(output.iterdir()):
-        raise InputError.of("output", f"{str(output)!r} with other files in it", "a new folder, or one of a sweep")
+        raise InputError.of("output", f"{str(output)!r} with other files in it", "a new directory, or one of a sweep")
     known = read_identity(output)
     for key, value in identity.items():
         if key in known and known[key] != value:
             found = f"{value!r}, where the runs in {str(output)!r} have {known[key]!r}"
-            raise InputError.of(key, found, "the same for all runs of a folder, so that they compare")
+            raise InputError.of(key, found, "the same for all runs of a directory, so that they can be compared")
     write_json(output / _IDENTITY, {**known, **identity})
 
 
 def read_identity(output: Path) -> dict[str, Any]:
-    """Read what the runs of a sweep's folder have in common; empty where nothing was noted.
+    """Read what the runs of a sweep share; empty where nothing was written down.
 
     Raises
     ------
     InputError
-        The file is broken.
+        The file is damaged.
     """
     path = output / _IDENTITY
     try:

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, PARTIAL, DatasetSpec
 from catran_causalbench.causalbench.fingerprint import file_states
+from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
-from catran_causalbench.methods import ORACLE, infer_edges, label, load_method, oracle_edges, plugin_file
-from catran_causalbench.sweep.plan import RIVAL_TRAINING, EvaluationProtocol, Run
-from catran_causalbench.sweep.records import RunResult
-from catran_causalbench.sweep.scoring import Edges, Scores, score_edges
+from catran_causalbench.grn.edges import rank_edges
+from catran_causalbench.inference import infer_network
+from catran_causalbench.methods import find_method, method_label
+from catran_causalbench.sweep.plan import ORACLE, EvaluationProtocol, RunSpec, method_config
+from catran_causalbench.sweep.records import NetworkScores, RunResult
+from catran_causalbench.sweep.scoring import Edges, Scores, score_edges, unperturbed_average_precision
 from catran_causalbench.sweep.store import atomic_run_directory, is_done, write_failure
 from catran_causalbench.utils.fingerprint import code_version
 from catran_causalbench.utils.hardware import PeakMemory, describe_machine
 
-# As the harness spells them in arguments.json.
+# As CausalBench spells them in arguments.json.
 _REGIMES = {OBSERVATIONAL: "Observational", PARTIAL: "PartialIntervational", INTERVENTIONAL: "Interventional"}
 
 # Dask's workers may have many threads, but runs in one process would share its random numbers and its memory.
@@ -33,128 +37,155 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FinishedRun:
     """How a run ended.
 
     Attributes
     ----------
-    run
-        Which.
+    spec
+        Which run.
     seconds, mean_wasserstein
-        Of its inference; NaN where it failed.
+        As in :class:`~catran_causalbench.sweep.records.RunResult`; NaN where the run failed.
     error
         What went wrong; empty where nothing did.
     """
 
-    run: Run
+    spec: RunSpec
     seconds: float = float("nan")
     mean_wasserstein: float = float("nan")
     error: str = ""
 
 
-def execute_by(code: str, run: Run, rules: EvaluationProtocol, output: Path) -> Outcome:
-    """Do one run as :func:`execute` does, if this process has the code that the sweep was started with.
+def execute(spec: RunSpec, protocol: EvaluationProtocol, output: Path, code: str = "") -> FinishedRun:
+    """Execute one run and store its result, or why it failed; a finished run is left as it is.
+
+    Parameters
+    ----------
+    spec, protocol, output
+        The run, what all runs of the sweep share, and the directory of the sweep.
+    code
+        Version of the code that the sweep was started with; any by default.
 
     Raises
     ------
     InputError
-        It has other code, with which runs would not compare.
+        This process has other code, with whose results the others could not be compared.
     """
-    if code_version() != code:
+    if code and code_version() != code:
         raise InputError.of("scheduler", f"a worker with code {code_version()}", f"{code}, as where the sweep started")
-    return execute(run, rules, output)
-
-
-def execute(run: Run, rules: EvaluationProtocol, output: Path) -> Outcome:
-    """Do one run and store it, or why it failed, below the sweep's folder; a finished one is left as it is."""
-    folder = output / run.folder
+    folder = output / spec.directory
     try:
         with _ONE_AT_A_TIME:
-            record = RunResult.read(folder) if is_done(folder) else _run(run, rules, folder)
+            result = RunResult.read(folder) if is_done(folder) else _run(spec, protocol, folder)
     except (Exception, SystemExit) as error:
         write_failure(folder, error, traceback.format_exc())
-        return Outcome(run, error=f"{type(error).__name__}: {error}")
-    return Outcome(run, record.seconds, record.mean_wasserstein)
+        return FinishedRun(spec, error=f"{type(error).__name__}: {error}")
+    return FinishedRun(spec, result.seconds, result.mean_wasserstein)
 
 
-def _data(folder: Path, selection: DatasetSpec) -> BenchmarkDataset:
-    return _cached_data(folder, selection, file_states(folder, selection))
+def _read_data(spec: RunSpec, protocol: EvaluationProtocol) -> BenchmarkDataset:
+    which, split_seed = protocol.dataset_spec, spec.seed if protocol.split_by_seed else 0
+    return _cached_data(spec.data, which, split_seed, file_states(spec.data, which))
 
 
-@lru_cache(maxsize=1)  # runs on the same data come one after the other; a worker may outlive what a directory holds
-def _cached_data(folder: Path, selection: DatasetSpec, _: tuple[tuple[int, int, int], ...]) -> BenchmarkDataset:
-    return BenchmarkDataset.read(folder, selection)
+@lru_cache(maxsize=1)  # runs on the same data follow one another; a worker may outlive the contents of a directory
+def _cached_data(
+    folder: Path, which: DatasetSpec, split_seed: int, _: tuple[tuple[int, int, int], ...]
+) -> BenchmarkDataset:
+    return BenchmarkDataset.read(folder, which, split_seed)
 
 
-def _run(run: Run, rules: EvaluationProtocol, folder: Path) -> RunResult:
-    data = _data(run.data, rules.selection)
-    os.environ[RIVAL_TRAINING] = repr(rules.dcdi_training_share)  # of the sweep, whatever the worker was started with
-    edges, seconds, peak_megabytes = _inferred(run, rules.edges, data)
-    scores = score_edges(data, edges, rules.max_path_length, rules.omission_estimation_size)
-    record = RunResult(
-        method=label(run.method),
-        data=run.data.name,
-        headline=data.headline,
-        simulated=data.simulated,
-        regime=run.regime,
-        fraction=run.fraction,
-        seed=run.seed,
-        num_edges=scores.num_edges,
-        seconds=seconds,
-        peak_megabytes=peak_megabytes,
-        mean_wasserstein=scores.mean_wasserstein,
-        false_omission_rate=scores.false_omission_rate,
-        excess_wasserstein=scores.excess_wasserstein,
-        wasserstein=scores.wasserstein,
-        references=scores.references,
-        truth=scores.truth,
-        machine=describe_machine(),
-    )
-    with atomic_run_directory(folder) as scratch:
-        _write_as_the_harness(scratch, run, rules, scores, edges, seconds)
-    record.write(folder)
-    return record
-
-
-def _inferred(run: Run, num_edges: int, data: BenchmarkDataset) -> tuple[Edges, float, float]:
-    """Give edges, seconds and the peak of the memory in megabytes."""
-    load_method(run.method)
+def _run(spec: RunSpec, protocol: EvaluationProtocol, folder: Path) -> RunResult:
+    data = _read_data(spec, protocol)
+    if spec.method != ORACLE:
+        find_method(spec.method).load()
     gc.collect()
     with PeakMemory() as memory:
         start = time.perf_counter()
-        if run.method == ORACLE:
-            assert data.truth is not None, "the plan lets the oracle see simulated worlds only"
-            edges = oracle_edges(data.truth.effects, data.held_out.gene_names, num_edges)
-        else:
-            dataset = data.training_set(run.regime, run.fraction, run.seed)
-            edges = infer_edges(run.method, dataset, num_edges, run.seed)
+        dataset = data.training_set(spec.regime, spec.fraction, spec.seed)
+        edges, weights = _infer(spec, protocol, dataset, data)
         seconds = time.perf_counter() - start
-    return edges, seconds, memory.peak_megabytes
+    scores = score_edges(data, edges, protocol.max_path_length, protocol.omission_estimation_size)
+    common = {entry.name: getattr(scores, entry.name) for entry in fields(NetworkScores)}
+    if data.truth and scores.truth:
+        average_precision = unperturbed_average_precision(data, dataset, weights, protocol.edges)
+        common["truth"] = replace(scores.truth, unperturbed_average_precision=average_precision)
+    result = RunResult(
+        **common,
+        method=method_label(spec.method),
+        data=spec.data.name,
+        title=data.title,
+        simulated=data.simulated,
+        data_settings=data.settings,
+        regime=spec.regime,
+        fraction=spec.fraction,
+        seed=spec.seed,
+        seconds=seconds,
+        peak_megabytes=memory.peak_megabytes,
+        stability=_stability(spec, protocol, dataset, data) if protocol.stability else float("nan"),
+        machine=describe_machine(),
+    )
+    with atomic_run_directory(folder) as scratch:
+        write_causalbench_files(scratch, spec, protocol, scores, edges, seconds)
+    result.write(folder)
+    return result
 
 
-def _write_as_the_harness(
-    folder: Path, run: Run, rules: EvaluationProtocol, scores: Scores, edges: Edges, seconds: float
+def _infer(
+    spec: RunSpec, protocol: EvaluationProtocol, dataset: PerturbationDataset, data: BenchmarkDataset
+) -> tuple[Edges, np.ndarray]:
+    """Return the edges, best first, and the weights of all pairs of the dataset's genes, source × target."""
+    if spec.method == ORACLE:
+        assert data.truth is not None, "the plan lets the oracle see simulated data only"
+        names = data.held_out.gene_names
+        table = rank_edges(np.abs(data.truth.effects), protocol.edges).table(names)
+        order = [names.index(gene) for gene in dataset.gene_names]
+        weights = np.abs(data.truth.effects[np.ix_(order, order)])
+    else:
+        network = infer_network(dataset, method_config(spec.method, protocol), spec.seed, spec.method)
+        table, weights = network.edges(protocol.edges, complete=True), network.weights
+    return list(zip(table["source"], table["target"], strict=True)), weights
+
+
+def _stability(
+    spec: RunSpec, protocol: EvaluationProtocol, dataset: PerturbationDataset, data: BenchmarkDataset
+) -> float:
+    """Return the share of the edges that two halves of the cells have in common; NaN for the oracle."""
+    if spec.method == ORACLE:
+        return float("nan")
+    first = np.random.default_rng(0).permutation(dataset.num_cells) % 2 == 0
+    halves = [
+        PerturbationDataset(dataset.expression[half], dataset.gene_names, dataset.intervention[half])
+        for half in (first, ~first)
+    ]
+    edges, others = (set(_infer(spec, protocol, half, data)[0]) for half in halves)
+    return len(edges & others) / protocol.edges
+
+
+def write_causalbench_files(
+    folder: Path, spec: RunSpec, protocol: EvaluationProtocol, scores: Scores, edges: Edges, seconds: float
 ) -> None:
     """Write the three files of ``causalbench_run``.
 
-    The challenge's plotting script takes runs of one ``model_name`` for one method, so it is the method's and not
-    ``custom``. The omissions are those that were drawn, with which the harness would end too.
+    The challenge's plotting script takes runs with the same ``model_name`` for one method, so it is the method's name
+    and not ``custom``. ``omission_estimation_size`` is the number of pairs that were drawn, with which CausalBench
+    would end too.
     """
     import pandas as pd
 
     arguments: dict[str, Any] = {
-        "model_name": label(run.method),
-        "dataset_name": rules.dataset_name,
-        "inference_function_file_path": str(plugin_file(run.method)),
-        "model_seed": run.seed,
-        "training_regime": _REGIMES[run.regime],
-        "partial_intervention_seed": run.seed,
-        "fraction_partial_intervention": run.fraction if run.regime == PARTIAL else 1.0,
+        "model_name": method_label(spec.method),
+        "dataset_name": protocol.dataset_name,
+        "inference_function_file_path": str(Path(__file__).parents[1] / "plugin.py"),
+        "model_seed": spec.seed,
+        "training_regime": _REGIMES[spec.regime],
+        "partial_intervention_seed": spec.seed,
+        "fraction_partial_intervention": spec.fraction if spec.regime == PARTIAL else 1.0,
         "subset_data": 1.0,
-        "exp_id": run.name,
-        "max_path_length": rules.max_path_length,
+        "exp_id": spec.name,
+        "max_path_length": protocol.max_path_length,
         "omission_estimation_size": scores.omissions,
-        "filter": rules.do_filter,
+        "filter": protocol.do_filter,
     }
     (folder / "arguments.json").write_text(json.dumps(arguments), encoding="utf-8")
     metrics = {**scores.metrics, "run_time": seconds}

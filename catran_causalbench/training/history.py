@@ -34,6 +34,11 @@ class TrainingPlan(lightning.LightningModule):
         self.uses_gpu = uses_gpu
         self._rows: list[dict[str, float]] = []
 
+    @property
+    def can_learn(self) -> bool:
+        """Whether the data hold anything to learn from; a plan without is left as it is."""
+        return True
+
     def record(self, step: int, losses: dict[str, Tensor]) -> None:
         """Keep losses by name, and show them in the progress bar and the logs."""
         self._rows.append({"step": step, **{name: float(value) for name, value in losses.items()}})

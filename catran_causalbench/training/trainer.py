@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def train(plan: TrainingPlan, directory: RunDirectory | None = None) -> None:
-    """Train a plan in place, on a GPU if it uses one and there is one, else on the CPU.
+    """Train a plan in place, if it can learn anything: on a GPU if it uses one and there is one, else on the CPU.
 
     The plan's seed decides every random draw; torch's and numpy's global states are left alone. Processes that
     ``torchrun`` started share every minibatch of a plan that allows it; any other plan trains alike in each of them.
@@ -45,6 +45,8 @@ def train(plan: TrainingPlan, directory: RunDirectory | None = None) -> None:
     KeyboardInterrupt
         The user stopped it; a run with a directory can be continued.
     """
+    if not plan.can_learn:
+        return
     together = launched_by_torchrun()
     options: dict[str, Any] = {"devices": 1}
     if together:

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and directories that are written atomically: whole, or not at all."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from catran_causalbench.errors import InputError
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> Path:
-    """Have a file written under a temporary name beside its place, then rename it.
+    """Write a file under a temporary name in its directory, then rename it.
 
     Parameters
     ----------
     path
         Where the file goes; what is there is replaced.
     write
-        Writes the file at the path it is given, which has the same ending.
+        Writes the file at the path that it is given, which has the same suffix.
 
     Raises
     ------
     InputError
-        The folder does not exist or cannot be written to.
+        The directory does not exist or cannot be written to.
     """
     path = Path(path)
     try:
@@ -37,12 +37,12 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], Any])
 
 
 def move_into_place(temporary: Path, path: Path, write: Callable[[Path], Any]) -> None:
-    """Have a file written under another name in its folder, flushed to the disk and renamed.
+    """Write a file under another name in its directory, flush it to the disk and rename it.
 
     Raises
     ------
     OSError
-        The folder does not exist or cannot be written to; nothing is left under the other name.
+        The directory does not exist or cannot be written to; nothing is left under the other name.
     """
     try:
         write(temporary)
@@ -56,18 +56,18 @@ def move_into_place(temporary: Path, path: Path, write: Callable[[Path], Any]) -
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:
-    """Write plain values as JSON, whole or not at all; see :func:`write_atomically`."""
+    """Write plain values as JSON; see :func:`write_atomically`."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Make sure that a file or folder can be made at a path, before hours go into what it is to hold.
+    """Make sure that a file or directory can be made at a path, before hours go into its content.
 
     Raises
     ------
     InputError
-        Its folder does not exist or cannot be written to.
+        Its directory does not exist or cannot be written to.
     """
     path = Path(path).absolute()
     try:
@@ -77,23 +77,23 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_replaceable(path: Path, field: str, ours: Collection[str], overwrite: bool) -> None:
-    """Make sure that a folder made here takes nobody else's place.
+    """Make sure that a new directory replaces nothing but an earlier result of the same command.
 
     Parameters
     ----------
     path
-        The folder to make.
+        The directory to make.
     field
         What the user called it.
     ours
-        Names of what an earlier run has put there: all that may be replaced.
+        Names of what the command puts there: all that may be replaced.
     overwrite
-        Whether even that may.
+        Whether an earlier result may be replaced.
 
     Raises
     ------
     InputError
-        A file has its name, or there is something in it that must stay.
+        The path is a file, or the directory holds something that must stay.
     """
     if not path.exists():
         return
@@ -110,12 +110,12 @@ def check_replaceable(path: Path, field: str, ours: Collection[str], overwrite: 
 
 @contextmanager
 def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a folder to write into, which takes its name, and the place of what has it, when all is written.
+    """Yield a directory to write into, which takes the path's place when the block ends well.
 
     Raises
     ------
     InputError
-        The parent folder does not exist or has no room.
+        The parent directory does not exist or its disk is full.
     """
     path = Path(path).absolute()
     try:
@@ -138,4 +138,4 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def _unwritable(path: Path, error: OSError) -> InputError:
     found = f"{str(path)!r}, which cannot be written ({error.strerror or error})"
-    return InputError.of("path", found, "a writable place with room")
+    return InputError.of("path", found, "a writable place with enough room")

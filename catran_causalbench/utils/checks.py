@@ -1,4 +1,4 @@
-"""A thing that was looked at, and what to do where it is not as it should be."""
+"""One check of a checklist, as ``doctor`` and ``check-submission`` print them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Check:
     Attributes
     ----------
     name
-        What was looked at.
+        What was checked.
     passed
-        Whether it is as it should be; none where that was not looked at or does not matter.
+        Whether it is as it should be; None where that was not checked or does not matter.
     found
         What is there.
     advice

@@ -1,4 +1,4 @@
-"""Which code made a result: the version's number does not tell two commits apart."""
+"""A fingerprint of the code that made a result; the version number does not tell two commits apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from catran_causalbench import __version__
 
 @cache
 def code_version() -> str:
-    """Version of the package and, after a ``+``, a fingerprint of its modules."""
+    """Return the package's version and, after a ``+``, a fingerprint of its modules."""
     package = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for module in sorted(package.rglob("*.py")):

@@ -16,18 +16,18 @@ _SECONDS_BETWEEN_LOOKS = 0.02
 
 
 def available_cores() -> int:
-    """Count the cores that the system lets this process run on; macOS and Windows cannot bind it to some of them."""
+    """Return the number of cores that this process may use; macOS and Windows cannot restrict it to some of them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class PeakMemory:
-    """Watches the resident memory of this process while a block runs.
+    """Measure the resident memory of this process while a block runs.
 
     Attributes
     ----------
     peak_megabytes
-        The most that was seen, looking fifty times a second, beyond what the process held before: libraries and
-        data weigh the same for every method. At least 1, since less cannot be told from the noise of the system.
+        The most that was seen, fifty times a second, beyond what the process held before: libraries and data weigh
+        the same for every method. At least 1, since less cannot be told from the noise of the system.
     """
 
     peak_megabytes = 1.0
@@ -58,7 +58,7 @@ class PeakMemory:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Name the processor, the cores that numerical libraries may use, and the GPU where one was at hand."""
+    """Return the processor, the cores that numerical libraries may use, and the GPU where there is one."""
     torch = sys.modules.get("torch")  # a method without it used no GPU
     return {
         "processor": _processor(),

@@ -1,4 +1,4 @@
-"""Folders to which one process writes at a time."""
+"""Directories to which only one process writes at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 
 @contextmanager
 def lock_directory(folder: Path, field: str, work: str) -> Iterator[None]:
-    """Make a folder and hold it against others; the hold ends with the process, however it ends.
+    """Make a directory and lock it; the lock ends with the process, however it ends.
 
     Parameters
     ----------
@@ -25,19 +25,19 @@ def lock_directory(folder: Path, field: str, work: str) -> Iterator[None]:
     field
         What the user called it.
     work
-        What is done there, for the message: "run", "sweep", "download".
+        What is done there, for messages: "run", "sweep" or "download".
 
     Raises
     ------
     InputError
-        The folder cannot be made, or another process has lock_directory it.
+        The directory cannot be made, or another process holds its lock.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = None if sys.platform == "win32" else os.open(folder, os.O_RDONLY)  # Windows does not open folders
     except (OSError, ValueError) as error:  # a path with a null character is a ValueError
         reason = getattr(error, "strerror", None) or error
-        raise InputError.of(field, f"{folder}, which cannot be written to ({reason})", "a writable folder") from None
+        raise InputError.of(field, f"{folder}, which cannot be written to ({reason})", "a writable directory") from None
     if handle is None:
         _LOG.warning("%s cannot be locked on this system: let no other %s write there.", folder, work)
         yield

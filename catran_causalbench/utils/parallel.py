@@ -1,8 +1,8 @@
-"""Work on several threads whose result does not depend on their number.
+"""Work on several threads, with a result that does not depend on their number.
 
-The work is cut into the same shares whatever the number of threads, and each share is done by one. Plain threads rather
-than those of numba, OpenMP or BLAS: pools of several libraries would spin for work on the same cores, and BLAS rounds
-differently when it shares a product between threads.
+The work is cut into the same shares whatever the number of threads, and one thread does each share. These are plain
+threads rather than those of numba, OpenMP or BLAS: the pools of several libraries would compete for the same cores, and
+BLAS rounds differently when it shares a product between threads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Share = TypeVar("Share")
 
 
 def in_threads(work: Callable[[Share], None], shares: Sequence[Share], worthwhile: bool = True) -> None:
-    """Do every share of some work, on as many threads as torch uses, or on one where more are not worthwhile."""
+    """Do every share of some work, on as many threads as torch uses, or on one where more do not pay."""
     threads = min(torch.get_num_threads(), len(shares)) if worthwhile else 1
     if threads == 1:
         for share in shares:

@@ -93,8 +93,10 @@ def checked(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any:
     if NoneType in parts:
         return None if value is None else checked(name, value, parts[0], limits)
     origin = get_origin(kind)
-    if kind is Any or is_dataclass(kind):
-        if isinstance(kind, type) and not isinstance(value, kind):
+    if kind is Any:  # a class of its own from Python 3.11 on
+        return value
+    if is_dataclass(kind):
+        if not isinstance(value, kind):  # type: ignore[arg-type]
             raise InputError.of(name, _found(value), f"settings of the type {getattr(kind, '__name__', kind)}")
         return value
     if origin in (tuple, list):

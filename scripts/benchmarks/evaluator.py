@@ -14,7 +14,8 @@ from causalscbench.evaluation.statistical_evaluation import Evaluator
 
 from catran_causalbench.evaluation.causalbench_metrics import evaluate_network
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
-from catran_causalbench.simulation import SimulationConfig, sample_causal_model, simulate_cells
+from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells
 
 # A fifth of the 92,000 cells of RPE1: about 2,300 controls, and 40 cells for each of 383 perturbed genes.
 SETTINGS = SimulationConfig(genes=383, cells=18_400, control_share=0.125, min_cells=20)

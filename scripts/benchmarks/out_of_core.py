@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Memory and time of a screen whose matrix does not fit the memory, from a sparse .h5ad to edges.
+"""Memory and time for a screen whose matrix does not fit into memory, from a sparse .h5ad to edges.
 
-The cells are random numbers, every gene knocked down in its share of them: memory and time do not depend on what they
-say. The .h5ad and the dense matrix (4 bytes for every gene of every cell, twice while it is read) lie in the folder
+The cells are random numbers, with every gene knocked down in its share of them: memory and time do not depend on the
+values. The .h5ad and the dense matrix (4 bytes for every gene of every cell, twice while it is read) are in the folder
 given. Results go to a JSON file there.
 """
 
@@ -36,7 +36,7 @@ _SHARE_OF_CONTROLS = 0.1
 
 
 def main() -> None:
-    """Write the screen, read it, and learn from it by both presets."""
+    """Write the screen, read it, and train both models on it."""
     arguments = parsed_arguments()
     folder = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def main() -> None:
         infer_network(dataset, load_config("genome-wide")).edges()
     if arguments.epochs:
         config = load_config("paper")
-        config = replace(config, training=replace(config.training, epochs=arguments.epochs))
+        config = replace(config, catran=replace(config.catran, epochs=arguments.epochs))
         with measured(stages, f"paper, epochs: {arguments.epochs}"):
             infer_network(dataset, config).edges()
     output = folder / "out_of_core.json"
@@ -75,11 +75,11 @@ def main() -> None:
 def parsed_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="on a disk with room; what lies there is used again")
+    parser.add_argument("folder", type=Path, help="on a disk with enough space; a screen that is there is used again")
     parser.add_argument("--genes", type=int, default=8_000)
     parser.add_argument("--cells", type=int, default=500_000)
     parser.add_argument("--density", type=float, default=0.1, help="share of values that are not zero")
-    parser.add_argument("--epochs", type=int, default=1, help="of the preset paper; 0 leaves it out")
+    parser.add_argument("--epochs", type=int, default=1, help="of the preset paper; 0 skips it")
     return parser.parse_args()
 
 
@@ -104,7 +104,7 @@ def write_screen(path: Path, genes: int, cells: int, density: float) -> None:
 
 
 def random_cells(target: np.ndarray, genes: int, density: float, rng: np.random.Generator) -> sparse.csr_matrix:
-    """Make some cells; the target of each is a tenth of what it would be."""
+    """Return some random cells, in which the perturbed gene has a tenth of its expression."""
     size = len(target) * genes
     gaps = rng.geometric(density, int(size * density * 1.02) + 1000)
     place = np.cumsum(gaps) - 1
@@ -118,7 +118,7 @@ def random_cells(target: np.ndarray, genes: int, density: float, rng: np.random.
 
 @contextmanager
 def measured(stages: dict[str, dict[str, float]], name: str) -> Iterator[None]:
-    """Note the time, the peak of the process's own memory, and that with the pages of files it holds."""
+    """Record the time, the peak of the process's own memory, and the peak including pages of files."""
     peak, done = np.zeros(2), threading.Event()
 
     def watch() -> None:

@@ -1,4 +1,4 @@
-"""What speed.py measured, as tables in Markdown and as a figure."""
+"""Results of speed.py as tables in Markdown and as a figure."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 
 def tables(results: dict[str, Any]) -> str:
-    """Write everything that was measured as Markdown."""
+    """Return all results as Markdown."""
     device, ceiling = results["machine"], results["ceilings"]
     name = device["gpu"] or f"{device['cores']} cores of an {device['processor']}"
     parts = [
         f"# Speed on {name}",
-        f"torch {device['torch']}, float32. Ceilings measured beside: {ceiling['flops'] / 1e9:.0f} Gflop/s, "
+        f"torch {device['torch']}, float32. Peak rates of the machine: {ceiling['flops'] / 1e9:.0f} Gflop/s, "
         f"{ceiling['bytes'] / 1e9:.1f} GB/s. Compiling took {results['warm_up_seconds']:.1f} s, not counted below.",
-        "The network, forward and backward:",
+        "The paper's network, forward and backward:",
         table(
             (
                 "genes × cells",
-                "literal",
-                "fast",
+                "reference",
+                "factored",
                 "ratio",
-                "memory, literal / fast",
+                "memory, reference / factored",
                 "× arithmetic floor",
                 "× memory floor",
             ),
@@ -38,29 +38,29 @@ def tables(results: dict[str, Any]) -> str:
         ),
         "A whole training step, 500 of the genes and 2,048 cells in a minibatch; memory beyond the data:",
         table(
-            ("genes in all", "literal", "fast", "ratio", "memory, literal / fast"),
+            ("genes in all", "reference", "factored", "ratio", "memory, reference / factored"),
             ((f"{row['genes']:,}", *compared(row)) for row in results["steps"]),
         ),
     ]
-    if "fits" in results:
+    if "trainings" in results:
         lightning = results["lightning"]
         parts += [
-            "Training end to end, 25 epochs; the literal network's time is that of one step times their number:",
+            "Training end to end, 25 epochs; the reference's time is that of one step times the number of steps:",
             table(
-                ("shape", "literal", "fast", "ratio", "preset `evidence`"),
+                ("size", "reference", "factored", "ratio", "preset `evidence`"),
                 (
                     (
-                        f"{row['shape']}: {row['genes']} genes × {row['cells']:,} cells",
-                        seconds(row["literal_seconds_extrapolated"]),
+                        f"{row['size']}: {row['genes']} genes × {row['cells']:,} cells",
+                        seconds(row["reference_seconds_extrapolated"]),
                         seconds(row["seconds"]),
                         f"{row['ratio']:.0f}",
                         seconds(row["evidence_seconds"]),
                     )
-                    for row in results["fits"]
+                    for row in results["trainings"]
                 ),
             ),
-            f"Lightning takes {lightning['lightning_over_bare']:.2f} times what a bare loop takes; with logs and "
-            f"checkpoints {lightning['logged_over_lightning']:.2f} times what it takes without.",
+            f"Lightning takes {lightning['lightning_over_bare']:.2f} times as long as a bare loop; with logs and "
+            f"checkpoints, {lightning['logged_over_lightning']:.2f} times as long as without.",
         ]
     repeated = results["repeatable"]
     same = "the same" if repeated["same_bits"] else "NOT the same"
@@ -72,29 +72,29 @@ def tables(results: dict[str, Any]) -> str:
 
 
 def compared(row: dict[str, Any]) -> tuple[str, str, str, str]:
-    """Both forms' times, their ratio and their memory; the literal form may have been skipped."""
-    fast = seconds(row["fast_seconds"])
-    if "literal_seconds" not in row:
-        return "skipped", fast, "", f"– / {row['fast_gigabytes']:.3f} GB"
-    memory = f"{row['literal_gigabytes']:.2f} / {row['fast_gigabytes']:.3f} GB"
-    return seconds(row["literal_seconds"]), fast, f"{row['ratio']:.0f}", memory
+    """Return the times of both implementations, their ratio and their memory; the reference may have been skipped."""
+    factored = seconds(row["factored_seconds"])
+    if "reference_seconds" not in row:
+        return "skipped", factored, "", f"– / {row['factored_gigabytes']:.3f} GB"
+    memory = f"{row['reference_gigabytes']:.2f} / {row['factored_gigabytes']:.3f} GB"
+    return seconds(row["reference_seconds"]), factored, f"{row['ratio']:.0f}", memory
 
 
 def seconds(value: float) -> str:
-    """Write a time with three digits in a fitting unit."""
+    """Format a time with three digits in a suitable unit."""
     if value < 1:
         return f"{value * 1e3:.3g} ms"
     return f"{value:.2f} s" if value < 100 else f"{value:,.0f} s"
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Lay out a Markdown table."""
+    """Return a table in Markdown."""
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw how time grows with genes and cells, for both forms."""
+    """Draw how time grows with genes and cells, for both implementations."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -115,15 +115,15 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
         axis.title.set_fontsize(10)
     device = results["machine"]
-    figure.suptitle(f"Literal and factored CaTran on {device['gpu'] or device['processor']}", fontsize=11)
+    figure.suptitle(f"Reference and factored CaTran on {device['gpu'] or device['processor']}", fontsize=11)
     figure.tight_layout(rect=(0, 0, 0.84, 1))
     figure.legend(*passes.get_legend_handles_labels(), fontsize=8, frameon=False, loc="center right")
     figure.savefig(path, dpi=160)
 
 
 def lines(axis: Any, rows: list[dict[str, Any]], colour: str, name: str) -> None:
-    """Draw the times of both forms."""
-    for form, style in (("fast", "o-"), ("literal", "s--")):
-        points = [(row["genes"], row[f"{form}_seconds"]) for row in rows if f"{form}_seconds" in row]
+    """Draw the times of both implementations."""
+    for version, style in (("factored", "o-"), ("reference", "s--")):
+        points = [(row["genes"], row[f"{version}_seconds"]) for row in rows if f"{version}_seconds" in row]
         if points:
-            axis.plot(*zip(*points, strict=True), style, color=colour, label=f"{form}, {name}")
+            axis.plot(*zip(*points, strict=True), style, color=colour, label=f"{version}, {name}")

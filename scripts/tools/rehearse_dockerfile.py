@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Run the Dockerfile's very steps without Docker: every stage in a copy of a root folder, entered by chroot.
+"""Execute the steps of the Dockerfile without Docker: every stage in a copy of a root folder, entered by chroot.
 
-BASE stands in for the image that the Dockerfile starts from, a Debian root folder with Python 3.11; this makes one:
+BASE takes the place of the image that the Dockerfile starts from: a Debian root folder with Python 3.11, made by
 
     debootstrap --variant=minbase --include=ca-certificates,python3-venv,python-is-python3 bookworm BASE
 
@@ -26,7 +26,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass
 class Stage:
-    """A root folder and what the instructions so far have set in it."""
+    """A root folder, and what the instructions so far have set in it."""
 
     root: Path
     environment: dict[str, str] = field(default_factory=lambda: {"PATH": SYSTEM_PATH})
@@ -35,13 +35,17 @@ class Stage:
 
 
 def main() -> None:
-    """Run every instruction, then the command."""
+    """Execute every instruction, then the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", type=Path, help="root folder to start from")
     parser.add_argument("work", type=Path, help="new folder for the stages")
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument(
-        "--carry", action="append", default=["/etc/resolv.conf"], metavar="FILE", help="file of this machine to copy in"
+        "--carry",
+        action="append",
+        default=["/etc/resolv.conf"],
+        metavar="FILE",
+        help="file of this machine to copy into the stages",
     )
     arguments = parser.parse_args()
     given = dict(pair.split("=", 1) for pair in arguments.build_arg)
@@ -74,7 +78,7 @@ def main() -> None:
         elif instruction == "CMD":
             command = json.loads(text)
         else:
-            raise SystemExit(f"{instruction} cannot be rehearsed yet")
+            raise SystemExit(f"{instruction} is not supported by this script")
     enter(stage, command, offline=True)
 
 
@@ -87,12 +91,12 @@ def instructions(dockerfile: str) -> list[tuple[str, str]]:
 
 
 def inside(root: Path, path: str) -> Path:
-    """Where an absolute path of the image lies on this machine."""
+    """Return the path on this machine of an absolute path in the image."""
     return root / path.lstrip("/")
 
 
 def copy_into(stage: Stage, words: list[str], stages: dict[str, Stage]) -> None:
-    """Do what COPY does: files go into a folder that ends with a slash; a folder's content goes into the target."""
+    """Do what COPY does: copy files into a folder that ends with a slash, or a folder's content into the target."""
     origin = REPOSITORY
     if words[0].startswith("--from="):
         origin, words = stages[words[0].removeprefix("--from=")].root, words[1:]
@@ -104,13 +108,13 @@ def copy_into(stage: Stage, words: list[str], stages: dict[str, Stage]) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file or a folder's content, with modes, links and devices."""
+    """Copy a file, or the content of a folder, with modes, links and devices."""
     target.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["cp", "--archive", "--no-target-directory", source, target], check=True)
 
 
 def enter(stage: Stage, command: list[str], offline: bool = False) -> None:
-    """Run a command in a stage; its mounts, and its network where it is cut off, end with it."""
+    """Run a command in a stage, without network where ``offline``; its mounts end with it."""
     root = shlex.quote(str(stage.root))
     variables = [f"{name}={value}" for name, value in stage.environment.items()]
     wanted = [
@@ -137,7 +141,7 @@ def enter(stage: Stage, command: list[str], offline: bool = False) -> None:
 
 
 def home(stage: Stage) -> str:
-    """Home folder of a stage's user, who is named or numbered."""
+    """Return the home folder of a stage's user, given by name or number."""
     users = [line.split(":") for line in inside(stage.root, "/etc/passwd").read_text().splitlines()]
     return next(fields[5] for fields in users if stage.user in (fields[0], fields[2]))
 

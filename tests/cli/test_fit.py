@@ -2,14 +2,16 @@
 
 import json
 
+import anndata
 import networkx as nx
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 import catran_causalbench as catran
 from catran_causalbench.cli import app
-from catran_causalbench.cli.fitting import FILES
+from catran_causalbench.cli.fit import FILES
 from catran_causalbench.simulation.to_anndata import simulate_anndata
 
 CONFIG = "evidence: {steps: 8, pairs_per_minibatch: 256, gates: 2, gates_kept: 1}\noutput: {edges: 40}\n"
@@ -25,8 +27,8 @@ def screen(tmp_path_factory):
 
 def fit(screen, output, *options, code=0):
     words = ["fit", screen, "--output", output, "--config", screen.parent / "quick.yaml", *options]
-    if "--target-column" not in options:
-        words += ["--target-column", "target_gene"]
+    if "--perturbation-key" not in options:
+        words += ["--perturbation-key", "target_gene"]
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == code, result.output
     return result
@@ -57,6 +59,34 @@ def test_json_is_all_that_goes_to_standard_output(screen, tmp_path):
     assert result.stderr == ""
 
 
+def test_an_npz_is_read_too(screen, tmp_path):
+    adata = anndata.read_h5ad(screen)
+    targets = adata.obs["target_gene"].astype(str).to_numpy(str)
+    arrays = {"var_names": adata.var_names.to_numpy(str), "interventions": targets, "simulated": True}
+    np.savez(screen.parent / "mine.npz", expression_matrix=adata.X, **arrays)
+    fit(screen.parent / "mine.npz", tmp_path / "npz")
+    fit(screen, tmp_path / "h5ad")
+    assert (tmp_path / "npz" / "edges.csv").read_bytes() == (tmp_path / "h5ad" / "edges.csv").read_bytes()
+    assert catran.load(tmp_path / "npz" / "network.npz").origin == "SIMULATED DATA from mine.npz"
+
+
+def test_a_baseline_can_be_asked_for(screen, tmp_path):
+    config = screen.parent / "edges.yaml"
+    config.write_text("output: {edges: 40}\n")
+    result = fit(screen, tmp_path / "network", "--json", "--config", config, "--method", "mean_difference")
+    told = json.loads(result.stdout)
+    assert (told["method"], told["files"]) == ("mean_difference", [name for name in FILES if name != "training.png"])
+    edges = pd.read_csv(tmp_path / "network" / "edges.csv")
+    np.testing.assert_allclose(edges["weight"], edges["effect"].abs(), rtol=1e-5)
+
+
+def test_preprocessing_that_starts_from_counts_takes_counts(screen, tmp_path):
+    config = screen.parent / "counts.yaml"
+    config.write_text(CONFIG + "data: {preprocessing: log_normalise}\n")
+    told = json.loads(fit(screen, tmp_path / "network", "--json", "--layer", "counts", "--config", config).stdout)
+    assert told["edges"] == 40
+
+
 def test_genes_can_be_chosen(screen, tmp_path):
     told = json.loads(fit(screen, tmp_path / "network", "--json", "--genes", "SIM1, SIM4,SIM7").stdout)
     assert told["genes"] == 3
@@ -85,14 +115,15 @@ def test_what_others_put_there_is_never_replaced(screen, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--target-column", "nonsense"], "perturbation_key"),
-        (["--control-label", "nonsense"], "control"),
+        (["--perturbation-key", "nonsense"], "perturbation_key"),
+        (["--control", "nonsense"], "control"),
         (["--layer", "nonsense"], "layer"),
         (["--genes", "SIM1,nonsense"], "genes"),
         (["--counts"], "counts"),
         (["--layer", "counts"], "whole numbers"),
         (["--preset", "nonsense"], "config"),
         (["--seed", "-2"], "seed"),
+        (["--method", "nonsense"], "method"),
     ],
 )
 def test_bad_input_ends_with_one_sentence_and_writes_nothing(screen, tmp_path, options, message):

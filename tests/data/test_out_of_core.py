@@ -19,16 +19,13 @@ from catran_causalbench.errors import InputError
 from catran_causalbench.simulation import to_anndata as simulated_screens
 
 GATES = {"evidence": {"steps": 8, "pairs_per_minibatch": 256, "gates": 2, "gates_kept": 1}}
-PAPER = {
-    "attention": {"learned_from": "minibatches"},
-    "training": {"epochs": 2, "cells_per_minibatch": 128, "genes_per_minibatch": 6},
-}
+PAPER = {"model": "catran", "catran": {"epochs": 2, "cells_per_minibatch": 128, "genes_per_minibatch": 6}}
 
 
 @pytest.fixture
 def no_memory(monkeypatch, tmp_path):
     monkeypatch.setattr("catran_causalbench.data.out_of_core._SHARE_OF_MEMORY", 0)
-    monkeypatch.setattr("catran_causalbench.data.dataset._CELLS_PER_BLOCK", 77)
+    monkeypatch.setattr("catran_causalbench.data.validation._CELLS_PER_BLOCK", 77)
     monkeypatch.setattr("catran_causalbench.data.anndata_reader._VALUES_PER_BLOCK", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
@@ -49,6 +46,10 @@ def fit(adata, settings):
         )
 
 
+@pytest.mark.guarantee(
+    "Scale",
+    "A matrix larger than the memory is kept in an unnamed temporary file; the edges are the same.",
+)
 @pytest.mark.parametrize("settings", [GATES, PAPER], ids=["evidence", "paper"])
 def test_in_a_file_or_in_memory_the_edges_are_the_same(settings, request, tmp_path):
     in_memory = fit(raw_counts(), settings)
@@ -91,49 +92,69 @@ def test_the_memory_limit_of_a_job_counts(limit, pages_of_files, in_a_file, monk
     assert isinstance(allocate_matrix(50, 40).base, np.memmap) == in_a_file  # 8,000 bytes
 
 
+@pytest.mark.guarantee(
+    "Scale",
+    "Where neither memory nor disk has room, an `InputError` says how much is needed before anything is computed.",
+)
 def test_without_room_anywhere_the_error_says_how_much_is_needed(no_memory, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(
-        InputError, match=r"too many for the memory and for .*expected 4\.0 GB in the folder that TMPDIR"
-    ):
+    with pytest.raises(InputError, match=r"too many for memory and for .*expected 4\.0 GB in the folder that TMPDIR"):
         allocate_matrix(100_000, 10_000)
 
 
-# Reads 240 MB of dense values with room for 200 MB beyond what the libraries take.
+# Reads a matrix of 240 MB, beside which the file holds another, with room for 200 MB beyond what the libraries take.
 CHILD = """
 import resource, sys
-import anndata
+import anndata, openpyxl
 import catran_causalbench.data.out_of_core
-from catran_causalbench.models.evidence.statistics import sufficient_statistics
+from catran_causalbench.causalbench.build.from_screen import convert_screen
 from catran_causalbench.data.anndata_reader import read_screen
+from catran_causalbench.models.evidence.statistics import sufficient_statistics
 
-catran_causalbench.data.out_of_core._SHARE_OF_MEMORY = float(sys.argv[2])
+path, share, folder = sys.argv[1:]
+catran_causalbench.data.out_of_core._SHARE_OF_MEMORY = float(share)
 data = {line.split(":")[0]: line.split(":")[1] for line in open("/proc/self/status")}["VmData"]
 limit = int(data.split()[0]) * 1024 + 200_000_000
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-screen = read_screen(anndata.read_h5ad(sys.argv[1], backed="r"), perturbation_key="target", genes="all")
-print(sufficient_statistics(screen.dataset, 2, 0).count.sum())
+dataset = read_screen(path, perturbation_key="target", genes="all").dataset()
+print(sufficient_statistics(dataset, 2, 0).count.sum())
+made = convert_screen(f"{folder}/made", path, perturbation_key="target")
+convert_screen(f"{folder}/again", made / "dataset_k562.npz")
 """
 
 
+@pytest.mark.guarantee(
+    "Scale",
+    "Less memory than such a matrix takes is enough (under a limit on the memory of the process).",
+)
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory by Linux's resource limits")
 def test_less_memory_than_the_matrix_takes_is_enough(tmp_path):
-    cells, genes = 200_000, 300
-    values = sparse.random(cells, genes, 0.05, format="csr", dtype=np.float32, random_state=0)
+    cells, genes, present = 200_000, 300, 15
+    rng = np.random.default_rng(0)
+    places = (rng.integers(genes, size=(cells, 1)) + genes // present * np.arange(present)) % genes
+    starts = np.arange(cells + 1) * present
+    values = sparse.csr_matrix((rng.random(places.size, np.float32), places.ravel(), starts), (cells, genes))
     names = [f"gene{number}" for number in range(genes)]
     targets = np.resize(["non-targeting", *names], cells)
     obs = pd.DataFrame({"target": targets}, index=np.arange(cells).astype(str))
-    anndata.AnnData(values, obs, pd.DataFrame(index=names)).write_h5ad(tmp_path / "screen.h5ad")
+    layers = {"dense": np.zeros((cells, genes), np.float32)}
+    adata = anndata.AnnData(values, obs, pd.DataFrame(index=names), layers=layers)
+    adata.write_h5ad(tmp_path / "screen.h5ad", compression="lzf")
 
     def run(share_of_memory):
         command = [sys.executable, "-W", "ignore", "-c", CHILD, str(tmp_path / "screen.h5ad"), str(share_of_memory)]
         environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        command.append(str(tmp_path))
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    in_a_file, in_memory = run(0), run(1)
+    in_memory, in_a_file = run(1), run(0)
+    assert "MemoryError" in in_memory.stderr, "the limit is felt"
     assert in_a_file.returncode == 0, in_a_file.stderr[-2000:]
     assert float(in_a_file.stdout) == cells
-    assert "MemoryError" in in_memory.stderr, "the limit is felt"
+    converted = [np.load(tmp_path / folder / "dataset_k562.npz") for folder in ("made", "again")]
+    for name in ("expression_matrix", "var_names", "interventions"):
+        np.testing.assert_array_equal(*(arrays[name] for arrays in converted))
+    np.testing.assert_array_equal(converted[0]["expression_matrix"][:500], values[:500].toarray())

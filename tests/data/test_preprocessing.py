@@ -6,7 +6,7 @@ from helpers import random_data
 
 from catran_causalbench import InputError, validate_dataset
 from catran_causalbench.config import CatranConfig, DataSettings
-from catran_causalbench.data.preprocessing import METHODS, preprocess, recover_counts
+from catran_causalbench.data.preprocessing import METHODS, log_normalise, preprocess, recover_counts
 
 
 def counted_cells(cells=300, genes=20, seed=0, smallest=0):
@@ -14,6 +14,15 @@ def counted_cells(cells=300, genes=20, seed=0, smallest=0):
     counts = rng.negative_binomial(2, 0.3, (cells, genes)) + smallest
     depth = rng.lognormal(0, 0.5, (cells, 1))
     return counts, np.log1p(counts * depth).astype(np.float32)
+
+
+def test_log_normalise_is_scanpys():
+    anndata, scanpy = pytest.importorskip("anndata"), pytest.importorskip("scanpy")
+    counts, _ = counted_cells(smallest=1)
+    data = anndata.AnnData(counts.astype(np.float32))
+    scanpy.pp.normalize_total(data)
+    scanpy.pp.log1p(data)
+    np.testing.assert_allclose(log_normalise(counts, counts.sum(axis=1)), data.X, rtol=1e-5)
 
 
 @pytest.mark.parametrize("smallest", [0, 1, 3])
@@ -32,7 +41,7 @@ def test_counts_stay_counts():
 
 def test_values_that_no_counts_explain_are_refused():
     noise = np.random.default_rng(0).random((10, 6)).astype(np.float32)
-    with pytest.raises(InputError, match=r"expression_matrix: found 10 cell\(s\) whose values are no multiples"):
+    with pytest.raises(InputError, match=r"expression_matrix: found 10 cell\(s\) whose values are not multiples"):
         recover_counts(noise)
 
 

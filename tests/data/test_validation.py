@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse
 from helpers import random_data
 
-from catran_causalbench.data.dataset import CONTROL, EXCLUDED, validate_dataset
+from catran_causalbench.data.dataset import CONTROL, EXCLUDED
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
 
 

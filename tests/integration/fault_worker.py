@@ -4,19 +4,19 @@ import os
 import signal
 from dataclasses import replace
 
-from helpers import QUICK, random_data
+from helpers import quick, random_data
 
 from catran_causalbench import infer_network, validate_dataset
-from catran_causalbench.config import AttentionSettings, OutputSettings
+from catran_causalbench.config import CatranConfig, EvidenceSettings, OutputSettings
 
 CONFIGS = {
-    "minibatches": replace(QUICK, training=replace(QUICK.training, epochs=8, cells_per_minibatch=100)),
-    "evidence": replace(QUICK, attention=AttentionSettings(), evidence=replace(QUICK.evidence, steps=40)),
+    "catran": quick(epochs=8, cells_per_minibatch=100),
+    "evidence": CatranConfig(evidence=EvidenceSettings(steps=40, pairs_per_minibatch=256)),
 }
 
 
 def run(name, folder):
-    """Train, and leave all in a run folder."""
+    """Train, and leave everything in a run directory."""
     config = replace(CONFIGS[name], output=OutputSettings(edges=50, run_directory=str(folder)))
     return infer_network(validate_dataset(*random_data()), config).edges()
 

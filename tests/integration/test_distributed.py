@@ -10,34 +10,33 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import QUICK, random_data
+from helpers import quick, random_data
 
 from catran_causalbench import InputError, infer_network, validate_dataset
-from catran_causalbench.config import CorruptionSettings, NetworkSettings, OutputSettings, TrainingSettings
-from catran_causalbench.training.trainer import CatranTrainingPlan, train
+from catran_causalbench.config import OutputSettings
+from catran_causalbench.models.catran.training_plan import CatranTrainingPlan
 from catran_causalbench.utils.distributed import all_agree
 
-TRAINING = TrainingSettings(epochs=2, cells_per_minibatch=100, genes_per_minibatch=10)
+TRAINING = {"epochs": 2, "learning_rate": 0.001, "cells_per_minibatch": 100, "genes_per_minibatch": 10}
 
 
 def settings(folder):
-    return replace(QUICK, training=TRAINING, output=OutputSettings(edges=50, run_directory=str(folder)))
+    return replace(quick(**TRAINING), output=OutputSettings(edges=50, run_directory=str(folder)))
 
 
-def gradients(**corruption):
+def gradients():
     """Losses and gradients of the first minibatch, and the running statistics that it leaves."""
-    config = replace(QUICK, training=TRAINING, corruption=CorruptionSettings(**corruption))
-    training = CatranTrainingPlan(validate_dataset(*random_data()), config, seed=0)
-    training.trainer = type("Trainer", (), {"current_epoch": 0})()
-    minibatch = next(iter(training.train_dataloader()))
-    outputs = training.training_step(minibatch, 0)
+    plan = CatranTrainingPlan(validate_dataset(*random_data()), quick(**TRAINING).catran, seed=0)
+    plan.trainer = type("Trainer", (), {"current_epoch": 0})()
+    minibatch = next(iter(plan.train_dataloader()))
+    outputs = plan.training_step(minibatch, 0)
     outputs["loss"].backward()
-    found = {name: parameter.grad for name, parameter in training.network.named_parameters()}
+    found = {name: parameter.grad for name, parameter in plan.module.named_parameters()}
     if torch.distributed.is_initialized():
         for gradient in found.values():
             torch.distributed.all_reduce(gradient)
             gradient /= torch.distributed.get_world_size()
-    buffers = {name: buffer.double() for name, buffer in training.network.named_buffers()}
+    buffers = {name: buffer.double() for name, buffer in plan.module.named_buffers()}
     return {"losses": outputs["terms"], **found, **buffers}
 
 
@@ -63,6 +62,11 @@ def together(tmp_path_factory):
     return folder
 
 
+@pytest.mark.guarantee(
+    "Several processes",
+    "Processes that `torchrun` starts share every minibatch: same losses, gradients and running "
+    "statistics as one process, up to rounding (two processes with gloo on a CPU).",
+)
 def test_gradients_moments_and_losses_are_those_of_one_process(together):
     expected = gradients()
     for rank in range(2):
@@ -74,6 +78,7 @@ def test_gradients_moments_and_losses_are_those_of_one_process(together):
             )
 
 
+@pytest.mark.guarantee("Several processes", "They end with the edges of one process, up to rounding.")
 def test_edges_are_those_of_one_process(together, tmp_path):
     alone = infer_network(validate_dataset(*random_data()), settings(tmp_path)).edges()
     first, second = (pd.read_csv(together / f"edges-{rank}.csv") for rank in range(2))
@@ -83,37 +88,48 @@ def test_edges_are_those_of_one_process(together, tmp_path):
     assert len(first[ends].merge(alone[ends])) >= 49
 
 
-def test_one_process_writes_the_run_folder(together):
+@pytest.mark.guarantee("Several processes", "Only the first of them writes files.")
+def test_one_process_writes_the_run_directory(together):
     found = {path.relative_to(together / "run").parts[0] for path in (together / "run").rglob("*")}
     assert found == {"config.yaml", "edges.csv", "last.ckpt", "logs", "run_identity.txt"}
     assert [path.name for path in (together / "run" / "logs").iterdir()] == ["start_0"]
 
 
+@pytest.mark.guarantee(
+    "Several processes",
+    "What several processes cannot share is refused before training: the reference implementation, "
+    "`shuffle_within_minibatch`, cells that do not divide.",
+)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"network": NetworkSettings(form="literal")}, "network.form: found 'literal' in 3 processes; expected 'fac"),
+        ({"implementation": "reference"}, "catran.implementation: found 'reference' in 3 processes; expected 'fac"),
         (
-            {"corruption": CorruptionSettings(method="shuffle_within_minibatch")},
-            "corruption.method: found 'shuffle_within_minibatch' in 3 processes; expected 'shuffle_within_cell",
+            {"masking": "shuffle_within_minibatch"},
+            "catran.masking: found 'shuffle_within_minibatch' in 3 processes; expected 'shuffle_within_cell",
         ),
-        ({}, "training.cells_per_minibatch: found minibatches of 100 cells; expected a multiple of the 3 processes"),
+        ({}, "catran.cells_per_minibatch: found minibatches of 100 cells; expected a multiple of the 3 processes"),
     ],
 )
 def test_what_processes_cannot_share_is_refused(monkeypatch, change, message):
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3", "RANK": "0"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=message):
-        train(validate_dataset(*random_data()), replace(QUICK, training=TRAINING, **change))
+        infer_network(validate_dataset(*random_data()), quick(**TRAINING, **change))
 
 
+@pytest.mark.guarantee(
+    "Several processes",
+    "Processes that would continue from different epochs, because their machines share no run directory, "
+    "stop before training.",
+)
 def test_processes_that_would_continue_from_different_epochs_stop(monkeypatch):
     """As they do where every machine has a run folder of its own."""
-    monkeypatch.setattr("catran_causalbench.training.trainer.all_agree", lambda epoch, device: False)
+    monkeypatch.setattr("catran_causalbench.models.catran.training_plan.all_agree", lambda epoch, device: False)
     with pytest.raises(
         InputError, match=r"output\.run_directory: found a checkpoint after epoch 0 that other processes"
     ):
-        train(validate_dataset(*random_data()), replace(QUICK, training=TRAINING))
+        infer_network(validate_dataset(*random_data()), quick(**TRAINING))
 
 
 if __name__ == "__main__":

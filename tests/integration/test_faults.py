@@ -22,9 +22,9 @@ from catran_causalbench import CatranConfig, InputError, TrainingError, infer_ne
 from catran_causalbench.causalbench.build.from_screen import convert_screen
 from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.models.catran.dataloader import MinibatchLoader
+from catran_causalbench.models.catran.training_plan import CatranTrainingPlan
 from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
 from catran_causalbench.training.run_directory import RunDirectory
-from catran_causalbench.training.trainer import CatranTrainingPlan
 from catran_causalbench.utils.locking import lock_directory
 
 BOTH = pytest.mark.parametrize("name", list(CONFIGS))
@@ -63,6 +63,13 @@ def finish(process):
     return process.exitcode
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "A run with a run directory that is killed (`kill -9`) at any moment, again and again, ends in the "
+    "same edges as an undisturbed one when it is started again. The model `catran` continues from its "
+    "last finished epoch; `evidence` trains for seconds, in one epoch, and starts again unless its gates "
+    "were already saved.",
+)
 @BOTH
 def test_runs_killed_at_random_moments_end_in_the_same_edges(tmp_path, processes, undisturbed, name):
     expected, seconds = undisturbed[name]
@@ -88,14 +95,18 @@ def test_runs_killed_at_random_moments_end_in_the_same_edges(tmp_path, processes
     print(f"{name}: {kills} kills, {runs + 1} runs")
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Files of a run directory are complete: they are written beside their place, flushed to disk and renamed.",
+)
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 @pytest.mark.parametrize("call", [0, 1, 2, 5])
 def test_a_run_killed_while_writing_loses_nothing(tmp_path, processes, undisturbed, function, call):
     """Calls 0 and 1 write the mark and the settings, 2 to 9 a checkpoint each."""
-    assert finish(processes.Process(target=run_and_die, args=("minibatches", tmp_path, function, call))) == -9
+    assert finish(processes.Process(target=run_and_die, args=("catran", tmp_path, function, call))) == -9
     assert list(tmp_path.glob(".*.part"))
-    assert finish(processes.Process(target=run, args=("minibatches", tmp_path))) == 0
-    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["minibatches"][0]
+    assert finish(processes.Process(target=run, args=("catran", tmp_path))) == 0
+    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["catran"][0]
     assert {path.name for path in tmp_path.iterdir()} == WHOLE
 
 
@@ -103,38 +114,41 @@ INTERRUPTED = """
 import os, sys, time, typer
 sys.path[:0] = {tests!r}.split(os.pathsep)
 import fault_worker
-from catran_causalbench.training import trainer as training
+from catran_causalbench.models.catran import training_plan
 from catran_causalbench.cli.console import command
 
-class Slow(training.CatranTrainingPlan):
+class Slow(training_plan.CatranTrainingPlan):
     def training_step(self, minibatch, step):
         if self.current_epoch == 3:
             print("in epoch 4", flush=True)
             time.sleep(0.2)
         return super().training_step(minibatch, step)
 
-training.CatranTrainingPlan = Slow
+training_plan.CatranTrainingPlan = Slow
 try:
-    command(fault_worker.run)("minibatches", {folder!r})
+    command(fault_worker.run)("catran", {folder!r})
 except typer.Exit as end:  # as typer itself does
     sys.exit(end.exit_code)
 """
 
 
-def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(tmp_path, undisturbed):
+@pytest.mark.guarantee(
+    "Faults",
+    "Ctrl-C ends training before the running epoch is finished, with exit code 130 on the command line, "
+    "and says how to continue.",
+)
+def test_ctrl_c_ends_in_the_epoch_at_work_and_says_how_to_go_on(tmp_path, undisturbed):
     code = INTERRUPTED.format(tests=PYTHONPATH, folder=str(tmp_path))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "in epoch 4\n"
-    start = time.perf_counter()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    others = os.getloadavg()[0] / len(os.sched_getaffinity(0))  # work that shares the machine
-    assert time.perf_counter() - start < 2 * max(1, others)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors == ("Stopped. To continue from the last finished epoch, start the same run again.\nInterrupted.\n")
+    assert whole_checkpoint(tmp_path) == 2, "epoch 4 was not finished"
     assert not (tmp_path / "edges.csv").exists()
-    run("minibatches", tmp_path)
-    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["minibatches"][0]
+    run("catran", tmp_path)
+    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["catran"][0]
 
 
 class FullAfter:
@@ -153,21 +167,27 @@ def whole_checkpoint(folder):
     return torch.load(folder / "last.ckpt", weights_only=True)["epoch"]
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "A disk that becomes full ends training with a `TrainingError` that says how to continue; the last "
+    "checkpoint stays.",
+)
 @pytest.mark.parametrize(("writes", "epoch"), [(2, None), (5, 2), (10, 7)])
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, undisturbed, writes, epoch):
     with monkeypatch.context() as full:
         full.setattr(os, "fsync", FullAfter(writes))
         with pytest.raises(TrainingError, match=r"No space left on device.*make room, then start the same run again"):
-            run("minibatches", tmp_path)
+            run("catran", tmp_path)
     assert not list(tmp_path.glob(".*.part"))
     if epoch is None:
         assert not (tmp_path / "last.ckpt").exists()
     else:
         assert whole_checkpoint(tmp_path) == epoch
-    run("minibatches", tmp_path)
-    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["minibatches"][0]
+    run("catran", tmp_path)
+    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["catran"][0]
 
 
+@pytest.mark.guarantee("Faults", "A full or read-only disk is refused before training.")
 @BOTH
 def test_a_disk_that_is_full_at_the_start_is_refused_before_training(tmp_path, monkeypatch, name):
     monkeypatch.setattr(os, "fsync", FullAfter(0))
@@ -185,9 +205,9 @@ def test_logs_that_cannot_be_written_end_a_run_with_advice(tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(CSVLogger, "save", full)
         with pytest.raises(TrainingError, match="No space left on device"):
-            run("minibatches", tmp_path)
-    run("minibatches", tmp_path)
-    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["minibatches"][0]
+            run("catran", tmp_path)
+    run("catran", tmp_path)
+    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["catran"][0]
 
 
 @pytest.mark.parametrize("path", ["file/run", "file", "null\0character", "x" * 300])
@@ -206,9 +226,13 @@ def test_garbage_in_the_folder_is_refused_by_name(tmp_path, name):
     assert (tmp_path / name).read_bytes() == b"\xff\x00garbage"
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "A damaged or foreign checkpoint is refused with advice and left in place; a flipped bit never changes the edges.",
+)
 def test_a_damaged_checkpoint_is_refused_with_advice_or_harmless(tmp_path, undisturbed):
-    expected = undisturbed["minibatches"][0]
-    run("minibatches", tmp_path)
+    expected = undisturbed["catran"][0]
+    run("catran", tmp_path)
     whole = (tmp_path / "last.ckpt").read_bytes()
     rng = np.random.default_rng(0)
     damaged = [whole[:length] for length in (0, 1, 100, len(whole) // 2, len(whole) - 1)]
@@ -219,7 +243,7 @@ def test_a_damaged_checkpoint_is_refused_with_advice_or_harmless(tmp_path, undis
         (tmp_path / "last.ckpt").write_bytes(content)
         (tmp_path / "edges.csv").unlink(missing_ok=True)
         try:
-            run("minibatches", tmp_path)
+            run("catran", tmp_path)
         except InputError as error:
             refusals.append(str(error))
         else:
@@ -228,16 +252,16 @@ def test_a_damaged_checkpoint_is_refused_with_advice_or_harmless(tmp_path, undis
     assert all("no checkpoint of this run" in refusal for refusal in refusals)
     assert all("delete the file and start again" in refusal and "\n" not in refusal for refusal in refusals)
     (tmp_path / "last.ckpt").unlink()
-    run("minibatches", tmp_path)
+    run("catran", tmp_path)
     assert (tmp_path / "edges.csv").read_bytes() == expected
 
 
 def test_the_checkpoint_of_another_run_is_refused(tmp_path):
-    run("minibatches", tmp_path / "one")
+    run("catran", tmp_path / "one")
     run("evidence", tmp_path / "other")
     (tmp_path / "one" / "last.ckpt").write_bytes((tmp_path / "other" / "last.ckpt").read_bytes())
     with pytest.raises(InputError, match="it belongs to another run"):
-        run("minibatches", tmp_path / "one")
+        run("catran", tmp_path / "one")
 
 
 @pytest.mark.parametrize("kind", ["npz", "h5ad"])
@@ -260,6 +284,11 @@ def test_a_truncated_data_file_is_refused_and_nothing_made(tmp_path, kind):
         assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "A loss or weights that are not finite stop training with epoch, step and advice; the checkpoint of "
+    "the last good epoch stays.",
+)
 def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_epoch(tmp_path, monkeypatch):
     step = CatranTrainingPlan.training_step
 
@@ -268,8 +297,8 @@ def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_e
         return {**outputs, "loss": outputs["loss"] * (float("nan") if (self.current_epoch, number) == (2, 3) else 1)}
 
     monkeypatch.setattr(CatranTrainingPlan, "training_step", poisoned)
-    with pytest.raises(TrainingError, match=r"loss became nan in epoch 3, step 4 of 6; try a smaller training\.learn"):
-        run("minibatches", tmp_path)
+    with pytest.raises(TrainingError, match=r"loss became nan in epoch 3, step 4 of 6; try a smaller catran\.learn"):
+        run("catran", tmp_path)
     assert whole_checkpoint(tmp_path) == 1
     assert not (tmp_path / "edges.csv").exists()
 
@@ -286,7 +315,7 @@ def test_weights_that_are_no_numbers_stop_training_though_the_loss_was_one(data,
         self.gates.level.grad[:] = float("nan")
 
     monkeypatch.setattr(EvidenceTrainingPlan, "on_before_optimizer_step", poisoned)
-    with pytest.raises(TrainingError, match="weights are no numbers in epoch 1, step 1 of 1"):
+    with pytest.raises(TrainingError, match="weights are not finite in epoch 1, step 1 of 1"):
         infer_network(validate_dataset(*data), CatranConfig(evidence=EvidenceSettings(steps=1)))
 
 
@@ -307,6 +336,11 @@ def out_of_memory(method, times):
 MEMORY_HUNGRY = {"training_step": CatranTrainingPlan, "_draw": MinibatchLoader, "backward": CatranTrainingPlan}
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Where a GPU's memory cannot hold all cells, it gets those of one minibatch at a time: the same "
+    "minibatches, and a warning. (The error is raised on purpose, on a CPU; never tried on a GPU.)",
+)
 @pytest.mark.parametrize("method", MEMORY_HUNGRY)
 def test_too_little_memory_is_got_round_with_the_same_edges_and_said(
     tmp_path, monkeypatch, undisturbed, caplog, method
@@ -314,10 +348,10 @@ def test_too_little_memory_is_got_round_with_the_same_edges_and_said(
     owner = MEMORY_HUNGRY[method]
     monkeypatch.setattr(owner, method, out_of_memory(getattr(owner, method), times=1))
     with caplog.at_level(logging.WARNING):
-        run("minibatches", tmp_path)
-    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["minibatches"][0]
+        run("catran", tmp_path)
+    assert (tmp_path / "edges.csv").read_bytes() == undisturbed["catran"][0]
     assert [record.message for record in caplog.records] == [
-        "Too little memory on the device for all cells: it gets those of one minibatch at a time."
+        "The device's memory cannot hold all cells: it gets those of one minibatch at a time."
     ]
 
 
@@ -325,42 +359,49 @@ def test_too_little_memory_is_got_round_with_the_same_edges_and_said(
 def test_too_little_memory_for_a_minibatch_ends_with_advice(tmp_path, monkeypatch, method):
     owner = MEMORY_HUNGRY[method]
     monkeypatch.setattr(owner, method, out_of_memory(getattr(owner, method), times=99))
-    with pytest.raises(TrainingError, match=r"too little memory .* try smaller training\.cells_per_minibatch"):
-        run("minibatches", tmp_path)
+    with pytest.raises(TrainingError, match=r"too little memory .* try a smaller catran\.cells_per_minibatch"):
+        run("catran", tmp_path)
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Several processes end with advice where a GPU's memory is short, since none of them may repeat a step alone.",
+)
 def test_several_processes_repeat_no_step(tmp_path, monkeypatch):
     """Each would send messages that the others do not expect."""
-    monkeypatch.setattr("catran_causalbench.training.trainer.num_processes", lambda: 2)
+    monkeypatch.setattr("catran_causalbench.models.catran.training_plan.num_processes", lambda: 2)
     step = CatranTrainingPlan.training_step
     monkeypatch.setattr(CatranTrainingPlan, "training_step", out_of_memory(step, times=1))
     with pytest.raises(TrainingError, match="too little memory"):
-        run("minibatches", tmp_path)
+        run("catran", tmp_path)
 
 
 def test_minibatches_are_the_same_once_the_cells_are_off_the_device():
-    dataset, config = validate_dataset(*random_data()), CONFIGS["minibatches"]
-    training = replace(config.training, genes_per_minibatch=5)
+    dataset, settings = validate_dataset(*random_data()), replace(CONFIGS["catran"].catran, genes_per_minibatch=5)
 
-    def stream():
-        return MinibatchLoader(dataset, training, config.corruption, 0, torch.device("cpu"), lambda: 1)
+    def loader():
+        return MinibatchLoader(dataset, settings, 0, torch.device("cpu"), lambda: 1)
 
-    short = stream()
+    short = loader()
     short._move_cells_off()
-    for one, other in zip(stream(), short, strict=True):
+    for one, other in zip(loader(), short, strict=True):
         torch.testing.assert_close(one.__dict__, other.__dict__, rtol=0, atol=0)
 
 
 def test_a_prepared_folder_is_unchanged_when_another_run_asks_for_it(tmp_path):
     run("evidence", tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    other = replace(load_config("paper"), output=replace(load_config("paper").output, run_directory=str(tmp_path)))
-    prepared = RunDirectory.prepare(other, validate_dataset(*random_data()), 0)
+    other = load_config("paper").to_mapping()
+    prepared = RunDirectory.prepare(str(tmp_path), other, validate_dataset(*random_data()), 0)
     with pytest.raises(InputError, match="holds a run with other data"), prepared:
         pass
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "One process at a time writes to a run directory, to the folder of a sweep or to that of a download.",
+)
 def test_a_folder_is_one_run_s_at_a_time(tmp_path):
     with lock_directory(tmp_path / "run", "output.run_directory", "run"):
         with pytest.raises(InputError, match=r"output\.run_directory: found .*/run, to which another run is writing"):
@@ -375,6 +416,7 @@ def test_a_system_that_cannot_lock_folders_is_told_of(tmp_path, monkeypatch, cap
         assert "run cannot be locked on this system: let no other run write there" in caplog.text
 
 
+@pytest.mark.guarantee("Faults", "Where the file system cannot lock folders, a warning says so.")
 def test_where_folders_cannot_be_locked_runs_go_on_with_a_warning(tmp_path, monkeypatch, caplog):
     """As on NFS, which locks no folder."""
 

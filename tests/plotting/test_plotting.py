@@ -1,4 +1,4 @@
-"""Pictures: what is drawn, by the artists in them; and that drawing touches nothing else."""
+"""Figures: what is drawn, by their artists; and that drawing has no other effects."""
 
 import hashlib
 import os
@@ -207,7 +207,7 @@ def test_degenerate_weights_are_drawn(weights):
 
 
 def test_a_curve_for_every_loss():
-    losses = pd.DataFrame({"step": [0, 1, 2], "loss/hidden": [3.0, 2.0, 1.0], "loss/total": [5.0, 4.0, 4.5]})
+    losses = pd.DataFrame({"step": [0, 1, 2], "loss/masked": [3.0, 2.0, 1.0], "loss/total": [5.0, 4.0, 4.5]})
     figure = draw_training(losses)
     curves = {axes.get_title(loc="left"): axes.lines[-1].get_ydata() for axes in figure.axes}
     np.testing.assert_array_equal(curves["prediction of hidden genes"], [3, 2, 1])
@@ -216,12 +216,12 @@ def test_a_curve_for_every_loss():
 
 def test_many_steps_are_shown_with_their_trend():
     values = np.random.default_rng(0).normal(size=400) + np.linspace(9, 0, 400)
-    raw, trend = draw_training(pd.DataFrame({"step": range(400), "loss/held_out_shift": values})).axes[0].lines
+    raw, trend = draw_training(pd.DataFrame({"step": range(400), "loss/held_out_effect": values})).axes[0].lines
     np.testing.assert_array_equal(raw.get_ydata(), values)
     assert np.abs(np.diff(trend.get_ydata())).max() < 0.3 * np.abs(np.diff(values)).max()
 
 
 @pytest.mark.parametrize("losses", [pd.DataFrame({"step": []}), pd.DataFrame({"step": [1], "loss/total": [np.nan]})])
-def test_without_losses_the_message_says_why(losses):
-    with pytest.raises(InputError, match="nothing that was logged"):
+def test_without_losses_the_message_says_so(losses):
+    with pytest.raises(InputError, match="losses: found no values"):
         draw_training(losses)

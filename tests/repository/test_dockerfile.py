@@ -16,7 +16,9 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def rehearsal():
-    spec = importlib.util.spec_from_file_location("rehearse", REPOSITORY / "scripts" / "rehearse_dockerfile.py")
+    spec = importlib.util.spec_from_file_location(
+        "rehearse", REPOSITORY / "scripts" / "tools" / "rehearse_dockerfile.py"
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules["rehearse"] = module
     spec.loader.exec_module(module)
@@ -42,7 +44,7 @@ def test_continued_lines_and_comments_are_read(rehearsal):
 
 
 def ignored(path):
-    """Docker's rule: the last pattern that matches the path or a folder above it decides; ! lets it in again."""
+    """Apply Docker's rule: the last pattern that matches the path or a folder above it decides; ! includes it again."""
     verdict = False
     parents = [path, *map(str, Path(path).parents)][:-1]
     for line in (REPOSITORY / ".dockerignore").read_text().splitlines():
@@ -62,7 +64,7 @@ def test_the_context_holds_what_is_copied_and_no_more(steps):
     for source in copied:
         assert (REPOSITORY / source).exists()
         assert not ignored(source)
-    assert not ignored("catran_causalbench/harness/submission.py")
+    assert not ignored("catran_causalbench/causalbench/build/directory.py")
     for path in (".git/config", ".venv/bin/python", "tests/conftest.py", "catran_causalbench/__pycache__/a.pyc"):
         assert ignored(path), path
 
@@ -75,7 +77,7 @@ def test_what_setup_needs_is_copied(steps):
 
 
 def test_the_layout_is_the_challenges(steps):
-    """main.py and requirements.txt in /code, where the final stage works."""
+    """The challenge wants main.py and requirements.txt in /code, where the final stage works."""
     build = next(text for text in texts(steps, "RUN") if "pip install" in text)
     assert "plugin.py main.py" in build
     assert re.search(r">requirements\.txt .*pip install .*-r requirements\.txt", build)

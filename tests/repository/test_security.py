@@ -41,6 +41,11 @@ def offences(source):
             yield f"line {call.lineno}: {ast.unparse(call)}"
 
 
+@pytest.mark.guarantee(
+    "Security",
+    "No module unpickles, evaluates or executes what a file holds, builds shell commands or unpacks "
+    "archives blindly (a walk over the syntax tree of every module).",
+)
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_no_module_calls_what_could_run_a_files_content(path):
     assert list(offences(path.read_text(encoding="utf-8"))) == []
@@ -67,6 +72,7 @@ class Payload:
         return Path.touch, (self.mark,)
 
 
+@pytest.mark.guarantee("Security", "A malicious checkpoint is refused, not executed.")
 @pytest.mark.parametrize("form", ["zip", "legacy", "bare pickle"])
 def test_a_malicious_checkpoint_is_refused_and_not_executed(tmp_path, form):
     folder, mark = tmp_path / "run", tmp_path / "executed"
@@ -86,6 +92,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_executed(tmp_path, form):
     assert mark.exists(), "the payload works, where it is let"
 
 
+@pytest.mark.guarantee("Security", "YAML makes plain values only.")
 def test_yaml_makes_no_objects(tmp_path):
     mark = tmp_path / "executed"
     path = tmp_path / "settings.yaml"
@@ -95,6 +102,7 @@ def test_yaml_makes_no_objects(tmp_path):
     assert not mark.exists()
 
 
+@pytest.mark.guarantee("Security", "Only holders of the key that was made for a sweep can talk to its workers.")
 def test_a_stranger_cannot_hand_code_to_the_workers_of_a_sweep():
     """Dask unpickles what reaches its scheduler's port, and any user of the machine can reach that."""
     with connected(None, 1) as client:

@@ -12,7 +12,7 @@ PROGRAMS = ("catran-causalbench", "docker", "evalai")
 
 @pytest.fixture
 def submit(tmp_path):
-    """Run the script; the stand-ins write down how they were called."""
+    """Run the script; the stand-ins record how they were called."""
     folder, log = tmp_path / "bin", tmp_path / "calls"
     folder.mkdir()
     log.touch()
@@ -20,8 +20,9 @@ def submit(tmp_path):
         (folder / system).symlink_to(next(p for p in (Path("/usr/bin") / system, Path("/bin") / system) if p.exists()))
     for program in PROGRAMS:
         stand_in = folder / program
+        settings = "${CATRAN_CONFIG-}${CATRAN_METHOD+ and a method}"
         stand_in.write_text(
-            f'#!/bin/bash\nprintf "%s\\n" "{program} $* ${{CATRAN_CONFIG-}}" >>"{log}"\n[ "${{FAIL-}}" != {program} ]\n'
+            f'#!/bin/bash\nprintf "%s\\n" "{program} $* {settings}" >>"{log}"\n[ "${{FAIL-}}" != {program} ]\n'
         )
         stand_in.chmod(0o755)
 
@@ -51,13 +52,13 @@ def test_help_and_dry_run_call_nothing(submit):
 
 
 def test_the_image_is_checked_built_and_pushed_in_this_order(submit):
-    code, _, calls = submit("phase-7", CATRAN_CONFIG="demo")
+    code, _, calls = submit("phase-7", CATRAN_CONFIG="demo", CATRAN_METHOD="random")
     assert code == 0
     assert calls == [
-        "docker info demo",
-        "catran-causalbench check-submission ",  # without the settings of this shell
-        f"docker build --tag catran-causalbench:latest {SCRIPT.parents[2]} demo",
-        "evalai push catran-causalbench:latest --phase phase-7 demo",
+        "docker info demo and a method",
+        "catran-causalbench check-submission ",  # the settings of this shell are not the image's
+        f"docker build --tag catran-causalbench:latest {SCRIPT.parents[1]} demo and a method",
+        "evalai push catran-causalbench:latest --phase phase-7 demo and a method",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Worlds whose edges come from a table, and worlds by name."""
+"""Regulatory graphs read from tables, and simulations that follow them."""
 
 import json
 from dataclasses import replace
@@ -11,15 +11,9 @@ from typer.testing import CliRunner
 
 from catran_causalbench.cli import app
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation import (
-    SimulationConfig,
-    read_regulatory_graph,
-    sample_causal_model,
-    shape,
-    simulate_cells,
-    true_effects,
-    with_difficulty,
-)
+from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells, true_effects
+from catran_causalbench.simulation.graph import read_regulatory_graph
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 TRRUST = SHARED / "ground_truth" / "trrust_rawdata.human.tsv"
@@ -46,48 +40,48 @@ def needs(path):
     return pytest.mark.skipif(not path.exists(), reason=f"{path.name} is not in ../shared/data")
 
 
-def pairs(topology, chosen):
-    return {(topology.gene_names[i], topology.gene_names[j]) for i, j in zip(*np.nonzero(chosen), strict=True)}
+def pairs(graph, chosen):
+    return {(graph.gene_names[i], graph.gene_names[j]) for i, j in zip(*np.nonzero(chosen), strict=True)}
 
 
 def test_table_becomes_edges_and_signs(tmp_path):
-    topology = read_regulatory_graph(written(tmp_path, TABLE))
-    assert topology.gene_names == ("A", "B", "C", "D", "E")
-    assert pairs(topology, topology.edges) == {("A", "B"), ("A", "C"), ("B", "C"), ("C", "A"), ("D", "E")}
-    assert pairs(topology, topology.signs > 0) == {("A", "B")}
-    assert pairs(topology, topology.signs < 0) == {("A", "C"), ("D", "E")}
+    graph = read_regulatory_graph(written(tmp_path, TABLE))
+    assert graph.gene_names == ("A", "B", "C", "D", "E")
+    assert pairs(graph, graph.edges) == {("A", "B"), ("A", "C"), ("B", "C"), ("C", "A"), ("D", "E")}
+    assert pairs(graph, graph.signs > 0) == {("A", "B")}
+    assert pairs(graph, graph.signs < 0) == {("A", "C"), ("D", "E")}
 
 
 def test_table_without_headings_is_read_as_trrust_writes_it(tmp_path):
-    topology = read_regulatory_graph(written(tmp_path, "A\tB\tActivation\t123\nB\tC\tUnknown\t7;8\n", "edges.tsv"))
-    assert pairs(topology, topology.edges) == {("A", "B"), ("B", "C")}
-    assert pairs(topology, topology.signs != 0) == {("A", "B")}
+    graph = read_regulatory_graph(written(tmp_path, "A\tB\tActivation\t123\nB\tC\tUnknown\t7;8\n", "edges.tsv"))
+    assert pairs(graph, graph.edges) == {("A", "B"), ("B", "C")}
+    assert pairs(graph, graph.signs != 0) == {("A", "B")}
 
 
 def test_rows_left_out_are_counted(tmp_path):
-    topology = read_regulatory_graph(written(tmp_path, TABLE))
-    assert (topology.self_loops, topology.repeats) == (1, 2)
-    assert (topology.neighbourhood(3, 0).self_loops, topology.neighbourhood(3, 0).repeats) == (1, 2)
+    graph = read_regulatory_graph(written(tmp_path, TABLE))
+    assert (graph.self_loops, graph.repeats) == (1, 2)
+    assert (graph.neighbourhood(3, 0).self_loops, graph.neighbourhood(3, 0).repeats) == (1, 2)
 
 
 def test_signs_may_stand_in_a_column_mode(tmp_path):
-    topology = read_regulatory_graph(written(tmp_path, "Mode,Source,Target\nRepression,A,B\nActivation,B,C\n"))
-    assert pairs(topology, topology.signs < 0) == {("A", "B")}
-    assert pairs(topology, topology.signs > 0) == {("B", "C")}
+    graph = read_regulatory_graph(written(tmp_path, "Mode,Source,Target\nRepression,A,B\nActivation,B,C\n"))
+    assert pairs(graph, graph.signs < 0) == {("A", "B")}
+    assert pairs(graph, graph.signs > 0) == {("B", "C")}
 
 
 @pytest.mark.parametrize("head", ["source,target,sign\n", ""])
 def test_a_minus_may_be_typeset(tmp_path, head):
-    topology = read_regulatory_graph(written(tmp_path, f"{head}A,B,−\nB,C,−0.5\nC,A,-\n"))
-    assert pairs(topology, topology.signs < 0) == {("A", "B"), ("B", "C"), ("C", "A")}
+    graph = read_regulatory_graph(written(tmp_path, f"{head}A,B,−\nB,C,−0.5\nC,A,-\n"))
+    assert pairs(graph, graph.signs < 0) == {("A", "B"), ("B", "C"), ("C", "A")}
 
 
 def test_the_order_of_rows_does_not_matter(tmp_path):
     head, *rows = TABLE.splitlines()
     turned = read_regulatory_graph(written(tmp_path, "\n".join([head, *rows[::-1]]))).neighbourhood(4, 5)
-    topology = read_regulatory_graph(written(tmp_path, TABLE)).neighbourhood(4, 5)
-    assert turned.gene_names == topology.gene_names
-    np.testing.assert_array_equal(turned.signs, topology.signs)
+    graph = read_regulatory_graph(written(tmp_path, TABLE)).neighbourhood(4, 5)
+    assert turned.gene_names == graph.gene_names
+    np.testing.assert_array_equal(turned.signs, graph.signs)
     settings = SimulationConfig(genes=10, cells=2_000)
     ten = "source,target\n" + "\n".join(f"{a},{b}" for a, b in zip("ABCDEFGHIJ", "BCDEFGHIJA", strict=True))
     np.testing.assert_array_equal(
@@ -142,17 +136,17 @@ def test_neighbourhood_hangs_together(ring):
         ring.neighbourhood(12, -1)
 
 
-def test_world_acts_through_the_table(tmp_path, ring):
-    topology = replace(ring, signs=np.where(ring.edges, -1, 0).astype(np.int8)).neighbourhood(30, 1)
-    world = sample_causal_model(SimulationConfig(genes=30, cells=4_500), 1, topology)
-    assert world.gene_names == world.gene_ids == topology.gene_names
-    np.testing.assert_array_equal(world.weights < 0, topology.edges)
-    assert (world.weights <= 0).all()
-    effects, cells = true_effects(world), simulate_cells(world)
-    assert (effects[topology.edges] > 0).mean() > 0.9  # less of a repressor, more of its target
-    assert set(cells.labels) == {*topology.gene_names, "non-targeting", "excluded"}
-    with pytest.raises(InputError, match="topology: found 30 genes; expected 40"):
-        sample_causal_model(SimulationConfig(genes=40, cells=6_000), 1, topology)
+def test_a_model_acts_through_the_table(tmp_path, ring):
+    graph = replace(ring, signs=np.where(ring.edges, -1, 0).astype(np.int8)).neighbourhood(30, 1)
+    model = sample_causal_model(SimulationConfig(genes=30, cells=4_500), 1, graph)
+    assert model.gene_names == model.gene_ids == graph.gene_names
+    np.testing.assert_array_equal(model.weights < 0, graph.edges)
+    assert (model.weights <= 0).all()
+    effects, cells = true_effects(model), simulate_cells(model)
+    assert (effects[graph.edges] > 0).mean() > 0.9  # less of a repressor, more of its target
+    assert set(cells.labels) == {*graph.gene_names, "non-targeting", "excluded"}
+    with pytest.raises(InputError, match="graph: found 30 genes; expected 40"):
+        sample_causal_model(SimulationConfig(genes=40, cells=6_000), 1, graph)
 
 
 def simulate(folder, *options):
@@ -169,12 +163,13 @@ def edges_between(table, genes):
 
 @needs(TRRUST)
 def test_true_network_is_trrust_s(tmp_path):
-    described, network = simulate(tmp_path / "world", "--topology", TRRUST, "--genes", 60, "--cells", 9000)
+    described, network = simulate(tmp_path / "simulated", "--graph", TRRUST, "--genes", 60, "--cells", 9000)
     assert described["simulated"]
-    assert described["headline"].startswith("SIMULATED DATA")
-    assert "trrust_rawdata.human.tsv" in described["headline"]
-    assert described["topology"]["self_loops"] > 0
-    with np.load(tmp_path / "world" / "dataset_rpe1.npz") as written_data:
+    assert described["title"].startswith("SIMULATED DATA")
+    assert "trrust_rawdata.human.tsv" in described["title"]
+    assert described["settings"]["regulatory_graph"] == "trrust_rawdata.human.tsv"
+    assert described["rows_left_out"]["self_loops"] > 0
+    with np.load(tmp_path / "simulated" / "dataset_rpe1.npz") as written_data:
         genes = written_data["var_names"].astype(str)
     table = pd.read_csv(TRRUST, sep="\t", names=["source", "target", "mode", "papers"], keep_default_na=False)
     expected = edges_between(table, genes)
@@ -188,34 +183,14 @@ def test_true_network_is_trrust_s(tmp_path):
 
 
 @needs(REPLOGLE)
-def test_true_network_is_that_of_knock_down_lists(tmp_path):
+def test_true_network_is_that_of_knockdown_lists(tmp_path):
     with np.load(REPLOGLE) as lists:
         perturbed, genes, rises = lists["perturbations"].astype(str), lists["genes"].astype(str), lists["sig_up"]
     rows, columns = np.nonzero(rises)
     table = pd.DataFrame({"source": perturbed[rows], "target": genes[columns]})
     table = table[table["target"].isin(perturbed)].assign(sign="-")  # what rises without a gene is repressed by it
     table.to_csv(tmp_path / "replogle.csv", index=False)
-    _, network = simulate(tmp_path / "world", "--topology", tmp_path / "replogle.csv", "--genes", 50, "--cells", 7500)
+    _, network = simulate(tmp_path / "simulated", "--graph", tmp_path / "replogle.csv", "--genes", 50, "--cells", 7500)
     assert (network["weight"] < 0).all()
     found = set(zip(network["source"], network["target"], strict=True))
     assert found == edges_between(table, {gene for edge in found for gene in edge})
-
-
-def test_difficulties_change_the_cells_not_their_number():
-    easy, standard, hard = (with_difficulty(shape("tiny"), name) for name in ("easy", "standard", "hard"))
-    assert standard == shape("tiny")
-    assert {easy.cells, hard.cells} == {standard.cells}
-    sizes = [np.abs(true_effects(sample_causal_model(settings, 2))).sum() for settings in (easy, standard, hard)]
-    assert sizes[0] > 1.2 * sizes[1] > 1.4 * sizes[2]
-    with pytest.raises(InputError, match="difficulty: found 'absurd'; expected one of easy, standard, hard"):
-        with_difficulty(standard, "absurd")
-
-
-def test_worlds_of_different_difficulty_have_different_headlines(tmp_path):
-    headlines = {
-        name: simulate(tmp_path / name, "--shape", "tiny", "--difficulty", name)[0]["headline"]
-        for name in ("easy", "standard", "hard")
-    }
-    assert headlines["standard"] == "SIMULATED DATA – no cell here was measured; 30 genes, 4,500 cells, seed 0"
-    assert headlines["hard"] == "SIMULATED DATA – no cell here was measured; 30 genes, 4,500 cells, hard, seed 0"
-    assert len(set(headlines.values())) == 3

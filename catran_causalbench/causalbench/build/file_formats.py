@@ -1,9 +1,8 @@
-"""The formats of a benchmark directory's small files, each written to the same bytes at any time."""
+"""The formats of a benchmark directory's small files; the same content always gives the same bytes."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import re
 import zipfile
@@ -25,11 +24,6 @@ def table_bytes(separator: str, heading: Sequence[str], rows: Iterable[Sequence[
     return text.getvalue().encode()
 
 
-def gzip_bytes(content: bytes) -> bytes:
-    """Compress, without the time of day that gzip writes."""
-    return gzip.compress(content, mtime=0)
-
-
 def zip_bytes(files: Mapping[str, bytes]) -> bytes:
     """Pack files by name; a bare `ZipInfo` bears the first day of 1980."""
     buffer = io.BytesIO()
@@ -40,7 +34,7 @@ def zip_bytes(files: Mapping[str, bytes]) -> bytes:
 
 
 def npz_bytes(**arrays: np.ndarray) -> bytes:
-    """Write arrays by name."""
+    """Pack arrays by name."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
@@ -64,8 +58,8 @@ def workbook_bytes(sheets: Sequence[str], heading: Sequence[str]) -> bytes:
     return zip_bytes(parts)
 
 
-def write_h5ad(path: Path, gene_ids: Sequence[str], gene_names: Sequence[str], headline: str) -> None:
-    """Write the smallest .h5ad from which the harness learns which genes are perturbed, and their names."""
+def write_h5ad(path: Path, gene_ids: Sequence[str], gene_names: Sequence[str], title: str) -> None:
+    """Write the smallest .h5ad from which CausalBench learns which genes are perturbed, and their names."""
     import anndata
     import pandas as pd
     from scipy import sparse
@@ -75,5 +69,5 @@ def write_h5ad(path: Path, gene_ids: Sequence[str], gene_names: Sequence[str], h
         X=sparse.csr_matrix((len(obs), len(gene_ids)), dtype=np.float32),
         obs=obs.set_index(obs.index.astype(str)),
         var=pd.DataFrame({"gene_name": list(gene_names)}, index=pd.Index(list(gene_ids))),
-        uns={"origin": headline},
+        uns={"origin": title},
     ).write_h5ad(path)

@@ -1,4 +1,4 @@
-"""A simulated experiment as a benchmark directory, with the truth beside it."""
+"""A simulated experiment as a benchmark directory that also holds the true network."""
 
 from __future__ import annotations
 
@@ -16,16 +16,12 @@ from catran_causalbench.causalbench.build.directory import (
     write_benchmark_directory,
 )
 from catran_causalbench.causalbench.build.file_formats import npz_bytes, table_bytes
+from catran_causalbench.causalbench.ground_truth import TRUE_EFFECTS, TRUE_NETWORK
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation import (
-    CausalModel,
-    RegulatoryGraph,
-    SimulationConfig,
-    difficulty_of,
-    sample_causal_model,
-    simulate_cells,
-    true_effects,
-)
+from catran_causalbench.simulation.causal_model import CausalModel, SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells, true_effects
+from catran_causalbench.simulation.graph import RegulatoryGraph
+from catran_causalbench.simulation.presets import difficulty_of
 
 # Databases miss true interactions and hold others that do not act in the cells at hand.
 KNOWN_SHARE = 0.7
@@ -41,103 +37,81 @@ def write_simulated_directory(
     settings: SimulationConfig,
     seed: int,
     overwrite: bool = False,
-    topology: RegulatoryGraph | None = None,
+    graph: RegulatoryGraph | None = None,
 ) -> Path:
-    """Simulate an experiment and write it as a benchmark directory, the truth beside it.
+    """Simulate an experiment and write it as a benchmark directory with its ground truth.
 
-    Beside the harness's files lie `true_network.csv` (the direct edges, the strongest first: source, target,
-    source_name, target_name, weight, true_effect) and `true_effects.npz` (`effects`, G × G, source × target;
-    `gene_ids`).
+    The ground truth is `true_network.csv` (the direct edges, the strongest first: source, target, source_name,
+    target_name, weight, true_effect) and `true_effects.npz` (`effects`, G × G, source × target; `gene_ids`).
 
-    Parameters
-    ----------
-    folder
-        The directory to make.
-    settings, seed
-        The world; the same ones give the same bytes.
-    overwrite
-        Replace a directory that this package made before.
-    topology
-        The direct edges, of as many genes as the settings say; drawn without it.
+    The same settings, seed and graph (see :func:`~catran_causalbench.simulation.causal_model.sample_causal_model`)
+    give the same bytes. `overwrite` replaces a directory that this package made before.
 
     Returns
     -------
     Path
-        The directory.
+        The directory, absolute.
 
     Raises
     ------
     InputError
-        The folder is taken, the seed or the topology is invalid, or the settings leave genes unperturbed (the harness
+        The folder is taken, the seed or the graph is invalid, or the settings leave genes unperturbed (CausalBench
         looks up the perturbed cells of every column).
     """
     folder = check_folder(folder, overwrite)
     if settings.unperturbed:
-        raise InputError.of("unperturbed", f"{settings.unperturbed}", "0, as the harness needs cells of each gene")
-    world = sample_causal_model(settings, seed, topology)
-    cells = simulate_cells(world)
-    effects = true_effects(world)
-    # Worlds whose headlines differ in the seed alone are pooled in reports.
-    size = f"{settings.genes} genes, {settings.cells:,} cells"
-    world_kind = ", ".join(
-        filter(None, [size, difficulty_of(settings), f"edges from {topology.origin}" if topology else ""])
-    )
+        raise InputError.of("unperturbed", f"{settings.unperturbed}", "0, as CausalBench needs cells of each gene")
+    model = sample_causal_model(settings, seed, graph)
+    cells, effects = simulate_cells(model), true_effects(model)
+    kind = [f"{settings.genes} genes, {settings.cells:,} cells", difficulty_of(settings)]
+    kind += [f"edges from {graph.name}" if graph else "", f"seed {model.seed}"]
     origin = Origin(
-        headline=f"SIMULATED DATA – no cell here was measured; {world_kind}, seed {world.seed}",
+        title=f"SIMULATED DATA – no cell here was measured; {', '.join(filter(None, kind))}",
         simulated=True,
         details={
-            "seed": world.seed,
-            "settings": asdict(settings),
-            "topology": topology
-            and {"origin": topology.origin, "self_loops": topology.self_loops, "repeats": topology.repeats},
+            # Data sets with the same settings are replicates, which differ in the seed only.
+            "settings": {**asdict(settings), "regulatory_graph": graph and graph.name},
+            "seed": model.seed,
+            "rows_left_out": graph and {"self_loops": graph.self_loops, "repeats": graph.repeats},
         },
     )
     truth = {
-        "true_network.csv": _true_network(world, effects),
-        "true_effects.npz": npz_bytes(effects=effects, gene_ids=np.array(world.gene_ids)),
+        TRUE_NETWORK: _true_network(model, effects),
+        TRUE_EFFECTS: npz_bytes(effects=effects, gene_ids=np.array(model.gene_ids)),
     }
-    dataset = Dataset(cells.expression, world.gene_ids, world.gene_names, cells.labels)
-    return write_benchmark_directory(folder, dataset, reference_networks(world), origin, truth, overwrite)
+    dataset = Dataset(cells.expression, model.gene_ids, model.gene_names, cells.labels)
+    return write_benchmark_directory(folder, dataset, reference_networks(model), origin, truth, overwrite)
 
 
-def reference_networks(world: CausalModel) -> References:
-    """Derive from the true network what databases would know of it: a part, and some pairs that are not true.
-
-    Parameters
-    ----------
-    world
-        From `sample_causal_model`. The networks depend on nothing else.
-    """
-    rng = world.stream("databases")
-    true_pairs = sorted({(min(edge), max(edge)) for edge in world.edges()})
+def reference_networks(model: CausalModel) -> References:
+    """Derive what databases would know of a true network: a part of it, and some pairs that are not in it."""
+    rng = model.stream("databases")
+    true_pairs = sorted({(min(edge), max(edge)) for edge in model.edges()})
     known = [pair for pair in true_pairs if rng.random() < KNOWN_SHARE]
-    candidates = rng.integers(len(world.gene_ids), size=(round(FALSE_SHARE * len(known)), 2))
+    candidates = rng.integers(len(model.gene_ids), size=(round(FALSE_SHARE * len(known)), 2))
     false = {(min(pair), max(pair)) for pair in candidates.tolist() if pair[0] != pair[1]}
     network = sorted({*known, *false})
     return References(
-        complexes=_complexes(world),
+        complexes=_complexes(model),
         ligand_receptor=[pair for pair in known if rng.random() < LIGAND_RECEPTOR_SHARE],
         string_network=network,
         string_physical=[pair for pair in network if rng.random() < PHYSICAL_SHARE],
     )
 
 
-def _complexes(world: CausalModel) -> list[list[int]]:
+def _complexes(model: CausalModel) -> list[list[int]]:
     """Join the sources of the strongest edges, a sixth of the genes at most, with their strongest targets."""
-    partners: dict[int, list[int]] = {}
-    for source, target in world.edges():
-        partners.setdefault(source, []).append(target)
-    strongest = list(partners.items())[: len(world.gene_ids) // 6]
+    targets_of: dict[int, list[int]] = {}
+    for source, target in model.edges():
+        targets_of.setdefault(source, []).append(target)
+    strongest = list(targets_of.items())[: len(model.gene_ids) // 6]
     return [[source, *targets[:COMPLEX_PARTNERS]] for source, targets in strongest]
 
 
-def _true_network(world: CausalModel, effects: np.ndarray) -> bytes:
-    ids, names = world.gene_ids, world.gene_names
-    return table_bytes(
-        ",",
-        ["source", "target", "source_name", "target_name", "weight", "true_effect"],
-        (
-            [ids[i], ids[j], names[i], names[j], f"{world.weights[i, j]:.6g}", f"{effects[i, j]:.6g}"]
-            for i, j in world.edges()
-        ),
+def _true_network(model: CausalModel, effects: np.ndarray) -> bytes:
+    ids, names = model.gene_ids, model.gene_names
+    rows = (
+        [ids[i], ids[j], names[i], names[j], f"{model.weights[i, j]:.6g}", f"{effects[i, j]:.6g}"]
+        for i, j in model.edges()
     )
+    return table_bytes(",", ["source", "target", "source_name", "target_name", "weight", "true_effect"], rows)

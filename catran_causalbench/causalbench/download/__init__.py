@@ -1,1 +1,1 @@
-"""CausalBench's own data files, fetched from their sources."""
+"""CausalBench's own data files, downloaded from their sources."""

@@ -1,8 +1,8 @@
 """Whether a file would pass as a submission to the CausalBench challenge, tried out on a benchmark directory.
 
-Rules of the challenge: one inference class, at least 1,000 edges, none twice, at four fractions of perturbed genes.
-The others follow from how the harness loads and scores a file. Every run has a process, a working directory and a time
-limit of its own, so that nothing the submitted code does reaches the checker.
+The challenge asks for one inference class and for at least 1,000 edges without duplicates at four fractions of
+perturbed genes. The other rules follow from how CausalBench loads and scores a file. Every trial has a process, a
+working directory and a time limit of its own, so that nothing the submitted code does reaches the checker.
 """
 
 from __future__ import annotations
@@ -20,22 +20,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from catran_causalbench.causalbench.manifest import dataset_file
 from catran_causalbench.causalbench.npz import read_cells
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation import SimulationConfig
+from catran_causalbench.simulation.causal_model import SimulationConfig
 from catran_causalbench.utils.checks import Check
 
 FEWEST_EDGES = 1000
 # 40 genes have 1,560 pairs; a fifth of 20 cells is held out, which leaves four of each perturbation to score on.
-PRACTICE_WORLD = SimulationConfig(genes=40, cells=1500, min_cells=20)
+PRACTICE_SETTINGS = SimulationConfig(genes=40, cells=1500, min_cells=20)
+# The name under which CausalBench loads a submission.
+LOADED_AS = "custom_acqfunc"
 
-_DATASETS = ("dataset_rpe1.npz", "dataset_k562.npz")
 _LOG_LINES = 3
+_STAGES = {"start": "starting", "load": "loading the file", "construct": "building the class", "run": "running it"}
+# In the order of _violations.
+_ADVICE = {
+    "a list of (source, target) tuples": "Return a list of tuples of two gene names.",
+    "known genes only": "Return names out of gene_names; CausalBench stops at any other.",
+    f"at least {FEWEST_EDGES:,} edges": "The challenge refuses smaller networks: lower the threshold.",
+    "no edge twice": "The challenge refuses duplicates; list(dict.fromkeys(edges)) drops them.",
+    "no self-edges": "CausalBench would count them as true: leave them out.",
+    "sources can be scored": "CausalBench stops at sources without held-out cells: leave them out.",
+}
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A run to try: title, training regime and share of the perturbations as the harness takes them, hash seed."""
+    """One run to try: title, training regime and share of the perturbations as CausalBench takes them, hash seed."""
 
     title: str
     regime: str
@@ -55,25 +67,13 @@ TRIALS = (
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a trial.
-
-    Attributes
-    ----------
-    trial
-        What was tried.
-    facts
-        What :mod:`~catran_causalbench.causalbench.submission.worker` reported.
-    failure
-        Why there are no edges; empty where there are.
-    left_behind
-        Files that lay in the working directory afterwards.
-    """
+class TrialResult:
+    """The result of a trial."""
 
     trial: Trial
-    facts: dict[str, Any]
-    failure: str
-    left_behind: list[str]
+    facts: dict[str, Any]  # the report of catran_causalbench.causalbench.submission.worker
+    failure: str  # why there are no edges; empty if there are
+    left_behind: list[str]  # files in the working directory afterwards
 
 
 def check_submission(
@@ -83,44 +83,34 @@ def check_submission(
     trials: Sequence[Trial] = TRIALS,
     announce: Callable[[Trial], None] = lambda trial: None,
 ) -> list[Check]:
-    """Run a submission as the challenge does and judge what it returns.
+    """Run a submission (``main.py`` in the challenge) as the challenge does and check what it returns.
 
-    After a run that gave no edges the others are not started.
-
-    Parameters
-    ----------
-    file
-        The submission, ``main.py`` in the challenge.
-    dataset
-        From :func:`find_dataset`.
-    time_limit
-        Seconds that one run may take, its imports included.
-    trials
-        What to run.
-    announce
-        Called before every run.
+    Each trial may take `time_limit` seconds, its imports included, and is announced before it starts. After one that
+    gave no edges the others are not started. The data set is that of :func:`find_dataset`.
 
     Raises
     ------
     InputError
-        There is no such file, or the harness could not split the data set's cells.
+        There is no such file, or CausalBench could not split the data set's cells.
     """
     if not file.is_file():
         raise InputError.of("main", f"no file {str(file)!r}", "a Python file with one inference class")
-    outcomes: list[Outcome] = []
+    results: list[TrialResult] = []
     for trial in trials:
         announce(trial)
-        outcomes.append(try_out(file.absolute(), dataset, trial, time_limit))
-        facts = outcomes[-1].facts
+        results.append(try_out(file.absolute(), dataset, trial, time_limit))
+        facts = results[-1].facts
         if facts["stage"] == "start" and "error" in facts:  # the file was not even looked at
-            found = f"cells that cannot be split ({facts['error'].strip().splitlines()[-1]})"
+            found = f"cells that cannot be split ({_last_line(facts['error'])})"
             raise InputError.of(str(dataset), found, "several of each label")
-        if outcomes[-1].failure:
+        if results[-1].failure:
             break
-    checks = [*_loading_checks(outcomes[0]), *(_run_check(outcome) for outcome in outcomes)]
-    checks += [Check(trial.title, None, "not run, as an earlier run failed") for trial in trials[len(outcomes) :]]
-    answered = [outcome for outcome in outcomes if not outcome.failure]
-    return [*checks, *(_answer_checks(answered) if answered else []), _tidiness_check(outcomes)]
+    checks = [*_loading_checks(results[0]), *map(_trial_check, results)]
+    checks += [Check(trial.title, None, "not run, as an earlier run failed") for trial in trials[len(results) :]]
+    answered = [result for result in results if not result.failure]
+    if answered:
+        checks += [*_answer_checks(answered), _repetition_check(answered)]
+    return [*checks, _tidiness_check(results)]
 
 
 def find_dataset(data_directory: Path) -> Path:
@@ -129,18 +119,19 @@ def find_dataset(data_directory: Path) -> Path:
     Raises
     ------
     InputError
-        There is none that the harness could read without unpickling, or it has too few genes for 1,000 edges.
+        There is none that can be read without unpickling, or it has too few genes for 1,000 edges.
     """
-    path = next((data_directory / name for name in _DATASETS if (data_directory / name).exists()), None)
+    names = [dataset_file(line) for line in ("rpe1", "k562")]
+    path = next((data_directory / name for name in names if (data_directory / name).exists()), None)
     if path is None:
-        raise InputError.of("data_directory", f"no {' or '.join(_DATASETS)} in {str(data_directory)!r}", "one of them")
-    _, genes, _ = read_cells(path)  # the harness would unpickle them
+        raise InputError.of("data_directory", f"no {' or '.join(names)} in {str(data_directory)!r}", "one of them")
+    _, genes, _ = read_cells(path)  # CausalBench would unpickle them
     if len(genes) * (len(genes) - 1) < FEWEST_EDGES:
         raise InputError.of("data_directory", f"{len(genes)} genes", f"at least 33, which have {FEWEST_EDGES} pairs")
     return path
 
 
-def try_out(file: Path, dataset: Path, trial: Trial, time_limit: float) -> Outcome:
+def try_out(file: Path, dataset: Path, trial: Trial, time_limit: float) -> TrialResult:
     """Run a submission once."""
     with tempfile.TemporaryDirectory(prefix="check-submission-") as scratch:
         report, log, workplace = Path(scratch) / "report.json", Path(scratch) / "log.txt", Path(scratch) / "workplace"
@@ -166,116 +157,98 @@ def try_out(file: Path, dataset: Path, trial: Trial, time_limit: float) -> Outco
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         facts = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {"stage": "start"}
-        tail = " / ".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_LOG_LINES:])
+        stage, failure = _STAGES.get(facts["stage"], "ending the process"), ""
+        if not ended:
+            failure = f"did not end within {time_limit:g} s; it was {stage}"
+        elif "error" in facts:
+            failure = f"{_last_line(facts['error'])} (while {stage})"
+        elif facts["stage"] != "done" or process.returncode:
+            tail = " / ".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_LOG_LINES:])
+            failure = f"the process died with code {process.returncode} while {stage}{f': {tail}' if tail else ''}"
         left_behind = sorted(str(path.relative_to(workplace)) for path in workplace.rglob("*"))
-    return Outcome(trial, facts, _failure(facts, ended, process.returncode, time_limit, tail), left_behind)
+    return TrialResult(trial, facts, failure, left_behind)
 
 
-def _failure(facts: dict[str, Any], ended: bool, code: int, time_limit: float, tail: str) -> str:
-    """Why a run gave no edges, in one line."""
-    doing = {"start": "starting", "load": "loading the file", "construct": "building the class", "run": "running it"}
-    stage = doing.get(facts["stage"], "ending the process")
-    if not ended:
-        return f"did not end within {time_limit:g} s; it was {stage}"
-    if "error" in facts:
-        return f"{facts['error'].strip().splitlines()[-1]} (while {stage})"
-    if facts["stage"] != "done" or code:
-        return f"the process died with code {code} while {stage}{f': {tail}' if tail else ''}"
-    return ""
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
 
 
-def _loading_checks(first: Outcome) -> list[Check]:
+def _loading_checks(first: TrialResult) -> list[Check]:
+    name = "loads as CausalBench loads it"
     candidates: dict[str, str] | None = first.facts.get("candidates")
     if candidates is None:
-        return [
-            Check("loads as the harness loads it", False, first.failure, "Mend the file so that it can be imported.")
-        ]
-    imported = [name for name, module in candidates.items() if module != "custom_acqfunc"]
-    advice = (
-        f"Import the module of {', '.join(imported)} instead of the class: the harness counts imported classes."
-        if imported
-        else "Keep one direct subclass of AbstractInferenceModel; the harness takes the alphabetically last."
-    )
-    alone = len(candidates) == 1 and not imported
+        return [Check(name, False, first.failure, "Mend the file so that it can be imported.")]
+    imported = [name for name, module in candidates.items() if module != LOADED_AS]
+    advice = "Keep one direct subclass of AbstractInferenceModel; CausalBench takes the alphabetically last."
+    if imported:
+        advice = (
+            f"Import the module of {', '.join(imported)} instead of the class: CausalBench counts imported classes."
+        )
+    one = len(candidates) == 1 and not imported
     built = first.facts["stage"] != "construct"
+    found, remedy = "yes", ""
+    if not built:
+        found = first.failure
+        remedy = "CausalBench calls the class without arguments: give every parameter a default."
     return [
-        Check("loads as the harness loads it", True, "yes"),
-        Check("one inference class", alone, ", ".join(candidates), "" if alone else advice),
-        Check(
-            "needs no constructor arguments",
-            built,
-            "yes" if built else first.failure,
-            "" if built else "The harness calls the class without arguments: give every parameter a default.",
-        ),
+        Check(name, True, "yes"),
+        Check("one inference class", one, ", ".join(candidates), "" if one else advice),
+        Check("needs no constructor arguments", built, found, remedy),
     ]
 
 
-def _run_check(outcome: Outcome) -> Check:
-    if outcome.failure:
+def _trial_check(result: TrialResult) -> Check:
+    if result.failure:
         advice = "Run the file through causalbench_run to see the whole message; --time-limit allows more time."
-        return Check(outcome.trial.title, False, outcome.failure, advice)
-    facts = outcome.facts
-    return Check(outcome.trial.title, True, f"{len(facts['edges']):,} edges in {facts['seconds']:.1f} s")
+        return Check(result.trial.title, False, result.failure, advice)
+    facts = result.facts
+    return Check(result.trial.title, True, f"{len(facts['edges']):,} edges in {facts['seconds']:.1f} s")
 
 
-def _answer_checks(outcomes: list[Outcome]) -> list[Check]:
-    """Judge the edges of all runs together; a rule names the first run that breaks it."""
-    rules: list[tuple[str, Callable[[dict[str, Any]], str], str]] = [
-        ("a list of (source, target) tuples", _misformed, "Return a list of tuples of two gene names."),
-        ("known genes only", _unknown_genes, "Return names out of gene_names; the harness stops at any other."),
-        (f"at least {FEWEST_EDGES:,} edges", _too_few, "The challenge refuses smaller networks: lower the threshold."),
-        ("no edge twice", _duplicates, "The challenge refuses duplicates; list(dict.fromkeys(edges)) drops them."),
-        ("no self-edges", _self_edges, "The harness would count them as true: leave them out."),
-        ("sources can be scored", _unscorable, "The harness stops at sources without held-out cells: leave them out."),
-    ]
+def _answer_checks(results: list[TrialResult]) -> list[Check]:
+    """Check the edges of all trials together; a rule names the first trial that breaks it."""
+    violations = [_violations(result.facts) for result in results]
     checks = []
-    for name, broken, advice in rules:
-        found = next((f"{what}, in {run.trial.title}" for run in outcomes if (what := broken(run.facts))), "")
-        checks.append(Check(name, not found, found or f"in all {len(outcomes)} runs", advice if found else ""))
-    return [*checks, _repetition_check(outcomes)]
+    for (name, advice), of_trials in zip(_ADVICE.items(), zip(*violations, strict=True), strict=True):
+        broken = [
+            f"{found}, in {result.trial.title}" for found, result in zip(of_trials, results, strict=True) if found
+        ]
+        if broken:
+            checks.append(Check(name, False, broken[0], advice))
+        else:
+            checks.append(Check(name, True, f"in all {len(results)} runs"))
+    return checks
 
 
-def _misformed(facts: dict[str, Any]) -> str:
-    if facts["type"] != "list":
-        return f"a {facts['type']}"
-    return f"{facts['malformed']:,} other entries such as {facts['first_malformed']}" if facts["malformed"] else ""
-
-
-def _unknown_genes(facts: dict[str, Any]) -> str:
-    unknown = sorted({gene for edge in facts["edges"] for gene in edge} - set(facts["genes"]))
-    return f"{len(unknown):,} unknown, such as {unknown[0]!r}" if unknown else ""
-
-
-def _too_few(facts: dict[str, Any]) -> str:
-    distinct = len(set(map(tuple, facts["edges"])))
-    return f"{distinct:,} distinct edges" if distinct < FEWEST_EDGES else ""
-
-
-def _duplicates(facts: dict[str, Any]) -> str:
-    repeated = [edge for edge, count in Counter(map(tuple, facts["edges"])).items() if count > 1]
-    return f"{len(repeated):,} edges, such as {' → '.join(repeated[0])}" if repeated else ""
-
-
-def _self_edges(facts: dict[str, Any]) -> str:
+def _violations(facts: dict[str, Any]) -> tuple[str, ...]:
+    """Return what breaks each rule of _ADVICE, empty where nothing does."""
+    edges = Counter(map(tuple, facts["edges"]))
+    genes = set(facts["genes"])
+    form = "" if facts["type"] == "list" else f"a {facts['type']}"
+    if facts["malformed"]:
+        form = f"{facts['malformed']:,} other entries such as {facts['first_malformed']}"
+    unknown = sorted({gene for edge in edges for gene in edge} - genes)
+    repeated = [edge for edge, count in edges.items() if count > 1]
     loops = [source for source, target in facts["edges"] if source == target]
-    return f"{len(loops):,}, such as {loops[0]} → {loops[0]}" if loops else ""
+    unscored = sorted({source for source, _ in edges} & genes - set(facts["held_out"]))
+    return (
+        form,
+        f"{len(unknown):,} unknown, such as {unknown[0]!r}" if unknown else "",
+        f"{len(edges):,} distinct edges" if len(edges) < FEWEST_EDGES else "",
+        f"{len(repeated):,} edges, such as {' → '.join(repeated[0])}" if repeated else "",
+        f"{len(loops):,}, such as {loops[0]} → {loops[0]}" if loops else "",
+        f"{len(unscored):,} without held-out cells, such as {unscored[0]}" if unscored else "",
+    )
 
 
-def _unscorable(facts: dict[str, Any]) -> str:
-    known = {source for source, _ in facts["edges"]} & set(facts["genes"])
-    without = sorted(known - set(facts["held_out"]))
-    return f"{len(without):,} without held-out cells, such as {without[0]}" if without else ""
-
-
-def _repetition_check(outcomes: list[Outcome]) -> Check:
+def _repetition_check(results: list[TrialResult]) -> Check:
     name = "same seed, same edges"
-    by_setting: dict[tuple[str, float], list[Outcome]] = {}
-    for outcome in outcomes:
-        by_setting.setdefault((outcome.trial.regime, outcome.trial.fraction), []).append(outcome)
-    pairs = [same for same in by_setting.values() if len(same) > 1]
-    if not pairs:
+    by_setting: dict[tuple[str, float], list[list[Any]]] = {}
+    for result in results:
+        by_setting.setdefault((result.trial.regime, result.trial.fraction), []).append(result.facts["edges"])
+    first, again = next((answers for answers in by_setting.values() if len(answers) > 1), (None, None))
+    if first is None or again is None:
         return Check(name, None, "not looked at, as an earlier run failed")
-    first, again = (run.facts["edges"] for run in pairs[0])
     if first == again:
         return Check(name, True, "in two processes with different hash seeds")
     common = len(set(map(tuple, first)) & set(map(tuple, again)))
@@ -283,8 +256,8 @@ def _repetition_check(outcomes: list[Outcome]) -> Check:
     return Check(name, False, found, "Draw from generators seeded with the argument seed; iterate over no set.")
 
 
-def _tidiness_check(outcomes: list[Outcome]) -> Check:
-    files = sorted({name for outcome in outcomes for name in outcome.left_behind})
+def _tidiness_check(results: list[TrialResult]) -> Check:
+    files = sorted({name for result in results for name in result.left_behind})
     shown = f"{', '.join(files[:3])}{' …' if len(files) > 3 else ''}"
     advice = "Write to a temporary folder and remove it, or write nothing." if files else ""
     return Check("no files left in the working directory", not files, shown or "none", advice)

@@ -1,12 +1,12 @@
-"""One run of a submitted file in a process of its own: loaded, fed and called as the harness does it.
+"""One run of a submitted file in a process of its own: loaded, fed and called as CausalBench does it.
 
-Run as ``python -m catran_causalbench.causalbench.submission.worker FILE DATASET REGIME FRACTION REPORT``. What happened is
-written to REPORT as JSON, anew after every stage, so that a crash or an endless loop leaves its stage there.
+Run as ``python -m catran_causalbench.causalbench.submission.worker FILE DATASET REGIME FRACTION REPORT``. REPORT
+receives the facts as JSON, anew after every stage, so that a crash or an endless loop leaves its stage there.
 """
 
 from __future__ import annotations
 
-import importlib.util  # noqa: F401 (the harness uses it without importing it)
+import importlib.util  # noqa: F401 (CausalBench uses it without importing it)
 import inspect
 import sys
 import time
@@ -19,25 +19,16 @@ from causalscbench.data_access.utils.splitting import DatasetSplitter
 from causalscbench.models.abstract_model import AbstractInferenceModel
 from causalscbench.models.training_regimes import TrainingRegime
 
+from catran_causalbench.causalbench.submission.checks import LOADED_AS
 from catran_causalbench.utils.atomic_io import write_json
 
-LOADED_AS = "custom_acqfunc"
 SEED = 0
 
 
 def run(file: str, dataset: str, regime: TrainingRegime, fraction: float, report: Path) -> None:
-    """Load the file, build its class and call it once.
+    """Load the file, build its class and call it once on a ``dataset_*.npz``.
 
-    Parameters
-    ----------
-    file
-        The submission.
-    dataset
-        A benchmark directory's ``dataset_*.npz``.
-    regime, fraction
-        As the command line of the harness gives them; the observational regime keeps no perturbation.
-    report
-        Where to write; see :func:`describe` for what it holds of the answer.
+    Regime and fraction are those of CausalBench's command line; the observational regime keeps no perturbation.
     """
     facts: dict[str, Any] = {"stage": "start"}
     try:
@@ -47,7 +38,10 @@ def run(file: str, dataset: str, regime: TrainingRegime, fraction: float, report
         facts |= {"stage": "load", "genes": list(map(str, genes)), "held_out": sorted(set(map(str, held_out)))}
         write_json(report, facts)
         chosen = run_utils.get_if_valid_custom_function_file(file)
-        facts |= {"stage": "construct", "candidates": _candidates()}
+        # CausalBench would take any of these classes, the last of several; each with the module that defines it.
+        classes = inspect.getmembers(sys.modules[LOADED_AS], inspect.isclass)
+        candidates = {name: found.__module__ for name, found in classes if AbstractInferenceModel in found.__bases__}
+        facts |= {"stage": "construct", "candidates": candidates}
         write_json(report, facts)
         model = chosen()
         facts["stage"] = "run"
@@ -55,31 +49,23 @@ def run(file: str, dataset: str, regime: TrainingRegime, fraction: float, report
         start = time.perf_counter()
         answer = model(matrix, list(labels), genes, regime, SEED)
         facts |= {"stage": "done", "seconds": time.perf_counter() - start, **describe(answer)}
-    except BaseException:  # whatever it is, SystemExit included, it would have ended the harness
+    except BaseException:  # whatever it is, SystemExit included, it would have ended CausalBench
         facts["error"] = traceback.format_exc()
     write_json(report, facts)
 
 
 def describe(answer: Any) -> dict[str, Any]:
-    """Tell an answer's type, its well-formed edges, and how many other entries it has, with the first of them."""
+    """Return an answer's type, its well-formed edges, the number of other entries, and the first of those."""
     if not isinstance(answer, list):
         return {"type": type(answer).__name__, "edges": [], "malformed": 0, "first_malformed": ""}
-    formed = [
-        isinstance(edge, tuple) and len(edge) == 2 and all(isinstance(gene, str) for gene in edge) for edge in answer
-    ]
-    malformed = [repr(edge) for edge, well in zip(answer, formed, strict=True) if not well]
-    return {
-        "type": "list",
-        "edges": [list(map(str, edge)) for edge, well in zip(answer, formed, strict=True) if well],
-        "malformed": len(malformed),
-        "first_malformed": malformed[0][:80] if malformed else "",
-    }
-
-
-def _candidates() -> dict[str, str]:
-    """Classes that the harness would take, each with the module that defines it; of several it takes the last."""
-    classes = inspect.getmembers(sys.modules[LOADED_AS], inspect.isclass)
-    return {name: found.__module__ for name, found in classes if AbstractInferenceModel in found.__bases__}
+    edges, malformed = [], []
+    for entry in answer:
+        if isinstance(entry, tuple) and len(entry) == 2 and all(isinstance(gene, str) for gene in entry):
+            edges.append(list(map(str, entry)))
+        else:
+            malformed.append(entry)
+    first = repr(malformed[0])[:80] if malformed else ""
+    return {"type": "list", "edges": edges, "malformed": len(malformed), "first_malformed": first}
 
 
 if __name__ == "__main__":

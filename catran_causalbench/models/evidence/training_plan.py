@@ -157,6 +157,11 @@ class EvidenceTrainingPlan(TrainingPlan):
             self._sample = self.loader.draw(_SAMPLE, torch.Generator().manual_seed(seed + 1))
             self.gates.standardise(self._sample.features)
 
+    @property
+    def can_learn(self) -> bool:
+        """Whether any perturbed gene has cells in two folds."""
+        return self.loader.has_folds
+
     def train_dataloader(self) -> PairLoader:
         """Return minibatches of pairs."""
         return self.loader

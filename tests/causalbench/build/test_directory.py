@@ -1,10 +1,10 @@
-"""The benchmark directory, written by the package and read by the harness itself."""
+"""Benchmark directories, written by the package and read by CausalBench itself."""
 
 import csv
 import gzip
 import json
-import shutil
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,14 @@ from catran_causalbench.causalbench.build.directory import (
     Dataset,
     Origin,
     References,
-    read_metadata,
     write_benchmark_directory,
 )
 from catran_causalbench.causalbench.build.from_simulation import reference_networks, write_simulated_directory
-from catran_causalbench.causalbench.dataset_spec import DatasetSpec
+from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation import SimulationConfig, sample_causal_model, shape, simulate_cells, true_effects
+from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.expression import simulate_cells, true_effects
+from catran_causalbench.simulation.presets import size_preset
 
 SETTINGS = SimulationConfig(genes=30, cells=1_000, min_cells=20)
 ORIGIN = Origin("a test", simulated=True)
@@ -32,15 +33,15 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def harness(monkeypatch):
-    """Give the harness's loaders, with every download turned into a failure."""
+def loaders(monkeypatch):
+    """Return CausalBench's loaders, with every download turned into a failure."""
     warnings.simplefilter("ignore")
     pytest.importorskip("causalscbench", reason="causalbench is not installed")
     from causalscbench.data_access import create_dataset, create_evaluation_datasets
     from causalscbench.data_access.utils import download, splitting
 
     def refuse(url, path, **_):
-        raise AssertionError(f"the harness wants to download {path}")
+        raise AssertionError(f"CausalBench wants to download {path}")
 
     monkeypatch.setattr(download.gdown, "download", refuse)
     return create_dataset.CreateDataset, create_evaluation_datasets.CreateEvaluationDatasets, splitting.DatasetSplitter
@@ -62,8 +63,8 @@ def tiny_dataset(**changes):
 
 
 @pytest.mark.parametrize("do_filter", [False, True])
-def test_the_harness_reads_the_cells_as_written(folder, harness, do_filter):
-    create_dataset, _, splitter = harness
+def test_causalbench_reads_the_cells_as_written(folder, loaders, do_filter):
+    create_dataset, _, splitter = loaders
     cells = simulate_cells(sample_causal_model(SETTINGS, 0))
     before = contents(folder)
     for path in create_dataset(str(folder), do_filter).load():
@@ -82,13 +83,13 @@ def test_the_harness_reads_the_cells_as_written(folder, harness, do_filter):
 
 
 @pytest.mark.parametrize("name", ["weissmann_k562", "weissmann_rpe1"])
-def test_the_harness_reads_the_reference_networks_as_written(folder, harness, name):
-    _, create_evaluation_datasets, _ = harness
-    world = sample_causal_model(SETTINGS, 0)
-    expected = reference_networks(world)
+def test_causalbench_reads_the_reference_networks_as_written(folder, loaders, name):
+    _, create_evaluation_datasets, _ = loaders
+    model = sample_causal_model(SETTINGS, 0)
+    expected = reference_networks(model)
 
     def both_ways(pairs):
-        ids = world.gene_ids
+        ids = model.gene_ids
         return {(ids[i], ids[j]) for i, j in pairs} | {(ids[j], ids[i]) for i, j in pairs}
 
     corum, ligand_receptor, network, physical, chipseq = create_evaluation_datasets(str(folder), name).load()
@@ -103,39 +104,39 @@ def test_the_harness_reads_the_reference_networks_as_written(folder, harness, na
 
 
 def test_reference_networks_know_most_true_edges_and_some_false_ones():
-    world = sample_causal_model(shape("small"), 0)
-    true_pairs = {(min(edge), max(edge)) for edge in world.edges()}
-    known = set(reference_networks(world).string_network)
+    model = sample_causal_model(size_preset("small"), 0)
+    true_pairs = {(min(edge), max(edge)) for edge in model.edges()}
+    known = set(reference_networks(model).string_network)
     assert 0.6 < len(known & true_pairs) / len(true_pairs) < 0.8
     assert 0.1 < len(known - true_pairs) / len(known) < 0.3
 
 
-def test_empty_reference_networks_are_read_as_empty(tmp_path, harness):
+def test_empty_reference_networks_are_read_as_empty(tmp_path, loaders):
     folder = write_benchmark_directory(tmp_path / "bare", tiny_dataset(), References(), ORIGIN)
-    assert harness[1](str(folder), "weissmann_k562").load() == [set()] * 5
+    assert loaders[1](str(folder), "weissmann_k562").load() == [set()] * 5
 
 
 def test_the_directory_says_that_it_is_simulated(folder):
     assert (folder / "README.txt").read_text(encoding="utf-8").startswith("SIMULATED DATA – ")
-    description = read_metadata(folder)
+    description = find_metadata(folder)
     assert description["simulated"] is True
-    assert description["headline"].startswith("SIMULATED DATA")
+    assert description["title"].startswith("SIMULATED DATA")
     assert description["seed"] == 0
-    assert SimulationConfig(**description["settings"]) == SETTINGS
+    assert description["settings"] == {**asdict(SETTINGS), "regulatory_graph": None}
     assert description["shape"] == {"cells": 1_000, "genes": 30, "controls": 100, "excluded": 50}
     with np.load(folder / "dataset_rpe1.npz") as arrays:
         assert str(arrays["origin"]).startswith("SIMULATED DATA")
 
 
-def test_the_truth_lies_beside(folder):
-    world = sample_causal_model(SETTINGS, 0)
-    effects = true_effects(world)
+def test_the_directory_holds_the_ground_truth(folder):
+    model = sample_causal_model(SETTINGS, 0)
+    effects = true_effects(model)
     with (folder / "true_network.csv").open() as file:
         rows = list(csv.DictReader(file))
-    column = {gene: index for index, gene in enumerate(world.gene_ids)}
+    column = {gene: index for index, gene in enumerate(model.gene_ids)}
     edges = [(column[row["source"]], column[row["target"]]) for row in rows]
-    assert edges == world.edges()
-    assert [float(row["weight"]) for row in rows] == pytest.approx([world.weights[edge] for edge in edges], rel=1e-4)
+    assert edges == model.edges()
+    assert [float(row["weight"]) for row in rows] == pytest.approx([model.weights[edge] for edge in edges], rel=1e-4)
     assert [float(row["true_effect"]) for row in rows] == pytest.approx([effects[edge] for edge in edges], rel=1e-4)
     assert rows[0]["source_name"] == f"SIM{edges[0][0]}"
     with np.load(folder / "true_effects.npz") as arrays:
@@ -152,12 +153,16 @@ def test_archives_bear_no_time(folder):
     assert gzip.decompress((folder / "protein.info.txt.gz").read_bytes()).count(b"\n") == 31
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "`--overwrite` replaces what the same command made, and refuses a folder that holds anything else.",
+)
 def test_overwrite_replaces_own_directories_only(tmp_path):
     target = write_benchmark_directory(tmp_path / "data", tiny_dataset(), References(), ORIGIN)
     with pytest.raises(InputError, match=r"^folder: found an earlier result in"):
         write_benchmark_directory(target, tiny_dataset(), References(), ORIGIN)
     write_benchmark_directory(target, tiny_dataset(), References(), Origin("second", False), overwrite=True)
-    assert read_metadata(target)["headline"] == "second"
+    assert find_metadata(target)["title"] == "second"
     (target / "my_results").mkdir()
     with pytest.raises(InputError, match=r"^folder: found .* which holds other things such as 'my_results'"):
         write_benchmark_directory(target, tiny_dataset(), References(), ORIGIN, overwrite=True)
@@ -167,7 +172,7 @@ def test_overwrite_replaces_own_directories_only(tmp_path):
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("mine")
     (foreign / "description.json").write_text(json.dumps({"made_by": "somebody"}))
-    with pytest.raises(InputError, match=r"^folder: found .* without a description\.json"):
+    with pytest.raises(InputError, match=r"^folder: found .* which holds other things such as 'description\.json'"):
         write_benchmark_directory(foreign, tiny_dataset(), References(), ORIGIN, overwrite=True)
     assert (foreign / "thesis.txt").read_text() == "mine"
     (foreign / "description.json").write_text(json.dumps({"made_by": "catran_causalbench", "files": None}))
@@ -190,7 +195,7 @@ def test_ctrl_c_between_two_renames_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_benchmark_directory(target, tiny_dataset(), References(), Origin("second", False), overwrite=True)
-    assert read_metadata(target)["headline"] == "a test"
+    assert find_metadata(target)["title"] == "a test"
     assert list(tmp_path.iterdir()) == [target]
 
 
@@ -207,8 +212,8 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_a_place_without_room_is_refused_before_the_work(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr("catran_causalbench.causalbench.build.from_simulation.sample_causal_model", None)
-    with pytest.raises(InputError, match=r"/file/world', which cannot be written \(Not a directory\)"):
-        write_simulated_directory(tmp_path / "file" / "world", SETTINGS, 0)
+    with pytest.raises(InputError, match=r"/file/data', which cannot be written \(Not a directory\)"):
+        write_simulated_directory(tmp_path / "file" / "data", SETTINGS, 0)
 
 
 def test_folders_above_are_made(tmp_path):
@@ -233,7 +238,7 @@ def test_an_empty_folder_is_filled(tmp_path):
         ({"labels": np.repeat(["A", "B", "non-targeting"], [4, 13, 13])}, "^labels: found 4 cells of 'A'"),
     ],
 )
-def test_data_that_the_harness_cannot_use_are_refused(tmp_path, changes, message):
+def test_data_that_causalbench_cannot_use_are_refused(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         write_benchmark_directory(tmp_path / "data", tiny_dataset(**changes), References(), ORIGIN)
     assert not any(tmp_path.iterdir())
@@ -242,81 +247,3 @@ def test_data_that_the_harness_cannot_use_are_refused(tmp_path, changes, message
 def test_unperturbed_genes_are_refused_in_a_directory(tmp_path):
     with pytest.raises(InputError, match=r"^unperturbed: found 2; expected 0"):
         write_simulated_directory(tmp_path / "data", SimulationConfig(unperturbed=2), 0)
-
-
-def test_description_of_a_foreign_folder_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"^folder: found .* without a description\.json"):
-        read_metadata(tmp_path)
-
-
-@pytest.fixture
-def copied(folder, tmp_path):
-    """A copy of the directory of which parts may be changed."""
-    return shutil.copytree(folder, tmp_path / "copied")
-
-
-def pickled(arrays):
-    return {"var_names": arrays["var_names"].astype(object)}
-
-
-def flat(arrays):
-    return {"expression_matrix": arrays["expression_matrix"].ravel()}
-
-
-def lonely(arrays):
-    return {"interventions": np.array(["lonely", *arrays["interventions"][1:]])}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (pickled, r"dataset_rpe1\.npz: found what cannot be read \(Object arrays"),
-        (flat, r"dataset_rpe1\.npz: found an expression_matrix of type float32 and shape \(30000,\)"),
-        (lonely, r"dataset_rpe1\.npz: found cells that cannot be split"),
-    ],
-)
-def test_cells_that_cannot_be_used_are_refused(copied, harness, change, message):
-    from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
-
-    with np.load(copied / "dataset_rpe1.npz") as arrays:
-        changed = {**arrays, **change(arrays)}
-    np.savez(copied / "dataset_rpe1.npz", **changed)
-    with pytest.raises(InputError, match=message):
-        BenchmarkDataset.read(copied, DatasetSpec())
-    if change is pickled:
-        with pytest.raises(InputError, match=message):
-            DatasetSpec().num_genes(copied)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("true_network.csv", b"a,b\n1,2\n", r"true_network\.csv: found .*; expected columns source and target"),
-        ("true_network.csv", b"", r"true_network\.csv: found what cannot be read"),
-        ("true_effects.npz", b"junk", r"true_effects\.npz: found what cannot be read"),
-        ("description.json", b"{", r"description\.json: found what cannot be read"),
-    ],
-)
-def test_damaged_files_beside_the_cells_are_refused(copied, harness, name, content, message):
-    from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
-
-    (copied / name).write_bytes(content)
-    with pytest.raises(InputError, match=message):
-        BenchmarkDataset.read(copied, DatasetSpec())
-
-
-def test_effects_of_another_size_are_refused(copied, harness):
-    from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
-
-    np.savez(copied / "true_effects.npz", gene_ids=sample_causal_model(SETTINGS, 0).gene_ids, effects=np.zeros((2, 2)))
-    with pytest.raises(InputError, match=r"^true_effects\.npz: found effects of shape \(2, 2\); expected 30 × 30"):
-        BenchmarkDataset.read(copied, DatasetSpec())
-
-
-@pytest.mark.parametrize("description", [{"mine": 1}, {"made_by": "catran_causalbench"}])
-def test_what_says_nothing_of_its_cells_is_called_by_its_name(copied, harness, description):
-    """A description of somebody else's, and one without a headline."""
-    from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
-
-    (copied / "description.json").write_text(json.dumps(description))
-    assert BenchmarkDataset.read(copied, DatasetSpec()).headline == "Data in copied"

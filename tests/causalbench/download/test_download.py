@@ -17,10 +17,11 @@ from urllib.request import Request
 import pytest
 from typer.testing import CliRunner
 
-from catran_causalbench.causalbench import download
 from catran_causalbench.causalbench.build.file_formats import zip_bytes
+from catran_causalbench.causalbench.download import download
 from catran_causalbench.causalbench.download.download import check_files, download_files
-from catran_causalbench.causalbench.download.sources import FILES, RemoteFile
+from catran_causalbench.causalbench.download.sources import SOURCES, RemoteFile
+from catran_causalbench.causalbench.manifest import CORUM, FILES
 from catran_causalbench.cli import app
 from catran_causalbench.errors import DownloadError, InputError
 from catran_causalbench.utils.locking import lock_directory
@@ -75,7 +76,7 @@ def server(monkeypatch):
         threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
         monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
         running.handle_error = lambda request, address: None  # clients break off here, which is no news
-        kind.file = RemoteFile("data.bin", f"http://127.0.0.1:{running.server_port}/file", "a test")
+        kind.file = RemoteFile("data.bin", f"http://127.0.0.1:{running.server_port}/file")
         kind.whole = replace(kind.file, num_bytes=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
         yield kind
         running.shutdown()
@@ -123,17 +124,17 @@ def test_another_start_goes_on_too(server, tmp_path):
 
 
 def test_a_server_may_break_off_as_often_as_it_likes_while_more_arrives(server, tmp_path):
-    server.break_after = len(CONTENT) // (3 * download._TRIES)
+    server.break_after = len(CONTENT) // (3 * download.TRIES)
     download_files(tmp_path, [server.whole])
-    assert len(server.asked) > 3 * download._TRIES
+    assert len(server.asked) > 3 * download.TRIES
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
 
 
 def test_a_server_that_only_fails_is_left(server, tmp_path):
     server.failures = 1000
-    with pytest.raises(DownloadError, match=f"failed {download._TRIES} times .*start again to go on"):
+    with pytest.raises(DownloadError, match=f"failed {download.TRIES} times"):
         download_files(tmp_path, [server.whole])
-    assert len(server.asked) == download._TRIES
+    assert len(server.asked) == download.TRIES
 
 
 @pytest.mark.parametrize(
@@ -199,16 +200,16 @@ def test_a_wrong_md5_leaves_nothing(server, tmp_path):
     assert names(tmp_path) == ["data.bin", "downloads.json"]
 
 
-def test_what_does_not_look_like_the_harness_s_file_is_not_kept(server, tmp_path):
+def test_what_does_not_look_like_causalbench_s_file_is_not_kept(server, tmp_path):
     server.content = b"<html>Please prove that you are not a program.</html>"
     with pytest.raises(DownloadError, match="cannot be read"):
-        download_files(tmp_path, [replace(server.file, name="corum_complexes.txt.zip")])
+        download_files(tmp_path, [replace(server.file, name=CORUM)])
     assert names(tmp_path) == []
 
 
 def test_a_broken_file_of_an_earlier_download_is_replaced(server, tmp_path):
     table = zip_bytes({"humanComplexes.txt": b"subunits(Gene name)\nA;B\n"})
-    corum = replace(server.file, name="corum_complexes.txt.zip")
+    corum = replace(server.file, name=CORUM)
     (tmp_path / corum.name).write_bytes(b"<html>torso</html>")
     server.content = b"<html>still broken</html>"
     with pytest.raises(DownloadError):
@@ -230,7 +231,7 @@ def test_a_file_that_cannot_be_had_does_not_stop_the_others(server, tmp_path):
 @pytest.mark.parametrize("name", ["../data.bin", "/etc/data.bin", "..", "", "a\\b"])
 def test_a_name_cannot_lead_out_of_the_folder(name):
     with pytest.raises(InputError, match=r"^name: found"):
-        RemoteFile(name, "https://example.org/file", "a test")
+        RemoteFile(name, "https://example.org/file")
 
 
 def test_a_wrong_size_is_refused_before_it_is_fetched(server, tmp_path):
@@ -253,6 +254,10 @@ def test_only_encrypted_sources_are_trusted(server, tmp_path):
         download_files(tmp_path, [replace(server.file, url="file:///etc/passwd")])
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "One process at a time writes to a run directory, to the folder of a sweep or to that of a download.",
+)
 def test_one_download_at_a_time(server, tmp_path):
     with lock_directory(tmp_path, "folder", "download"), pytest.raises(InputError, match="another download is writing"):
         download_files(tmp_path, [server.whole])
@@ -308,24 +313,24 @@ def test_a_later_check_compares_with_what_was_received(server, tmp_path):
             check_files(tmp_path, [server.file])
 
 
-def test_the_harness_s_files_have_safe_names_and_sources():
-    assert len({file.name for file in FILES}) == len(FILES) == 8
-    for file in FILES:
+def test_sources_are_known_for_all_files_but_those_that_causalbench_makes():
+    assert {file.name for file in SOURCES} == {name for name in FILES if not name.startswith("dataset_")}
+    for file in SOURCES:
         assert re.fullmatch(r"[\w.]+", file.name)
         assert Request(file.url).type == "https"
 
 
-def test_the_files_are_those_that_the_harness_asks_for(monkeypatch):
+def test_the_files_are_those_that_causalbench_asks_for(monkeypatch):
     pytest.importorskip("causalscbench", reason="causalbench is not installed")
     from causalscbench.data_access.datasets import download_evaluation_files, download_weissmann
-    from causalscbench.data_access.utils import download as harness_download
+    from causalscbench.data_access.utils import download as causalbench_download
 
     asked = {}
-    monkeypatch.setattr(harness_download, "download_if_not_exist", lambda url, _, name: asked.update({name: url}))
+    monkeypatch.setattr(causalbench_download, "download_if_not_exist", lambda url, _, name: asked.update({name: url}))
     for module in (download_evaluation_files, download_weissmann):
         for function in [value for name, value in vars(module).items() if name.startswith("download_")]:
             function("folder")
-    known = {file.name: file.url for file in FILES}
+    known = {file.name: file.url for file in SOURCES}
     # Figshare's address for programs serves the same numbers.
     assert {
         name: url.replace("plus.figshare.com/ndownloader", "ndownloader.figshare.com") for name, url in asked.items()
@@ -333,9 +338,9 @@ def test_the_files_are_those_that_the_harness_asks_for(monkeypatch):
 
 
 @pytest.mark.skipif(not LIGANDS.exists(), reason="human_lr_pair.txt is not in ../shared/data")
-def test_the_known_checksum_is_that_of_the_harness_s_file(tmp_path):
+def test_the_known_checksum_is_that_of_causalbench_s_file(tmp_path):
     shutil.copy(LIGANDS, tmp_path)
-    known = [file for file in FILES if file.sha256]  # the other published checksums need 19 GB
+    known = [file for file in SOURCES if file.sha256]  # the other published checksums need 19 GB
     assert check_files(tmp_path, known) == {"human_lr_pair.txt": None}
 
 

@@ -1,4 +1,4 @@
-"""The factored form against the reference implementation: outputs, gradients, running statistics, and whole training runs."""
+"""The factored form against the reference implementation: outputs, gradients, running statistics, training runs."""
 
 import pytest
 import torch

@@ -60,6 +60,11 @@ def test_it_is_taken_where_it_agrees_with_the_direct_sum(caplog):
     assert not caplog.records
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Where the GPU kernels do not compile, or disagree with the plain sum, the plain sum is used, and a "
+    "warning says so once (tested in Triton's interpreter).",
+)
 def test_the_direct_sum_is_taken_where_it_does_not(monkeypatch, caplog):
     from catran_causalbench.models.catran import triton_kernels as fused_head
 
@@ -68,6 +73,11 @@ def test_the_direct_sum_is_taken_where_it_does_not(monkeypatch, caplog):
     assert "not compiled" in caplog.text
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Where the GPU kernels do not compile, or disagree with the plain sum, the plain sum is used, and a "
+    "warning says so once (tested in Triton's interpreter).",
+)
 def test_the_direct_sum_is_taken_without_a_compiler_and_that_is_said_once(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "catran_causalbench.models.catran.triton_kernels", None)
     with caplog.at_level(logging.WARNING, head.__name__):

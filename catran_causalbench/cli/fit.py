@@ -1,4 +1,4 @@
-"""The command that goes from an .h5ad to a network."""
+"""The command that infers a network from a screen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from catran_causalbench.cli.console import AsJson, Overwrite, Quiet, Seed, command, print_json
+from catran_causalbench.cli.console import (
+    AsJson,
+    Control,
+    Counts,
+    Genes,
+    Layer,
+    MinCells,
+    Overwrite,
+    PerturbationKey,
+    Quiet,
+    Seed,
+    chosen_genes,
+    command,
+    print_json,
+)
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable, check_writable
 from catran_causalbench.utils.distributed import is_main_process
@@ -20,35 +34,36 @@ if TYPE_CHECKING:
     from catran_causalbench.grn.fitted_network import FittedNetwork
 
 FILES = ("edges.csv", "network.graphml", "network.png", "attention.png", "training.png", "network.npz")
-_BEST = 5
+_EDGES_PRINTED = 5
 
 
 @command
 def fit(
-    source: Annotated[Path, typer.Argument(help="Your screen: an .h5ad.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Your screen: .h5ad or .npz.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.", show_default=False)],
-    perturbation_key: Annotated[str, typer.Option(help="obs column with each cell's target.", show_default=False)],
-    control: Annotated[str, typer.Option(help="How that column labels control cells.")] = "non-targeting",
-    layer: Annotated[str | None, typer.Option(help="Layer with the expression, instead of X.")] = None,
-    genes: Annotated[str, typer.Option(help="'perturbed', 'all', or names with commas between them.")] = "perturbed",
-    min_cells: Annotated[int, typer.Option(help="Perturbed genes are those with more cells.")] = 100,
-    counts: Annotated[bool, typer.Option("--counts", help="The values are counts: log-normalise them.")] = False,
+    perturbation_key: PerturbationKey = "gene",
+    control: Control = "non-targeting",
+    layer: Layer = None,
+    genes: Genes = "perturbed",
+    min_cells: MinCells = 100,
+    counts: Counts = False,
+    method: Annotated[str, typer.Option(help="catran, catran-PRESET or a baseline.")] = "catran",
     config: Annotated[
         str | None, typer.Option("--config", "--preset", help="A preset or a YAML file.", show_default="evidence")
     ] = None,
-    edges: Annotated[int | None, typer.Option(min=1, help="Edges, instead of the config's number.")] = None,
+    edges: Annotated[int | None, typer.Option(min=1, help="Number of edges, instead of the config's.")] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Learn the network behind a screen: a table, a graph for Cytoscape, pictures, and all of it saved.
+    """Infer the network behind a screen and write it as a table, as a graph for Cytoscape and as figures.
 
-    The folder gets edges.csv, network.graphml, network.png, attention.png, training.png, and network.npz, which
-    catran_causalbench.load reads. With the preset paper, several GPUs or machines share the work under torchrun:
-    torchrun --nproc-per-node 8 -m catran_causalbench fit …
+    The folder gets edges.csv, network.graphml, network.png, attention.png, training.png (of methods that log a
+    training), and network.npz, which catran_causalbench.load reads. With the preset paper, several GPUs or machines
+    share the work under torchrun: torchrun --nproc-per-node 8 -m catran_causalbench fit …
 
-    Example: catran-causalbench fit screen.h5ad --target-column target_gene --control-label NT --output network
+    Example: catran-causalbench fit screen.h5ad --perturbation-key target_gene --control NT --output network
     """
     _check_output(output, overwrite)
     from dataclasses import replace
@@ -65,9 +80,10 @@ def fit(
             perturbation_key=perturbation_key,
             control=control,
             layer=layer,
-            genes=genes if genes in ("perturbed", "all") else [name.strip() for name in genes.split(",")],
+            genes=chosen_genes(genes),
             min_cells=min_cells,
             counts=counts,
+            method=method,
             config=settings,
             seed=seed,
         )
@@ -78,13 +94,13 @@ def fit(
     if as_json:
         print_json(_summary(network, output))
     else:
-        typer.echo(_best(network).to_string(index=False, float_format="{:.3g}".format))
+        typer.echo(_best_edges(network).to_string(index=False, float_format="{:.3g}".format))
         if not quiet:
-            typer.echo(f"{len(network.edges()):,} edges in {output}: {', '.join(_made(output))}", err=True)
+            typer.echo(f"{len(network.edges()):,} edges in {output}: {', '.join(_written(output))}", err=True)
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
-    """Refuse a place that cannot be written to, or a folder whose content would be lost."""
+    """Refuse a folder that cannot be written, or whose content would be lost."""
     check_replaceable(output, "output", FILES, overwrite)
     if not output.absolute().parent.is_dir():
         raise InputError.of("output", f"no folder {str(output.absolute().parent)!r}", "an existing one to write into")
@@ -101,22 +117,23 @@ def _write(network: FittedNetwork, folder: Path) -> None:
         network.plot_training().savefig(folder / "training.png", dpi=200)
 
 
-def _best(network: FittedNetwork) -> pd.DataFrame:
-    return network.edges().head(_BEST)
+def _best_edges(network: FittedNetwork) -> pd.DataFrame:
+    return network.edges().head(_EDGES_PRINTED)
 
 
-def _made(output: Path) -> list[str]:
+def _written(output: Path) -> list[str]:
     return [name for name in FILES if (output / name).exists()]
 
 
 def _summary(network: FittedNetwork, output: Path) -> dict[str, Any]:
     return {
         "output": str(output),
-        "files": _made(output),
+        "files": _written(output),
+        "method": network.method,
         "origin": network.origin,
         "genes": len(network.gene_names),
         "perturbed_genes": int(network.perturbed.sum()),
         "cells": network.cells,
         "edges": len(network.edges()),
-        "best": _best(network).to_dict("records"),
+        "best": _best_edges(network).to_dict("records"),
     }

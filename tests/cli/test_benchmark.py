@@ -1,0 +1,143 @@
+"""Commands around causalbench_run and its results."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
+from catran_causalbench.cli import app
+from catran_causalbench.simulation.causal_model import SimulationConfig
+from catran_causalbench.sweep.plan import EvaluationProtocol, RunSpec
+from catran_causalbench.sweep.records import RunResult
+from catran_causalbench.sweep.worker import execute
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_plugin_prints_the_path_of_a_file():
+    path = Path(run("plugin").strip())
+    assert path.name == "plugin.py"
+    assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [("presets", ["demo", "evidence", "paper"]), ("methods", ["catran", "catran-paper", "mean_difference", "dcdi_g"])],
+)
+def test_names_are_listed_with_a_line_each(command, names):
+    text = run(command)
+    for name in names:
+        assert re.search(rf"^{name} +\w.{{20}}", text, flags=re.MULTILINE)
+    listed = json.loads(run(command, "--json"))
+    assert set(names) <= {entry["name"] for entry in listed}
+    assert all(set(entry) == {"name", "description"} for entry in listed)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """Make an output folder of causalbench_run."""
+
+    def make(name, wasserstein=0.25, omission=0.1):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        statistics = {"output_graph": {"wasserstein_distance": {"mean": wasserstein}}, "false_omission_rate": omission}
+        metrics = {"quantitative_test_evaluation": statistics, "run_time": 2.0}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        (folder / "output_network.csv").write_text(",0,1\n0,A,B\n")
+        return folder
+
+    return make
+
+
+def test_compare_shows_every_run(tmp_path, finished):
+    """Two of one name, and some whose names matplotlib would read as a formula and rich as markup."""
+    folders = [finished(name) for name in ("one/run", "other/run", "$a_b$^{", "run[a]", "run[", "b]")]
+    text = run("compare", tmp_path, *folders, "--figure", tmp_path / "comparison.png")
+    assert text.count("0.250") == len(folders)
+    assert "run[a]" in text
+    assert (tmp_path / "comparison.png").exists()
+    (folders[0] / "metrics.json").write_text("{}")
+    assert "no readable metrics.json" in run("compare", tmp_path, *folders, code=2)
+
+
+def test_what_was_not_measured_is_never_the_best(tmp_path, finished):
+    """CausalBench writes −1 where it drew no omissions."""
+    folders = [finished("without", omission=-1), finished("null", omission=None), finished("with")]
+    text = run("compare", tmp_path, *folders, "--figure", tmp_path / "comparison.svg")
+    assert text.count("–") == 2
+    assert "-1.000" not in text
+    answer = json.loads(run("compare", tmp_path, *folders, "--json"))
+    assert answer["data"] == {"name": tmp_path.name, "title": f"Data in {tmp_path}", "simulated": False}
+    assert [row["false_omission_rate"] for row in answer["runs"]] == [None, None, 0.1]
+    expected = {"run": "with", "num_edges": 1, "mean_wasserstein": 0.25, "false_omission_rate": 0.1, "seconds": 2.0}
+    assert answer["runs"][-1] == expected
+    nothing = finished("nothing", wasserstein=float("nan"))
+    run("compare", tmp_path, nothing, "--figure", tmp_path / "comparison.pdf")
+
+
+def test_a_title_is_no_markup(tmp_path, finished):
+    (tmp_path / "description.json").write_text(json.dumps({"made_by": "catran_causalbench", "title": "DATA [/x]"}))
+    assert "DATA [/x]" in run("compare", tmp_path, finished("run"))
+
+
+@pytest.mark.parametrize(
+    ("data", "figure", "message"),
+    [
+        ("absent", "f.png", "Error: data_directory: found no folder"),
+        (".", "f.xyz", "Error: figure: found a file named f.xyz; expected a name that ends in .png"),
+        (".", "absent/f.png", "which cannot be written (No such file or directory)"),
+    ],
+)
+def test_compare_refuses_what_it_cannot_read_or_draw(tmp_path, finished, data, figure, message):
+    text = run("compare", tmp_path / data, finished("run"), "--figure", tmp_path / figure, code=2)
+    assert message in text
+    assert "0.250" not in text
+
+
+def test_compare_needs_finished_runs(tmp_path):
+    (tmp_path / "run").mkdir()
+    assert "no readable metrics.json" in run("compare", tmp_path, tmp_path / "run", code=2)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "simulated"
+    return write_simulated_directory(folder, SimulationConfig(genes=12, cells=900, min_cells=20), 0)
+
+
+def test_evaluate_says_what_a_run_says(simulated, tmp_path):
+    spec = RunSpec("mean_difference", simulated, "interventional", 1.0, 0)
+    assert not execute(spec, EvaluationProtocol(edges=30, omission_estimation_size=40), tmp_path).error
+    network = tmp_path / spec.directory / "output_network.csv"
+    answer = json.loads(run("evaluate", simulated, network, "--omission-estimation-size", "40", "--json"))
+    result = RunResult.read(tmp_path / spec.directory)
+    assert answer["data"] == {"name": "simulated", "title": result.title, "simulated": True}
+    assert answer["mean_wasserstein"] == result.mean_wasserstein
+    assert answer["truth"]["effect_recovery"] == result.truth.effect_recovery
+    metrics = json.loads((tmp_path / spec.directory / "metrics.json").read_text())
+    metrics.pop("run_time")
+    assert answer["metrics"] == metrics
+
+    table = pd.read_csv(network, index_col=0).set_axis(["source", "target"], axis=1)
+    table.to_csv(tmp_path / "edges.csv", index=False)
+    text = run("evaluate", simulated, tmp_path / "edges.csv")
+    assert "SIMULATED" in text
+    shown = {"mean Wasserstein": result.mean_wasserstein, "effect recovery": result.truth.effect_recovery}
+    assert all(re.search(rf"{label}\s↑ .* {value:.3f}", text) for label, value in shown.items())
+    table.replace(table["source"][0], "elsewhere").to_csv(tmp_path / "wrong.csv")
+    assert "'elsewhere'" in run("evaluate", simulated, tmp_path / "wrong.csv", code=2)
+
+
+def test_evaluate_prints_brackets_of_a_title(tmp_path):
+    folder = write_simulated_directory(tmp_path / "data", SimulationConfig(genes=12, cells=900, min_cells=20), 0)
+    described = json.loads((folder / "description.json").read_text())
+    (folder / "description.json").write_text(json.dumps({**described, "title": "SIMULATED [/x]"}))
+    assert "SIMULATED [/x]" in run("evaluate", folder, folder / "true_network.csv")

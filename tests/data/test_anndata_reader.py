@@ -1,0 +1,350 @@
+"""Screens of all formats: which cells and genes count as what, the same values however stored, and what is refused."""
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from catran_causalbench import InputError
+from catran_causalbench.data.anndata_reader import read_screen
+from catran_causalbench.data.validation import validate_dataset
+from catran_causalbench.simulation import to_anndata as simulated_screens
+
+GENES = 12
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return simulated_screens.simulate_anndata(genes=GENES, cells=2000, seed=1)
+
+
+def read(data, **options):
+    return read_screen(data, **{"perturbation_key": "target_gene", "min_cells": 2, **options})
+
+
+def small(targets, names=("A", "B", "C"), **var):
+    rng = np.random.default_rng(0)
+    matrix = np.log1p(rng.poisson(3.0, (len(targets), len(names))) * 0.7).astype(np.float32)
+    obs = pd.DataFrame({"target_gene": targets}, index=[f"cell{i}" for i in range(len(targets))])
+    return anndata.AnnData(matrix, obs=obs, var=pd.DataFrame(var, index=list(names)))
+
+
+def write_npz(path, adata, **changes):
+    targets = adata.obs["target_gene"].astype(str).to_numpy(str)
+    arrays = {"expression_matrix": adata.X, "var_names": adata.var_names.to_numpy(str), "interventions": targets}
+    np.savez_compressed(path, **{**arrays, **changes})
+    return path
+
+
+def stored(simulated, how, folder):
+    adata = simulated.copy()
+    if "csr" in how or "csc" in how:
+        adata.X = sparse.csr_matrix(adata.X) if "csr" in how else sparse.csc_matrix(adata.X)
+    if "float64" in how:
+        adata.X = adata.X.astype(np.float64)
+    if "layer" in how:
+        adata.layers["expression"], adata.X = adata.X, None
+    if "shuffled" in how:
+        rng = np.random.default_rng(5)
+        adata = adata[rng.permutation(adata.n_obs), rng.permutation(adata.n_vars)].copy()
+    if "npz" in how:
+        matrix = np.asfortranarray(adata.X) if "fortran" in how else adata.X
+        return write_npz(folder / "screen.npz", adata, expression_matrix=matrix)
+    if "file" not in how and "backed" not in how:
+        return adata
+    adata.write_h5ad(folder / "screen.h5ad")
+    return folder / "screen.h5ad" if "file" in how else anndata.read_h5ad(folder / "screen.h5ad", backed="r")
+
+
+# Values
+
+
+@pytest.mark.parametrize("values_per_block", [7 * 1999, 2**24])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "dense",
+        "csr",
+        "csc",
+        "float64",
+        "csr shuffled",
+        "dense file",
+        "csr file",
+        "csc file",
+        "csc layer file",
+        "csc backed",
+        "csr backed",
+        "dense backed",
+        "npz",
+        "npz fortran",
+    ],
+)
+def test_however_it_is_stored_the_dataset_is_the_same(simulated, how, values_per_block, monkeypatch, tmp_path):
+    monkeypatch.setattr("catran_causalbench.data.anndata_reader._VALUES_PER_BLOCK", values_per_block)
+    targets = simulated.obs["target_gene"].astype(str).tolist()
+    expected = validate_dataset(simulated.X, targets, simulated.var_names)
+    screen = read(stored(simulated, how, tmp_path), layer="expression" if "layer" in how else None)
+    dataset = screen.dataset()
+    assert dataset.gene_names == expected.gene_names
+    np.testing.assert_array_equal(dataset.intervention, expected.intervention)
+    np.testing.assert_array_equal(dataset.expression, expected.expression)
+    if "shuffled" not in how:
+        np.testing.assert_array_equal(screen.expression, simulated.X)
+        assert screen.labels(screen.gene_ids).tolist() == [t if t != "not measured" else "excluded" for t in targets]
+
+
+@pytest.mark.parametrize("how", ["dense", "csr", "csc", "npz"])
+def test_the_genes_chosen_are_read_from_their_columns(simulated, how, tmp_path):
+    screen = read(stored(simulated, how, tmp_path), genes=[f"SIM{number}" for number in (3, 0, 7)])
+    np.testing.assert_array_equal(screen.expression, simulated[:, screen.gene_ids].X)
+    assert screen.dataset().gene_names == ("SIM0", "SIM3", "SIM7")
+
+
+def test_reading_leaves_the_data_alone(simulated):
+    adata, counts = simulated.copy(), simulated.copy()
+    counts.X = counts.layers["counts"].toarray()
+    before = counts.X.copy()
+    read(adata)
+    read(counts, counts=True)
+    np.testing.assert_array_equal(adata.X, simulated.X)
+    np.testing.assert_array_equal(counts.X, before)
+    pd.testing.assert_frame_equal(adata.obs, simulated.obs)
+    assert set(adata.uns) == set(simulated.uns)
+
+
+def test_a_file_written_before_anndata_0_7_is_read(tmp_path):
+    adata = small(["non-targeting"] * 4 + ["A"] * 4 + ["B"] * 4)
+    with h5py.File(tmp_path / "old.h5ad", "w") as file:
+        file["X"] = adata.X
+        labels = list(zip(adata.obs_names, adata.obs["target_gene"], strict=True))
+        file["obs"] = np.array(labels, dtype=[("index", "S9"), ("target_gene", "S13")])
+        file["var"] = np.array([(name,) for name in adata.var_names], dtype=[("index", "S9")])
+    with pytest.warns(Warning, match="old"):
+        screen = read(tmp_path / "old.h5ad")
+    np.testing.assert_array_equal(screen.expression, adata.X[:, :2])
+
+
+# Cells
+
+
+def test_combined_labels_follow_the_rule():
+    targets = ["NT"] * 3 + ["A"] * 3 + ["A+NT", "NT+A", "A+A", " A + NT"] + ["B"] * 3 + ["NT+NT"]
+    targets += ["A+B", "B+A+NT", "A+unmeasured", "unmeasured", None, "", "non-targeting", "excluded"]
+    with pytest.warns(UserWarning, match="3 cells with several targets"):
+        screen = read(small(targets), control="NT")
+    assert screen.cells == {"perturbed": 10, "control": 4, "combined": 3, "unlabelled": 2, "other": 3}
+    counts = dict(zip(*np.unique(screen.dataset().intervention, return_counts=True), strict=True))
+    assert counts == {0: 7, 1: 3, -1: 4, -2: 8}
+
+
+def test_few_excluded_cells_can_be_left_out():
+    adata = small(["A", "Z", "A", "non-targeting", "B"] * 3)
+    assert len(read(adata, min_excluded=3).expression) == 15
+    screen = read(adata, min_excluded=4)
+    np.testing.assert_array_equal(screen.expression, adata[adata.obs["target_gene"] != "Z", :2].X)
+    assert (screen.intervention >= -1).all()
+
+
+# Genes
+
+
+def test_genes_considered():
+    adata = small(["non-targeting"] * 5 + ["A"] * 5 + ["B"] * 4 + ["C"] * 3 + ["Z"] * 9, names=("B", "D", "C", "A"))
+    assert read(adata, min_cells=3).gene_ids == ["B", "A"]
+    assert read(adata, min_cells=2).gene_ids == ["B", "C", "A"]
+    assert read(adata, genes="all").gene_ids == ["B", "D", "C", "A"]
+    for names in (["D", "A"], adata.var_names[[1, 3]], np.array(["A", "D"])):
+        screen = read(adata, genes=names)
+        assert screen.gene_ids == ["D", "A"]
+        assert screen.cells["other"] == 16
+
+
+def test_genes_may_be_called_as_in_another_column_of_var():
+    targets = ["non-targeting"] * 4 + ["A"] * 4 + ["B"] * 4
+    screen = read(small(targets, ["ENSG1", "ENSG2", "ENSG3"], gene_name=["A", "B", "C"]))
+    assert screen.dataset().gene_names == ("A", "B")
+    assert (screen.gene_ids, screen.gene_symbols) == (["ENSG1", "ENSG2"], ["A", "B"])
+    screen = read(small(targets, ["S1", "S2", "S3"], gene_ids=["A", "B", "C"], gene_name=["S1", None, "S3"]))
+    assert screen.dataset().gene_names == ("A", "B")
+    assert (screen.gene_ids, screen.gene_symbols) == (["S1", "S2"], ["S1", "S2"])
+
+
+def test_ids_go_before_other_names_and_labels_may_mix_them():
+    targets = ["non-targeting"] * 4 + ["A"] * 4 + ["B"] * 4 + ["symbol"] * 4
+    screen = read(small(targets, gene_name=["B", "A", "symbol"]))
+    assert screen.gene_ids == ["A", "B", "C"]
+    assert screen.labels(screen.gene_ids).tolist() == targets[:-4] + ["C"] * 4
+
+
+def test_a_label_that_names_two_genes_is_refused():
+    targets = ["non-targeting"] * 4 + ["A"] * 4 + ["B"] * 4
+    with pytest.raises(InputError, match=r"^perturbation_key: found 'A', a name of E1 and E3; expected"):
+        read(small(targets, ["E1", "E2", "E3"], gene_name=["A", "B", "A"]))
+    assert read(small(targets, ["E1", "E2", "E3", "E4"], gene_name=["A", "B", "G", "G"])).gene_ids == ["E1", "E2"]
+    assert read(small(targets, gene_name=["A", "B", "A"])).gene_ids == ["A", "B"]
+
+
+def test_a_gene_that_never_varies_is_left_out_with_a_word():
+    adata = small(["non-targeting"] * 4 + ["A"] * 4 + ["B"] * 4)
+    adata.X[:, 2] = 0
+    with pytest.warns(UserWarning, match="1 genes have one value"):
+        assert read(adata, genes="all").gene_ids == ["A", "B"]
+    with pytest.raises(InputError, match=r"expression_matrix: .*every cell"):
+        read(adata, genes=["A", "C"]).dataset()
+
+
+# Counts
+
+
+def test_counts_are_recognised_and_normalised_as_causalbench_does(simulated):
+    counts = simulated.copy()
+    counts.X = counts.layers["counts"].copy()
+    with pytest.raises(InputError, match=r"^counts: found whole numbers only.*counts=True"):
+        read(counts)
+    with pytest.raises(InputError, match=r"^counts: found fractions"):
+        read(simulated, counts=True)
+    whole = counts.layers["counts"].toarray()
+    np.testing.assert_array_equal(read(counts, allow_counts=True).expression, whole)
+    totals = whole.sum(axis=1, keepdims=True)
+    got = read(simulated, layer="counts", counts=True)
+    np.testing.assert_allclose(got.expression, np.log1p(whole / totals * np.median(totals)), rtol=1e-5)
+
+
+def test_cells_without_a_count_are_left_out_before_cells_are_counted():
+    adata = small(["non-targeting"] * 5 + ["A"] * 5 + ["B"] * 5 + ["C"] * 5)
+    adata.X = np.arange(1, 61).reshape(20, 3) % 7 + 1
+    adata.X[:1], adata.X[10:12] = 0, 0
+    screen = read(adata, counts=True, min_cells=3)
+    assert screen.gene_ids == ["A", "C"]
+    assert screen.cells == {"perturbed": 10, "control": 4, "combined": 0, "unlabelled": 0, "other": 3}
+    assert len(screen.expression) == 17
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_refused_where_it_is_used(simulated, value):
+    adata = simulated.copy()
+    adata.X[7, 3] = value
+    assert read(adata, genes=["SIM0", "SIM1"]).cells["control"]
+    with pytest.raises(InputError, match=r"^expression_matrix: found NaN or infinity in row 7"):
+        read(adata)
+    adata.X = np.round(np.expm1(adata.X))
+    with pytest.raises(InputError, match=r"^expression_matrix: found NaN or infinity in row 7"):
+        read(adata, genes=["SIM0", "SIM1"], counts=True)  # it is part of the total
+
+
+# Origin
+
+
+def test_what_is_known_of_the_origin(simulated, tmp_path):
+    assert read(simulated).origin.startswith("SIMULATED")
+    assert read(simulated).simulated
+    assert read(stored(simulated, "file", tmp_path)).origin == read(simulated).origin
+    measured = small(["non-targeting"] * 4 + ["A"] * 4 + ["B"] * 4)
+    assert (read(measured).origin, read(measured).simulated) == ("", False)
+    measured.write_h5ad(tmp_path / "measured.h5ad")
+    assert read(tmp_path / "measured.h5ad").origin == "measured.h5ad"
+    for marks, origin in (
+        ({}, "mine.npz"),
+        ({"origin": "Data from elsewhere", "simulated": False}, "mine.npz"),
+        ({"simulated": True}, "SIMULATED DATA from mine.npz"),
+        ({"origin": "SIMULATED DATA – a test", "simulated": True}, "SIMULATED DATA – a test"),
+    ):
+        screen = read(write_npz(tmp_path / "mine.npz", measured, **marks))
+        assert (screen.origin, screen.simulated) == (origin, marks.get("simulated", False))
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("how", ["memory", "file", "npz"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"perturbation_key": "nonsense"}, "^perturbation_key: .*target_gene"),
+        ({"control": "nonsense"}, "^control: .*SIM"),
+        ({"layer": "nonsense"}, "^layer: "),
+        ({"genes": "nonsense"}, "^genes: .*'perturbed', 'all'"),
+        ({"genes": ["SIM1", "nonsense"]}, "^genes: .*nonsense"),
+        ({"min_cells": 10**6}, r"^min_cells: found 0 measured genes .*the most: \d"),
+    ],
+)
+def test_bad_arguments_say_what_is_wrong(simulated, how, options, message, tmp_path):
+    data = stored(simulated, how, tmp_path)
+    if how == "npz" and "perturbation_key" in options:
+        assert read(data, **options).gene_ids  # the one thing for which an .npz has no use
+        return
+    with pytest.raises(InputError, match=message):
+        read(data, **options)
+
+
+def test_without_x_a_layer_must_be_named(simulated, tmp_path):
+    for how in ("csr layer", "csr layer file"):
+        with pytest.raises(InputError, match=r"^layer: found none, and no X; expected one of counts, expression"):
+            read(stored(simulated, how, tmp_path))
+
+
+def test_bad_files_say_what_is_wrong(simulated, tmp_path):
+    adata = small(["non-targeting"] * 4 + ["A"] * 4 + ["B"] * 4)
+    np.save(tmp_path / "array.npy", adata.X)
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    np.savez(tmp_path / "other.npz", weights=np.zeros(3))
+    write_npz(tmp_path / "pickled.npz", adata, interventions=np.array(["A"] * 12, object))
+    write_npz(tmp_path / "narrow.npz", adata, expression_matrix=adata.X[:, :2])
+    write_npz(tmp_path / "scalar.npz", adata, var_names=np.array("A"))
+    write_npz(tmp_path / "text.npz", adata, expression_matrix=adata.X.astype(str))
+    for name in ("broken.h5ad", "broken.npz", "table.csv"):
+        (tmp_path / name).write_bytes(b"\x89HDF nothing of the kind")
+    with h5py.File(tmp_path / "empty.h5ad", "w"):
+        pass
+    for name, message in {
+        "absent.npz": "no file",
+        "array.npz": "cannot be read",
+        "other.npz": r"cannot be read \(.*var_names.*expected .* an .npz with expression_matrix, var_names",
+        "pickled.npz": "Object arrays",
+        "narrow.npz": r"shape \(12, 2\); expected .* for \(12,\) interventions and \(3,\) var_names",
+        "scalar.npz": r"for \(12,\) interventions and \(\) var_names",
+        "text.npz": "of type <U",
+        "broken.h5ad": "cannot be read",
+        "broken.npz": "cannot be read",
+        "table.csv": "cannot be read .* expected an .h5ad",
+        "empty.h5ad": r"cannot be read \(.*obs",
+    }.items():
+        with pytest.raises(InputError, match=f"^data: found .*{name}.*{message}|^data: found {message}.*{name}"):
+            read(tmp_path / name)
+    with pytest.raises(InputError, match=r"^data: found a list"):
+        read([1, 2])
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "npz"])
+def test_a_file_that_proves_damaged_while_it_is_read_says_so(simulated, kind, tmp_path):
+    path = tmp_path / f"screen.{kind}"
+    if kind == "npz":
+        write_npz(path, simulated)
+        start = 80  # behind the header of the first array
+    else:
+        simulated.write_h5ad(path, compression="gzip")
+        with h5py.File(path) as file:
+            start = file["X"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[start : start + 30] = bytes(255 - byte for byte in content[start : start + 30])
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"^data: found screen\.{kind}, which cannot be read") as refusal:
+        read(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_layer_that_is_not_asked_for_is_not_read(simulated, tmp_path):
+    path = tmp_path / "screen.h5ad"
+    adata = simulated.copy()
+    adata.layers["counts"] = adata.layers["counts"].toarray()
+    adata.write_h5ad(path, compression="gzip")
+    with h5py.File(path) as file:
+        start = file["layers/counts"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[start : start + 30] = bytes(255 - byte for byte in content[start : start + 30])
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read(path).expression, simulated.X)
+    with pytest.raises(InputError, match="cannot be read"):
+        read(path, layer="counts", counts=True)
