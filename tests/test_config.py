@@ -101,7 +101,7 @@ BAD_SETTINGS = {
     "evidence:\n  steps: many\n": "evidence.steps: found str 'many'; expected a whole number",
     "evidence:\n  steps: 2.5\n": "evidence.steps: found float 2.5; expected a whole number",
     "evidence:\n  steps: true\n": "evidence.steps: found bool True; expected a whole number",
-    "evidence:\n  steps: 0\n": "evidence.steps: found 0; expected a number at least 1",
+    "evidence:\n  steps: 0\n": "evidence.steps: found 0; expected a whole number at least 1",
     "evidence:\n  learning_rate: 1e-3\n": r"found str '1e-3'; expected a number \(YAML reads 1e-3 as text",
     "evidence:\n  learning_rate: 0\n": "evidence.learning_rate: found 0; expected a number above 0 and at most 1",
     "evidence:\n  learning_rate: .nan\n": "evidence.learning_rate: found nan; expected a number above 0",

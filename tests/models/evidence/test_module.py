@@ -25,7 +25,7 @@ def gathered(change=None):
     measured = statistics.effects([0, 1])
     if change:
         change(measured.effect)
-    return dataset, PairEvidence.gather(measured, Associations.of(statistics))
+    return dataset, PairEvidence.gather(measured, Associations.of(statistics), EvidenceSettings())
 
 
 def all_pairs(genes):
@@ -109,9 +109,7 @@ def test_sources_judged_as_unperturbed_alone_are_no_fold():
     matrix, labels, names = random_data(cells=40)
     single = [label if label == "non-targeting" else "excluded" for label in labels]
     single[:3] = names[:3]
-    assert not EvidenceTrainingPlan(
-        validate_dataset(matrix, single, names), EvidenceSettings(), seed=0
-    ).loader.has_folds
+    assert not EvidenceTrainingPlan(validate_dataset(matrix, single, names), EvidenceSettings(), seed=0).can_learn
 
 
 def test_members_learn_as_if_they_were_alone():
