@@ -97,10 +97,8 @@ class FittedNetwork:
         if complete:
             pairs = genes * (genes - 1)
             if pairs < wanted:
-                message = (
-                    f"{wanted} edges were asked for, but there are only {pairs} pairs of genes: returning them all"
-                )
-                warnings.warn(message, stacklevel=2)
+                found = f"{wanted} edges were asked for, but there are only {pairs} pairs of genes: returning them all"
+                warnings.warn(found, stacklevel=2)
             ranked = complete_edges(ranked, genes, wanted, self.seed)
         effect = self.effects[ranked.source, ranked.target]
         return ranked.table(self.gene_names).assign(

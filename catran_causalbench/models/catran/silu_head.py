@@ -95,10 +95,7 @@ class DirectHead(torch.autograd.Function):
 
 @functools.cache
 def compiled_head(device: torch.device) -> type[torch.autograd.Function]:
-    """Return the fused head where it compiles for a GPU and agrees with the direct one on a few numbers.
-
-    Otherwise return the direct one, and warn once.
-    """
+    """Return the fused head where it compiles and gives the direct one's numbers; else that one, with one warning."""
     try:
         from catran_causalbench.models.catran.triton_kernels import FusedHead
 
