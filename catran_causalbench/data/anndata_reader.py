@@ -22,14 +22,7 @@ import numpy as np
 from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, EXCLUDED, EXCLUDED_LABEL, PerturbationDataset
 from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.data.preprocessing import log_normalise
-from catran_causalbench.data.targets import (
-    choose_columns,
-    find_columns,
-    gene_names_like,
-    names_of_genes,
-    perturbed_columns,
-    read_targets,
-)
+from catran_causalbench.data.targets import choose_columns, find_columns, gene_names_like, names_of_genes, read_targets
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
 
@@ -147,8 +140,7 @@ def read_screen(
         considered = expression.min(axis=0) != expression.max(axis=0)
         if not considered.all():
             warnings.warn(f"{(~considered).sum()} genes have one value in all cells and are left out", stacklevel=3)
-        if genes == "perturbed":  # cells without a count do not count
-            considered &= np.isin(columns, perturbed_columns(intervention, len(var), min_cells))
+        considered &= np.isin(columns, choose_columns(names, intervention, genes, min_cells))  # in cells with counts
     columns = columns[considered]
     new_code = np.full(len(var) + 2, EXCLUDED)  # the last two places are those of the codes -2 and -1
     new_code[columns], new_code[CONTROL] = np.arange(len(columns)), CONTROL
@@ -269,18 +261,15 @@ def _read_columns(matrix: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndar
             values = matrix[:, block]
             totals += np.asarray(values.sum(axis=1), float).ravel()
             kept = place[block] >= 0
-            expression[:, place[block][kept]] = _dense(values[:, np.flatnonzero(kept)])
+            expression[:, place[block][kept]] = values[:, np.flatnonzero(kept)].toarray()
     else:
         for block in _blocks(rows, width):
             values = matrix[block]
             values = values.tocsr() if hasattr(values, "tocsr") else np.asarray(values)
             totals[block] = np.asarray(values.sum(axis=1), float).ravel()
-            expression[block] = _dense(values[:, columns])
+            values = values[:, columns]
+            expression[block] = values.toarray() if hasattr(values, "toarray") else values
     return expression, totals
-
-
-def _dense(values: Any) -> np.ndarray:
-    return values.toarray() if hasattr(values, "toarray") else values
 
 
 def _blocks(length: int, breadth: int) -> Iterator[slice]:

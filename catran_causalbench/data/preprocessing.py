@@ -19,19 +19,8 @@ _SVD_RANK = 20
 def log_normalise(counts: np.ndarray, totals: np.ndarray, target_sum: float | None = None) -> NDArray[np.float32]:
     """Scale each cell to the same total and take log1p, as CausalBench does through scanpy.
 
-    Parameters
-    ----------
-    counts
-        Cells × genes: UMI counts of the genes considered.
-    totals
-        One per cell, at least 1: UMI counts of all genes, including those that are not considered.
-    target_sum
-        The total to scale to; by default the median of those given.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, cells × genes.
+    The counts are those of the genes considered (cells × genes). The totals count all genes, also those that are not
+    considered (one per cell, at least 1). Cells are scaled to ``target_sum``, by default the median of the totals.
     """
     factors = ((np.median(totals) if target_sum is None else target_sum) / totals).astype(np.float32)
     expression = counts.astype(np.float32)
@@ -65,13 +54,8 @@ def recover_counts(expression: np.ndarray) -> np.ndarray:
     """Recover the UMI counts from log-normalised values, cells × genes; return counts as they are.
 
     Log-normalisation multiplies the counts of a cell by one factor and takes log1p. On the linear scale all values of a
-    cell are therefore multiples of one number: its smallest non-zero value divided by its smallest non-zero count,
-    which is nearly always 1.
-
-    Raises
-    ------
-    InputError
-        The values of a cell are not multiples of one number.
+    cell are therefore multiples of one number, or InputError is raised: its smallest non-zero value divided by its
+    smallest non-zero count, which is nearly always 1.
     """
     if not (expression % 1).any():
         return expression
@@ -88,9 +72,8 @@ def recover_counts(expression: np.ndarray) -> np.ndarray:
     unexplained = np.flatnonzero(np.isnan(counts[:, 0]))
     if len(unexplained):
         found = f"{len(unexplained)} cell(s) whose values are not multiples of one number"
-        raise InputError.of(
-            "expression_matrix", found, "counts or log-normalised counts, which this preprocessing needs"
-        )
+        expected = "counts or log-normalised counts, which this preprocessing needs"
+        raise InputError.of("expression_matrix", found, expected)
     return counts
 
 

@@ -31,8 +31,8 @@ def read_targets(obs: pd.DataFrame, perturbation_key: str, control: str) -> list
     labels = obs[perturbation_key].astype(str).where(obs[perturbation_key].notna(), "").tolist()
     targets_of: dict[str, tuple[str, ...] | None] = {}
     for label in set(labels):
-        genes = tuple({part.strip() for part in label.split("+")} - {control, ""})
-        targets_of[label] = () if label == control else genes if label.strip() else None
+        genes = {part.strip() for part in label.split("+")} - {control, ""}
+        targets_of[label] = None if not label.strip() else () if label == control else tuple(genes)
     if () not in targets_of.values():
         frequent = ", ".join(f"{label!r} ({number})" for label, number in Counter(labels).most_common(5))
         found = f"no cell labelled {control!r}; the most frequent labels are {frequent}"
@@ -80,17 +80,12 @@ def choose_columns(
         return np.unique(list(columns.values()))
     if genes == "all":
         return np.arange(len(names["id"]))
-    if genes == "perturbed":
-        return perturbed_columns(intervention, len(names["id"]), min_cells)
-    raise InputError.of("genes", repr(genes), "'perturbed', 'all' or a list of names")
-
-
-def perturbed_columns(intervention: np.ndarray, num_columns: int, min_cells: int) -> np.ndarray:
-    """Return the columns of the genes with more than ``min_cells`` perturbed cells; raise InputError below 2 genes."""
-    cells_of = np.bincount(intervention[intervention >= 0], minlength=num_columns)
-    columns = np.flatnonzero(cells_of > min_cells)
-    if len(columns) < 2:
+    if genes != "perturbed":
+        raise InputError.of("genes", repr(genes), "'perturbed', 'all' or a list of names")
+    cells_of = np.bincount(intervention[intervention >= 0], minlength=len(names["id"]))
+    perturbed = np.flatnonzero(cells_of > min_cells)
+    if len(perturbed) < 2:
         most = max(cells_of, default=0)
-        found = f"{len(columns)} measured genes with more than {min_cells} perturbed cells (the most: {most})"
+        found = f"{len(perturbed)} measured genes with more than {min_cells} perturbed cells (the most: {most})"
         raise InputError.of("min_cells", found, "at least 2; lower it, or name the genes")
-    return columns
+    return perturbed

@@ -101,7 +101,7 @@ def test_without_room_anywhere_the_error_says_how_much_is_needed(no_memory, monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(InputError, match=r"too many for memory and for .*expected 4\.0 GB in the folder that TMPDIR"):
+    with pytest.raises(InputError, match=r"too many for memory and for .*expected 4\.0 GB in .* that TMPDIR"):
         allocate_matrix(100_000, 10_000)
 
 
