@@ -1,7 +1,6 @@
 """Read a screen, from an AnnData, an .h5ad or an .npz: the labels of all cells and the expression of some genes.
 
-Matrices are read a block at a time along the axis by which they are stored. No more than a block is held beside the
-expression of the genes considered, and that lies in a file where memory is short.
+No more than a block of the matrix is held beside the expression of these genes, which is in a file if memory is short.
 """
 
 from __future__ import annotations
@@ -94,9 +93,9 @@ def read_screen(
     perturbation_key
         Column of ``obs`` with the label of each cell; an .npz has its ``interventions``. A label names a gene as
         ``var_names`` does or else as a column of ``var`` does (gene_name, gene_symbols, feature_name, gene_id, …).
-        In a combined label (``A+B``) the control label and repetitions do not count: ``A+control`` and ``A+A`` are
-        ``A``, ``control+control`` is a control. Cells with several perturbed genes are excluded, because no single
-        source explains them, and so are cells without a label.
+        In a combined label the control label and repetitions do not count: ``A+control`` and ``A+A`` are ``A``. Cells
+        with several perturbed genes (``A+B``) are excluded, because no single source explains them, and so are cells
+        without a label.
     control, layer
         Label of the control cells, and the layer with the expression if it is not ``X``.
     genes, min_cells
@@ -120,11 +119,11 @@ def read_screen(
         var, simulated = adata.var, str(adata.uns.get("simulated") or "")
         names, targets = names_of_genes(var), read_targets(adata.obs, perturbation_key, control)
         single = {genes_of[0] for genes_of in set(targets) if genes_of and len(genes_of) == 1}
-        code_of = {(name,): column for name, column in find_columns(names, single, "perturbation_key").items()}
-        codes = [CONTROL if genes_of == () else code_of.get(genes_of, EXCLUDED) for genes_of in targets]
-        intervention = np.array(codes)  # columns of the file
+        column_of = find_columns(names, single, "perturbation_key")
+        code_of: dict[Any, int] = {(): CONTROL, **{(name,): column for name, column in column_of.items()}}
+        intervention = np.array([code_of.get(genes_of, EXCLUDED) for genes_of in targets])  # columns of the file
         columns = choose_columns(names, intervention, genes, min_cells)
-        expression, totals = _read_columns(_matrix(adata, layer), columns)
+        expression, totals = _read_columns(adata, layer, columns)
     _check_values(expression, totals, counts, allow_counts)
     if counts:
         counted = np.flatnonzero(totals > 0)
@@ -241,16 +240,12 @@ def _opened_npz(path: Path, perturbation_key: str) -> Iterator[AnnData]:
         yield anndata.AnnData(matrix, obs, pd.DataFrame(index=genes.astype(str)), uns)
 
 
-def _matrix(adata: AnnData, layer: str | None) -> Any:
-    matrix = adata.X if layer is None else adata.layers.get(layer)
+def _read_columns(adata: AnnData, layer: str | None, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Read columns as float32, and the total of each row, in blocks along the axis by which the matrix is stored."""
+    matrix: Any = adata.X if layer is None else adata.layers.get(layer)
     if matrix is None:
         found = "none, and no X" if layer is None else f"no {layer!r}"
         raise InputError.of("layer", found, f"one of {', '.join(adata.layers) or 'none: there are no layers'}")
-    return matrix
-
-
-def _read_columns(matrix: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Read columns as float32, and the total of each row, in blocks along the axis by which the matrix is stored."""
     rows, width = matrix.shape
     expression = allocate_matrix(rows, len(columns))
     totals = np.zeros(rows)

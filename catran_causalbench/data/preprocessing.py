@@ -31,13 +31,10 @@ def log_normalise(counts: np.ndarray, totals: np.ndarray, target_sum: float | No
 def preprocess(dataset: PerturbationDataset, method: str) -> PerturbationDataset:
     """Transform the expression of a validated dataset.
 
-    Parameters
-    ----------
-    method
-        ``none``: keep the values as given. ``counts``: recover UMI counts from log-normalised values.
-        ``log_normalise``: apply scanpy's normalize_total and log1p to the counts. ``clr``: take the centred log ratio
-        of the counts within a cell. ``magic``: impute the values as given by MAGIC. ``svd``: replace zeros by a
-        rank-20 approximation of the values as given.
+    The method ``none`` keeps the values as given. ``counts`` recovers UMI counts from log-normalised values;
+    ``log_normalise`` applies scanpy's normalize_total and log1p to these counts, and ``clr`` takes their centred log
+    ratio within a cell. ``magic`` imputes the values as given by MAGIC; ``svd`` replaces zeros by a rank-20
+    approximation of the values as given.
 
     Raises
     ------
@@ -54,8 +51,8 @@ def recover_counts(expression: np.ndarray) -> np.ndarray:
     """Recover the UMI counts from log-normalised values, cells × genes; return counts as they are.
 
     Log-normalisation multiplies the counts of a cell by one factor and takes log1p. On the linear scale all values of a
-    cell are therefore multiples of one number, or InputError is raised: its smallest non-zero value divided by its
-    smallest non-zero count, which is nearly always 1.
+    cell are therefore multiples of one number: its smallest non-zero value divided by its smallest non-zero count,
+    which is nearly always 1. InputError is raised for other values.
     """
     if not (expression % 1).any():
         return expression
@@ -69,9 +66,9 @@ def recover_counts(expression: np.ndarray) -> np.ndarray:
         whole = np.abs(candidate - candidate.round()) <= _COUNT_TOLERANCE + 1e-5 * candidate
         fits = whole.all(axis=1) & np.isnan(counts[:, 0])
         counts[fits] = candidate[fits].round()
-    unexplained = np.flatnonzero(np.isnan(counts[:, 0]))
-    if len(unexplained):
-        found = f"{len(unexplained)} cell(s) whose values are not multiples of one number"
+    unexplained = np.count_nonzero(np.isnan(counts[:, 0]))
+    if unexplained:
+        found = f"{unexplained} cell(s) whose values are not multiples of one number"
         expected = "counts or log-normalised counts, which this preprocessing needs"
         raise InputError.of("expression_matrix", found, expected)
     return counts

@@ -73,8 +73,9 @@ def choose_columns(
 ) -> np.ndarray:
     """Return the columns of the genes considered, ascending; ``intervention`` is the target's column of each cell."""
     if not isinstance(genes, str):
-        columns = find_columns(names, set(genes), "genes")
-        missing = sorted(set(genes).difference(columns))
+        wanted = set(genes)
+        columns = find_columns(names, wanted, "genes")
+        missing = sorted(wanted.difference(columns))
         if missing:
             raise InputError.of("genes", f"{len(missing)} that are not measured, as {missing[0]!r}", "measured genes")
         return np.unique(list(columns.values()))

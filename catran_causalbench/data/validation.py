@@ -1,4 +1,4 @@
-"""Check labels and a matrix, so that no value is missing and no gene constant, and bring them into canonical order."""
+"""Check a matrix and its labels: no value may be missing and no gene constant; and bring them into canonical order."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def validate_dataset(
     Raises
     ------
     InputError
-        Naming the argument, what was found and what was expected. If cells are labelled with genes of which none is in
-        the matrix, there is a warning only.
+        Naming the argument, what was found and what was expected. There is only a warning if cells are labelled with
+        genes but none of these is in the matrix.
     """
     matrix = _numeric_matrix(expression_matrix)
     names = _gene_names(gene_names, matrix.shape[1])
@@ -167,8 +167,8 @@ def _float32_blocks(matrix: Any, gene_order: np.ndarray) -> Iterator[tuple[slice
 
 def _cell_fingerprints(matrix: Any, gene_order: np.ndarray) -> np.ndarray:
     """Return a 64-bit hash of each cell's values: a sort key that depends on the content only."""
-    multipliers = np.random.default_rng(0).integers(2**63, size=matrix.shape[1], dtype=np.uint64)
-    multipliers = multipliers * np.uint64(2) + np.uint64(1)  # odd factors lose no bit of a value
+    draws = np.random.default_rng(0).integers(2**63, size=matrix.shape[1], dtype=np.uint64)
+    multipliers = draws * np.uint64(2) + np.uint64(1)  # odd factors lose no bit of a value
     fingerprints = np.empty(matrix.shape[0], dtype=np.uint64)
     for cells, block in _float32_blocks(matrix, gene_order):
         fingerprints[cells] = (np.ascontiguousarray(block).view(np.uint32).astype(np.uint64) * multipliers).sum(axis=1)
