@@ -12,7 +12,6 @@ import numpy as np
 from catran_causalbench.config import CatranConfig, load_config
 from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.data.dataset import PerturbationDataset
-from catran_causalbench.data.effects import perturbation_effects
 from catran_causalbench.data.preprocessing import preprocess
 from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.methods import CATRAN, find_method
@@ -57,7 +56,7 @@ def infer_network(
     seed = checked("seed", seed, int, _SEED)
     chosen = find_method(method)
     config = chosen.settings(load_config() if config is None else config)
-    effects = perturbation_effects(dataset)
+    effects = dataset.perturbation_effects()
     dataset = preprocess(dataset, config.data.preprocessing)
     settings = {"method": chosen.name, **config.to_mapping()}
     with RunDirectory.prepare(config.output.run_directory, settings, dataset, seed) as directory:

@@ -124,7 +124,7 @@ class FittedNetwork:
         """
         from scipy import sparse
 
-        from catran_causalbench.data.anndata_reader import gene_names_like
+        from catran_causalbench.data.targets import gene_names_like
 
         names = gene_names_like(adata.var, set(self.gene_names))
         column_of = {name: column for column, name in enumerate(names)}
