@@ -55,7 +55,7 @@ def stored(simulated, how, directory):
     if "file" not in how and "backed" not in how:
         return adata
     adata.write_h5ad(directory / "screen.h5ad")
-    return folder / "screen.h5ad" if "file" in how else anndata.read_h5ad(directory / "screen.h5ad", backed="r")
+    return directory / "screen.h5ad" if "file" in how else anndata.read_h5ad(directory / "screen.h5ad", backed="r")
 
 
 # Values
