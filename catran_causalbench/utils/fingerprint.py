@@ -1,4 +1,4 @@
-"""A fingerprint of the code that made a result; the version number does not tell two commits apart."""
+"""A fingerprint of the code that made a result, since commits share a version number."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from catran_causalbench.causalbench.build.directory import (
 from catran_causalbench.causalbench.build.file_formats import npz_bytes, table_bytes
 from catran_causalbench.causalbench.ground_truth import TRUE_EFFECTS, TRUE_NETWORK
 from catran_causalbench.errors import InputError
-from catran_causalbench.simulation.causal_model import CausalModel, SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.causal_model import CausalModel, SimulationConfig, random_stream, sample_causal_model
 from catran_causalbench.simulation.expression import simulate_cells, true_effects
 from catran_causalbench.simulation.graph import RegulatoryGraph
 from catran_causalbench.simulation.presets import difficulty_of
@@ -85,7 +85,7 @@ def write_simulated_directory(
 
 def reference_networks(model: CausalModel) -> References:
     """Derive what databases would know of a true network: a part of it, and some pairs that are not in it."""
-    rng = model.stream("databases")
+    rng = random_stream(model.seed, "databases")
     true_pairs = sorted({(min(edge), max(edge)) for edge in model.edges()})
     known = [pair for pair in true_pairs if rng.random() < KNOWN_SHARE]
     candidates = rng.integers(len(model.gene_ids), size=(round(FALSE_SHARE * len(known)), 2))
