@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -54,6 +55,14 @@ def write_json(path: str | os.PathLike[str], value: Any) -> Path:
     """Write plain values as JSON; see :func:`write_atomically`."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name; copy it where the file system has no hard links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
