@@ -1,4 +1,4 @@
-"""Attention of every target on every source as a heat map, with similar genes side by side."""
+"""Heat map of every target's attention on every source, with similar genes side by side."""
 
 from __future__ import annotations
 
@@ -12,29 +12,25 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_MOST_NAMED = 60  # more names than this cannot be read
+_MOST_LABELLED = 60  # more labels are illegible
 _MOST_ORDERED = 600  # for more genes the optimal order of the leaves takes too long
-# The colour scale spans these quantiles of the weights: a typical pair is white, and a few strong edges do not make all
-# others pale.
-_LIMITS = (0.5, 0.995)
-# Weights below this quantile are ignored when genes are clustered.
-_BACKGROUND = 0.9
+_LIMITS = (0.5, 0.995)  # quantiles that the colour scale spans: a few strong edges do not make all others pale
+_BACKGROUND = 0.9  # quantile below which weights are ignored when genes are clustered
 _COLOURS = ("#FFFFFF", "#9AD0EE", "#0072B2", "#00304D")
 
 
 def draw_attention(adjacency: pd.DataFrame, num_genes: int | None = 60, *, title: str = "") -> Figure:
     """Draw a weighted adjacency as a heat map ordered by modules.
 
-    Sources with similar targets are placed side by side, and so are targets with similar sources (Ward's method); lines
-    separate the modules. The two axes therefore have different orders.
+    Sources with similar targets stand side by side, and so do targets with similar sources (Ward's method); therefore
+    the axes differ in order. Lines separate the modules.
 
     Parameters
     ----------
     adjacency
-        Source × target, with the same genes in the same order on both axes; the diagonal is ignored.
+        Source × target, both axes with the same genes in the same order; the diagonal is ignored.
     num_genes
-        Number of genes to draw, those with the largest sums of weights; None draws all. More than 60 genes are not
-        labelled.
+        How many genes to draw, those with the largest sums of weights; None draws all. More than 60 are not labelled.
     title
         Description of the data.
 
@@ -48,16 +44,17 @@ def draw_attention(adjacency: pd.DataFrame, num_genes: int | None = 60, *, title
     weights = adjacency.to_numpy(float, copy=True)
     np.fill_diagonal(weights, 0)
     drawn = np.argsort(-(weights.sum(axis=0) + weights.sum(axis=1)), kind="stable")[:num_genes]
-    shown, names = weights[np.ix_(drawn, drawn)], adjacency.index[drawn].astype(str)
-    off_diagonal = shown[~np.eye(len(shown), dtype=bool)]
-    rows, row_borders = _by_module(shown, np.quantile(off_diagonal, _BACKGROUND))
-    columns, column_borders = _by_module(shown.T, np.quantile(off_diagonal, _BACKGROUND))
+    weights, names = weights[np.ix_(drawn, drawn)], adjacency.index[drawn].astype(str)
+    low, background, high = np.quantile(
+        weights[~np.eye(len(weights), dtype=bool)], (_LIMITS[0], _BACKGROUND, _LIMITS[1])
+    )
+    rows, row_borders = _by_module(weights, background)
+    columns, column_borders = _by_module(weights.T, background)
 
     figure = new_figure((7.2, 6.6))
     axes = figure.add_axes((0.145, 0.12, 0.715, 0.78))
-    low, high = np.quantile(off_diagonal, _LIMITS)
     image = axes.imshow(
-        shown[np.ix_(rows, columns)],
+        weights[np.ix_(rows, columns)],
         cmap=LinearSegmentedColormap.from_list("weights", _COLOURS),
         vmin=low,
         vmax=high if high > low else low + 1,
@@ -66,11 +63,12 @@ def draw_attention(adjacency: pd.DataFrame, num_genes: int | None = 60, *, title
     )
     axes.hlines(row_borders, -0.5, len(names) - 0.5, color=FAINT, linewidth=0.6)
     axes.vlines(column_borders, -0.5, len(names) - 0.5, color=FAINT, linewidth=0.6)
-    named = len(names) <= _MOST_NAMED
-    size = min(8.0, 380 / max(len(names), 1))
-    plain: dict[str, Any] = {"fontsize": size, "parse_math": False}  # a name may contain a dollar sign
-    axes.set_xticks(range(len(names)) if named else [], names[columns] if named else [], rotation=90, **plain)
-    axes.set_yticks(range(len(names)) if named else [], names[rows] if named else [], **plain)
+    axes.set(xticks=[], yticks=[])
+    if len(names) <= _MOST_LABELLED:
+        # A name may contain a dollar sign.
+        style: dict[str, Any] = {"fontsize": min(8.0, 380 / max(len(names), 1)), "parse_math": False}
+        axes.set_xticks(range(len(names)), names[columns], rotation=90, **style)
+        axes.set_yticks(range(len(names)), names[rows], **style)
     axes.tick_params(length=0, pad=2, labelcolor=INK)
     axes.set_xlabel(f"targets, {len(column_borders) + 1} modules", color=INK)
     axes.set_ylabel(f"sources, {len(row_borders) + 1} modules", color=INK)

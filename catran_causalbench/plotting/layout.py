@@ -1,4 +1,4 @@
-"""Positions of genes in a drawing: components apart, connected genes close together, no overlaps."""
+"""Positions of genes in a drawing: components apart, connected genes close together, no overlap."""
 
 from __future__ import annotations
 
@@ -9,28 +9,17 @@ import numpy as np
 if TYPE_CHECKING:
     import networkx as nx
 
-# Least distance between genes, as a share of what it would be if all were spread evenly.
-_CLEARANCE = 0.36
-# Space between components, in units of about an edge's length: labels stand beside genes, so it is larger horizontally.
+_CLEARANCE = 0.36  # least distance between genes, as a share of that of evenly spread genes
+# Space between components, in units of about an edge's length; more horizontally, as labels stand beside genes.
 _PADDING = np.array([0.9, 0.6])
+_MARGIN = np.array([26.0, 18.0])  # points
 
 
 def place_genes(graph: nx.DiGraph, radius: dict[str, float], page: tuple[float, float]) -> dict[str, np.ndarray]:
-    """Find a position for every gene.
+    """Return the position (x, y) of every gene; the same graph always gives the same positions.
 
-    Parameters
-    ----------
-    graph
-        Edges to be drawn, at least one.
-    radius
-        Of each gene, in points.
-    page
-        Width and height in points.
-
-    Returns
-    -------
-    dict
-        Gene → (x, y) in points; the same graph always gives the same positions.
+    The graph has at least one edge. The radius of each gene, the page's width and height, and the positions are in
+    points.
     """
     import networkx as nx
 
@@ -41,18 +30,17 @@ def place_genes(graph: nx.DiGraph, radius: dict[str, float], page: tuple[float, 
     points = np.concatenate(
         [corner + np.array(list(layout.values())) for (layout, _), corner in zip(boxes, corners, strict=True)]
     )
-    margin = np.array([26.0, 18.0])
     low, span = points.min(axis=0), np.ptp(points, axis=0)
-    points = margin + (points - low) / np.maximum(span, 1e-9) * (np.array(page) - 2 * margin)
-    points = _push_apart(points, np.array([radius[gene] for gene in genes]), np.array(page), margin)
+    points = _MARGIN + (points - low) / np.maximum(span, 1e-9) * (np.array(page) - 2 * _MARGIN)
+    points = _push_apart(points, np.array([radius[gene] for gene in genes]), np.array(page))
     return dict(zip(genes, points, strict=True))
 
 
 def _component_layout(graph: nx.DiGraph, genes: list[str]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Lay out one component, long side horizontal, from (0, 0), about one unit square per gene; return its size too."""
+    """Return positions from (0, 0) in one component, its long side horizontal, and its size, about 1 per gene."""
     import networkx as nx
 
-    component = nx.Graph()  # a subgraph of networkx has the order of a set, which changes from run to run
+    component = nx.Graph()  # networkx's own subgraphs are ordered like a set, which changes from run to run
     component.add_nodes_from(genes)
     component.add_edges_from((source, target) for source in genes for target in sorted(graph[source]))
     layout = nx.kamada_kawai_layout(component, weight=None)
@@ -61,13 +49,13 @@ def _component_layout(graph: nx.DiGraph, genes: list[str]) -> tuple[dict[str, np
     points = points @ np.linalg.svd(points, full_matrices=False)[2].T
     points -= points.min(axis=0)
     length, height = points.max(axis=0)
-    if length > 0:  # a component of few genes may be flat and needs little space
+    if length > 0:  # a component of few genes may be flat; it needs little space
         points *= np.sqrt(1.4 * (len(genes) - 1.5) / (length * max(height, length / len(genes))))
     return dict(zip(layout, points, strict=True)), points.max(axis=0) + _PADDING
 
 
 def _pack(sizes: list[np.ndarray], aspect: float) -> list[np.ndarray]:
-    """Place boxes in rows of one width, largest first."""
+    """Return the lower left corners of boxes that are packed in rows of one width, in the given order."""
     width = max([float(np.sqrt(aspect * sum(size.prod() for size in sizes))), *(size[0] for size in sizes)])
     corners, x, y, shelf = [], 0.0, 0.0, 0.0
     for size in sizes:
@@ -78,10 +66,10 @@ def _pack(sizes: list[np.ndarray], aspect: float) -> list[np.ndarray]:
     return corners
 
 
-def _push_apart(points: np.ndarray, radius: np.ndarray, page: np.ndarray, margin: np.ndarray) -> np.ndarray:
-    """Move genes that are too close apart, a little at a time."""
-    room = _CLEARANCE * np.sqrt(np.prod(page - 2 * margin) / max(len(points), 12))
-    wanted = radius[:, None] + radius[None, :] + room
+def _push_apart(points: np.ndarray, radius: np.ndarray, page: np.ndarray) -> np.ndarray:
+    """Move genes apart that are too close to each other, a little at a time."""
+    clearance = _CLEARANCE * np.sqrt(np.prod(page - 2 * _MARGIN) / max(len(points), 12))
+    wanted = radius[:, None] + radius[None, :] + clearance
     for _ in range(200):
         apart = points[:, None] - points[None, :]
         distance = np.linalg.norm(apart, axis=2)
@@ -90,5 +78,5 @@ def _push_apart(points: np.ndarray, radius: np.ndarray, page: np.ndarray, margin
         if not lack.any():
             break
         points = points + (apart / np.maximum(distance, 1e-6)[..., None] * lack[..., None]).sum(axis=1) * 0.3
-        points = points.clip(margin, page - margin)
+        points = points.clip(_MARGIN, page - _MARGIN)
     return points

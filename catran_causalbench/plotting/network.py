@@ -1,10 +1,9 @@
-"""Drawing of the strongest edges: hubs are large, arrowheads show the direction, colour and head the sign."""
+"""Drawing of the strongest edges: hubs are large, arrowheads show the direction, colours and heads the sign."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,27 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# With more edges than this, or more edges per gene, a page is illegible.
+# With more edges, or more edges per gene, a page is illegible.
 MOST_EDGES, _MOST_PER_GENE = 120, 1.8
 _SIZE = (7.6, 6.6)  # inches
-_HUB = 3  # a gene with so many targets is a hub, which is always labelled
+_HUB = 3  # targets of a hub, which is always labelled, at least
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 2.6, 13.0  # points
 
 
-@dataclass(frozen=True)
-class _Sign:
-    """How edges of one sign are drawn; in biology a T bar denotes repression."""
-
-    colour: str
-    head: str
-    meaning: str
-
-
+# Colour, head and meaning of an edge by the sign of the effect; in biology a T bar denotes repression.
 _ARROW, _BAR = "-|>,head_length=0.55,head_width=0.27", "-[,widthB=0.5,lengthB=0"
 _SIGNS = {
-    -1: _Sign(ACTIVATION, _ARROW, "activation (target falls on knock-down)"),
-    1: _Sign(REPRESSION, _BAR, "repression (target rises)"),
-    0: _Sign(UNKNOWN, _ARROW, "sign not measured"),
+    -1: (ACTIVATION, _ARROW, "activation (knockdown lowers the target)"),
+    1: (REPRESSION, _BAR, "repression (knockdown raises it)"),
+    0: (UNKNOWN, _ARROW, "sign not measured"),
 }
 
 
@@ -48,53 +39,46 @@ def draw_network(edges: pd.DataFrame, *, title: str = "") -> Figure:
     ----------
     edges
         Columns source, target and weight. A column ``effect`` (of the source's knockdown on the target) or ``sign`` (of
-        that effect) colours the edges; NaN and 0 are grey. At most 120 edges are drawn, the strongest, and fewer where
-        they connect few genes; the picture says how many.
+        that effect) colours the edges; NaN and 0 are grey. At most the 120 strongest edges are drawn, fewer where they
+        connect few genes; the figure says how many.
     title
         Description of the data.
 
     Returns
     -------
     Figure
-        Not managed by pyplot; the same edges give the same picture.
+        Not managed by pyplot; the same edges give the same figure.
     """
     import networkx as nx
 
-    shown = _legible(edges.sort_values("weight", ascending=False, kind="stable"))
-    signs = _signs_of(shown)
+    drawn = _legible(edges.sort_values("weight", ascending=False, kind="stable"))
+    signs = _signs_of(drawn)
     graph = nx.DiGraph()
-    graph.add_nodes_from(sorted({*shown["source"], *shown["target"]}))
-    graph.add_edges_from(zip(shown["source"], shown["target"], strict=True))
+    graph.add_nodes_from(sorted({*drawn["source"], *drawn["target"]}))
+    graph.add_edges_from(zip(drawn["source"], drawn["target"], strict=True))
 
     figure = new_figure(_SIZE)
     axes = figure.add_axes((0.02, 0.075, 0.96, 0.845))
     axes.set_axis_off()
-    width, height = 72 * _SIZE[0] * 0.96, 72 * _SIZE[1] * 0.845  # one unit of the axes is one point on the page
-    axes.set_xlim(0, width)
-    axes.set_ylim(0, height)
+    page = 72 * _SIZE[0] * 0.96, 72 * _SIZE[1] * 0.845  # one unit of the axes is one point
+    axes.set(xlim=(0, page[0]), ylim=(0, page[1]))
     if len(graph):
-        _draw_graph(axes, graph, shown, signs, (width, height))
-    _describe(figure, title, len(edges), len(shown), len(graph), signs)
+        radius = _radii(graph)
+        place = place_genes(graph, radius, page)
+        _draw_edges(axes, drawn, signs, place, radius)
+        _draw_genes(axes, graph, place, radius)
+        _draw_labels(axes, graph, place, radius)
+    count = f"{len(drawn)} edges" if len(drawn) == len(edges) else f"the {len(drawn)} strongest of {len(edges):,} edges"
+    write_title(figure, title, f"{count} between {len(graph)} genes")
+    _draw_legend(figure, signs)
     return figure
 
 
-def _draw_graph(
-    axes: Axes, graph: nx.DiGraph, edges: pd.DataFrame, signs: np.ndarray, page: tuple[float, float]
-) -> None:
-    radius = _radii(graph)
-    place = place_genes(graph, radius, page)
-    _draw_edges(axes, edges, signs, place, radius)
-    _draw_genes(axes, graph, place, radius)
-    _draw_labels(axes, graph, place, radius)
-
-
 def _legible(edges: pd.DataFrame) -> pd.DataFrame:
-    """Keep as many edges, best first, as can be distinguished."""
+    """Keep as many edges, the strongest first, as can be told apart."""
+    edges, most = edges.head(MOST_EDGES), 0
     genes: set[str] = set()
-    most = 0
-    for number, pair in enumerate(
-        zip(edges["source"].head(MOST_EDGES), edges["target"].head(MOST_EDGES), strict=True), 1
-    ):
+    for number, pair in enumerate(zip(edges["source"], edges["target"], strict=True), 1):
         genes.update(pair)
         if number <= _MOST_PER_GENE * len(genes):
             most = number
@@ -102,19 +86,15 @@ def _legible(edges: pd.DataFrame) -> pd.DataFrame:
 
 
 def _signs_of(edges: pd.DataFrame) -> np.ndarray:
-    column = next((name for name in ("effect", "sign") if name in edges), None)
-    if column is None:
-        return np.zeros(len(edges), int)
-    return np.sign(np.nan_to_num(edges[column].to_numpy(float))).astype(int)
+    values = edges.get("effect", edges.get("sign", 0 * edges["weight"]))
+    return np.sign(np.nan_to_num(values.to_numpy(float))).astype(int)
 
 
 def _radii(graph: nx.DiGraph) -> dict[str, float]:
-    """Return the radius of each gene in points: its area grows with its number of targets."""
-    most = max((degree for _, degree in graph.out_degree()), default=0)
-    span = _LARGEST_RADIUS**2 - _SMALLEST_RADIUS**2
-    return {
-        gene: float(np.sqrt(_SMALLEST_RADIUS**2 + span * degree / max(most, 8))) for gene, degree in graph.out_degree()
-    }
+    """Return the radius of each gene in points; its area grows with its number of targets."""
+    degrees = dict(graph.out_degree())
+    most, span = max(8, *degrees.values()), _LARGEST_RADIUS**2 - _SMALLEST_RADIUS**2
+    return {gene: float(np.sqrt(_SMALLEST_RADIUS**2 + span * degree / most)) for gene, degree in degrees.items()}
 
 
 def _draw_edges(
@@ -123,22 +103,22 @@ def _draw_edges(
     from matplotlib.patches import FancyArrowPatch
 
     weight = edges["weight"].to_numpy(float)
-    strength = (weight - weight.min()) / max(np.ptp(weight), 1e-12) if len(weight) else weight
+    strength = (weight - weight.min()) / max(np.ptp(weight), 1e-12)
     pairs = list(zip(edges["source"], edges["target"], strict=True))
     both_ways = set(pairs) & {(target, source) for source, target in pairs}
     for (source, target), sign, force in zip(pairs, signs, strength, strict=True):
-        style = _SIGNS[sign]
+        colour, head, _ = _SIGNS[sign]
         axes.add_patch(
             FancyArrowPatch(
                 tuple(place[source]),
                 tuple(place[target]),
-                arrowstyle=style.head,
+                arrowstyle=head,
                 connectionstyle=f"arc3,rad={0.22 if (source, target) in both_ways else 0.06}",
                 mutation_scale=9,
                 shrinkA=radius[source] + 0.5,
-                shrinkB=radius[target] + (2.0 if style.head == _BAR else 1.0),
+                shrinkB=radius[target] + (2.0 if head == _BAR else 1.0),
                 linewidth=1.0 + 1.4 * force,
-                color=style.colour,
+                color=colour,
                 alpha=0.7 + 0.3 * force,
                 zorder=2 + force,
                 gid=f"{source}→{target}",
@@ -147,20 +127,20 @@ def _draw_edges(
 
 
 def _draw_genes(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], radius: dict[str, float]) -> None:
-    genes = list(graph)
+    x, y = np.transpose([place[gene] for gene in graph])
     axes.scatter(
-        [place[gene][0] for gene in genes],
-        [place[gene][1] for gene in genes],
-        s=[(2 * radius[gene]) ** 2 for gene in genes],
-        c=[INK if graph.out_degree(gene) else "white" for gene in genes],
-        edgecolors=[INK if graph.out_degree(gene) else FAINT for gene in genes],
+        x,
+        y,
+        s=[(2 * radius[gene]) ** 2 for gene in graph],
+        c=[INK if graph.out_degree(gene) else "white" for gene in graph],
+        edgecolors=[INK if graph.out_degree(gene) else FAINT for gene in graph],
         linewidths=1.0,
         zorder=4,
     )
 
 
 def _draw_labels(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], radius: dict[str, float]) -> None:
-    """Label genes where there is room, those with most targets first; a hub is labelled in any case."""
+    """Label genes where there is room, those with most targets first; label hubs in any case."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.patheffects import withStroke
 
@@ -175,7 +155,7 @@ def _draw_labels(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], ra
     )
 
     def cost(box: np.ndarray) -> float:
-        """Rate a position of a label; from 100 on, it covers something or leaves the page."""
+        """Return the cost of a label's position; from 100 on, it covers something or leaves the page."""
         low, high = box[:2], box[2:]
         covered = np.all((low < taken[:, 2:]) & (high > taken[:, :2]), axis=1)
         crossed = np.all((along_edges > low) & (along_edges < high), axis=1)
@@ -184,17 +164,9 @@ def _draw_labels(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], ra
 
     for gene in sorted(graph, key=lambda gene: (-graph.out_degree(gene), -graph.in_degree(gene), gene)):
         hub = graph.out_degree(gene) >= _HUB
-        text = axes.text(
-            0,
-            0,
-            gene,
-            fontsize=min(7.0 + 0.25 * graph.out_degree(gene), 11) if hub else 6.2,
-            fontweight="bold" if hub else "normal",
-            color=INK,
-            zorder=6,
-            path_effects=[withStroke(linewidth=2, foreground="white")],
-            parse_math=False,
-        )
+        size, weight = (min(7.0 + 0.25 * graph.out_degree(gene), 11), "bold") if hub else (6.2, "normal")
+        text = axes.text(0, 0, gene, fontsize=size, fontweight=weight, color=INK, zorder=6, parse_math=False)
+        text.set_path_effects([withStroke(linewidth=2, foreground="white")])
         spots = []
         for gap, (across, up, horizontal, vertical) in itertools.product(_GAPS if hub else _GAPS[:1], _SPOTS):
             x, y = place[gene] + (radius[gene] + gap) * np.array([across, up])
@@ -210,7 +182,7 @@ def _draw_labels(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], ra
             text.remove()
 
 
-# Possible positions of a label: points from its gene (the larger gaps for hubs only), and sides, best first.
+# Possible positions of a label, best first: points from its gene (larger gaps for hubs only), and sides.
 _GAPS = (1.5, 7.0, 14.0)
 _SPOTS = (
     (1.0, 0.0, "left", "center_baseline"),
@@ -224,23 +196,14 @@ _SPOTS = (
 )
 
 
-def _describe(figure: Figure, title: str, found: int, drawn: int, genes: int, signs: np.ndarray) -> None:
+def _draw_legend(figure: Figure, signs: np.ndarray) -> None:
     from matplotlib.lines import Line2D
 
-    count = f"{drawn} edges" if drawn == found else f"the {drawn} strongest of {found:,} edges"
-    write_title(figure, title, f"{count} between {genes} genes")
     handles = [
-        Line2D([], [], color=style.colour, linewidth=2, label=style.meaning)
-        for sign, style in _SIGNS.items()
+        Line2D([], [], color=colour, linewidth=2, label=meaning)
+        for sign, (colour, _, meaning) in _SIGNS.items()
         if sign in signs
     ]
     handles.append(Line2D([], [], color=INK, marker="o", linestyle="", markersize=7, label="larger: more targets"))
-    figure.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.005, 0.0),
-        ncols=4,
-        frameon=False,
-        fontsize=7.5,
-        handlelength=1.6,
-    )
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.005, 0.0), "ncols": 4}
+    figure.legend(handles=handles, frameon=False, fontsize=7.5, handlelength=1.6, **place)

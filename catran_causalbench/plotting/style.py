@@ -1,4 +1,4 @@
-"""Shared by all figures of a network: colours that are safe for the colour-blind, and figures without pyplot."""
+"""Colours and titles of all figures of a network, and figures that pyplot does not manage."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 INK, FAINT = "#333333", "#9A9A9A"
-# From the palette of Okabe and Ito, which can be distinguished with any kind of colour blindness.
+# From the palette of Okabe and Ito, which is safe for colour-blind readers.
 ACTIVATION, REPRESSION, UNKNOWN = "#0072B2", "#D55E00", "#999999"
 
 
 class Picture(Figure):
-    """A figure that pyplot does not manage: it opens no window and is freed; notebooks display it all the same."""
+    """A figure that pyplot does not manage: it opens no window and is freed, but notebooks display it."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -22,12 +22,12 @@ class Picture(Figure):
 
 
 def new_figure(size: tuple[float, float]) -> Figure:
-    """Return a white figure of a size in inches."""
+    """Return a white figure; its size is in inches."""
     return Picture(figsize=size, facecolor="white")
 
 
 def write_title(figure: Figure, title: str, subtitle: str) -> None:
-    """Write a title and a subtitle into the upper left corner; a long title gets a smaller font."""
+    """Write a title (smaller if it is long) and a subtitle into the upper left corner."""
     line = 1 / figure.get_figheight()  # one inch
     size = min(11.0, 112 * figure.get_figwidth() / max(len(title), 1))
     plain: dict[str, Any] = {"va": "top", "color": INK, "parse_math": False}  # a name may contain a dollar sign

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 _PREFIX = "loss/"
 _TITLES = {
-    "held_out_effect": "surprise at held-out shifts",
-    "masked": "prediction of hidden genes",
-    "unmasked": "prediction of visible genes",
-    "interventional": "attention against knock-downs",
+    "held_out_effect": "loss on held-out effects",
+    "masked": "reconstruction of masked genes",
+    "unmasked": "reconstruction of unmasked genes",
+    "interventional": "loss on knockdown effects",
     "total": "weighted sum",
 }
-# With so many points, single steps are noise, and a running median shows the trend.
+# From so many points on, a running median shows the trend beneath the noise of single steps.
 _MANY_POINTS = 100
 
 
@@ -30,7 +30,7 @@ def draw_training(losses: pd.DataFrame, *, title: str = "") -> Figure:
     Parameters
     ----------
     losses
-        A column ``step`` and columns ``loss/…``; one row per step (model ``evidence``) or epoch (model ``catran``).
+        Columns ``step`` and ``loss/…``; one row per step (model ``evidence``) or epoch (model ``catran``).
     title
         Description of the data.
 
@@ -45,10 +45,10 @@ def draw_training(losses: pd.DataFrame, *, title: str = "") -> Figure:
         There are no losses.
     """
     logged = losses.dropna(axis=1, how="all")
-    terms = [str(name) for name in logged if str(name).startswith(_PREFIX)]
-    if not terms or logged.empty:
+    names = [str(name).removeprefix(_PREFIX) for name in logged if str(name).startswith(_PREFIX)]
+    if not names or logged.empty:
         raise InputError.of("losses", "no values", "those of a model that was trained")
-    terms.sort(key=lambda name: list(_TITLES).index(name[len(_PREFIX) :]) if name[len(_PREFIX) :] in _TITLES else 99)
+    terms = [name for name in _TITLES if name in names] + [name for name in names if name not in _TITLES]
     columns = min(len(terms), 2)
     rows = -(-len(terms) // columns)
     figure = new_figure((3.7 * columns + 0.4, 2.3 * rows + 0.9))
@@ -58,8 +58,8 @@ def draw_training(losses: pd.DataFrame, *, title: str = "") -> Figure:
         left=0.6 / width, right=1 - 0.15 / width, bottom=0.45 / height, top=1 - 0.85 / height, hspace=0.35, wspace=0.25
     )
     for term, axes in zip(terms, grid.flat, strict=False):
-        _draw_curve(axes, logged["step"], logged[term])
-        axes.set_title(_TITLES.get(term[len(_PREFIX) :], term[len(_PREFIX) :]), loc="left", fontsize=9, color=INK)
+        _draw_curve(axes, logged["step"], logged[_PREFIX + term])
+        axes.set_title(_TITLES.get(term, term), loc="left", fontsize=9, color=INK)
     for axes in grid.flat[len(terms) :]:
         axes.set_visible(False)
     for axes in grid[-1]:

@@ -1,4 +1,4 @@
-"""Sizes and difficulties of simulated experiments by name."""
+"""Sizes and difficulties of simulated experiments by name; unknown names raise InputError."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIZES = {
     "rpe1": SimulationConfig(genes=383, cells=92_000),
     "k562": SimulationConfig(genes=622, cells=129_000),
 }
-# A difficulty changes what the cells are like, never how many there are.
+# A difficulty changes the nature of the cells, never their number.
 _DIFFICULTIES: dict[str, dict[str, Any]] = {
     "easy": {"effect_strength": 0.25, "knockdown": 0.9, "escape_share": 0.0, "latent_factors": 1, "dispersion": 0.1},
     "standard": {},
@@ -23,11 +23,7 @@ _DIFFICULTIES: dict[str, dict[str, Any]] = {
 
 
 def size_preset(name: str) -> SimulationConfig:
-    """Return the settings of a named size.
-
-    ``tiny`` has 30 genes and 4,500 cells, ``small`` 100 and 16,000; ``rpe1`` (383 and 92,000) and ``k562`` (622 and
-    129,000) have the sizes of CausalBench's data sets. InputError if there is no such name.
-    """
+    """Return the settings of a size: ``tiny``, ``small``, or that of CausalBench's data sets ``rpe1`` and ``k562``."""
     return _SIZES[checked("size", name, str, choice(*_SIZES).metadata)]
 
 
@@ -35,13 +31,12 @@ def with_difficulty(settings: SimulationConfig, name: str) -> SimulationConfig:
     """Return settings of the same size whose network is easier or harder to infer.
 
     ``easy``: strong edges, strong knockdowns, little noise; ``standard``: the settings as they are; ``hard``: weak
-    edges, knockdowns that fail in three cells of ten, many latent factors, much noise. InputError if there is no such
-    name.
+    edges, knockdowns that fail in three of ten cells, many latent factors, much noise.
     """
     return replace(settings, **_DIFFICULTIES[checked("difficulty", name, str, choice(*_DIFFICULTIES).metadata)])
 
 
 def difficulty_of(settings: SimulationConfig) -> str:
-    """Return ``easy`` or ``hard`` if the settings are, else the empty string."""
+    """Return ``easy`` or ``hard`` if the settings have that difficulty, else the empty string."""
     matching = (name for name, changes in _DIFFICULTIES.items() if changes and replace(settings, **changes) == settings)
     return next(matching, "")

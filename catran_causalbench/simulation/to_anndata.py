@@ -13,26 +13,24 @@ from catran_causalbench.simulation.expression import simulate_cells
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_CELLS_PER_GENE = 180
-
 
 def simulate_anndata(genes: int = 60, cells: int | None = None, seed: int = 0) -> AnnData:
-    """Simulate a Perturb-seq screen whose true network is known.
+    """Simulate a Perturb-seq screen with known ground truth; the same arguments give the same screen.
 
     Parameters
     ----------
     genes
-        Genes, all of them perturbed.
+        Number of genes, all of them perturbed.
     cells
-        Cells, by default 180 per gene.
+        Number of cells, by default 180 per gene.
     seed
-        The same sizes and seed give the same screen.
+        Seed of all random numbers.
 
     Returns
     -------
     AnnData
-        Cells × genes: log-normalised values in ``X``, counts in ``layers["counts"]``, each cell's target in
-        ``obs["target_gene"]`` (``non-targeting`` in controls), the true direct regulation, source × target, in
+        Cells × genes: log-normalised expression in ``X``, counts in ``layers["counts"]``, each cell's target in
+        ``obs["target_gene"]`` (``non-targeting`` in controls), true direct regulation, source × target, in
         ``varp["true_weights"]``, and a note that the data are simulated in ``uns["simulated"]``.
 
     Raises
@@ -44,12 +42,12 @@ def simulate_anndata(genes: int = 60, cells: int | None = None, seed: int = 0) -
     import pandas as pd
     from scipy import sparse
 
-    settings = SimulationConfig(genes=genes, cells=_CELLS_PER_GENE * genes if cells is None else cells)
+    settings = SimulationConfig(genes=genes, cells=180 * genes if cells is None else cells)
     model = sample_causal_model(settings, seed)
     simulated = simulate_cells(model)
-    name_of = dict(zip(model.gene_ids, model.gene_names, strict=True))
-    name_of |= {CONTROL_LABEL: CONTROL_LABEL, EXCLUDED_LABEL: "not measured"}  # excluded: the target is not measured
-    targets = pd.Categorical([name_of[label] for label in simulated.labels.tolist()])
+    names = dict(zip(model.gene_ids, model.gene_names, strict=True))
+    names |= {CONTROL_LABEL: CONTROL_LABEL, EXCLUDED_LABEL: "not measured"}
+    targets = pd.Categorical([names[label] for label in simulated.labels.tolist()])
     return anndata.AnnData(
         simulated.expression,
         obs=pd.DataFrame({"target_gene": targets}, index=[f"cell{row}" for row in range(len(targets))]),

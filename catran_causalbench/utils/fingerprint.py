@@ -1,4 +1,4 @@
-"""A fingerprint of the code that made a result; the version number does not tell two commits apart."""
+"""Fingerprints of files, and of the code that made a result: the version number does not tell two commits apart."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from functools import cache
 from pathlib import Path
 
 from catran_causalbench import __version__
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the checksum of a file of any size."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as content:
+        while block := content.read(2**24):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @cache

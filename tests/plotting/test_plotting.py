@@ -1,4 +1,4 @@
-"""Figures: what is drawn, by their artists; and that drawing has no other effects."""
+"""Figures: their artists show what is drawn, and drawing has no side effects."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ from catran_causalbench.plotting.training import draw_training
 
 
 def some_edges(count, genes=60, seed=0):
-    """Edges of hubs and others, best first."""
+    """Return edges of hubs and of other genes, the strongest first."""
     rng = np.random.default_rng(seed)
     pairs = {}
     while len(pairs) < count:
@@ -38,7 +38,7 @@ def arrows(figure):
     return {tuple(patch.get_gid().split("→")): patch for patch in found}
 
 
-def names(figure):
+def labels(figure):
     return [text for text in figure.axes[0].texts if text.get_text()]
 
 
@@ -61,7 +61,7 @@ def test_an_arrow_leads_from_source_to_target():
     edges = pd.DataFrame({"source": ["A"], "target": ["B"], "weight": [1.0]})
     figure = draw_network(edges)
     FigureCanvasAgg(figure).draw()
-    places = {text.get_text(): text.get_position() for text in names(figure)}
+    places = {text.get_text(): text.get_position() for text in labels(figure)}
     start, end = arrows(figure)["A", "B"]._posA_posB
     assert np.linalg.norm(np.subtract(start, places["A"])) < np.linalg.norm(np.subtract(end, places["A"]))
 
@@ -69,7 +69,7 @@ def test_an_arrow_leads_from_source_to_target():
 @pytest.mark.parametrize(
     ("signs", "colours"), [([-1, 1, 0], (ACTIVATION, REPRESSION, UNKNOWN)), (None, (UNKNOWN,) * 3)]
 )
-def test_signs_alone_or_none_will_do(signs, colours):
+def test_signs_may_replace_effects_or_be_missing(signs, colours):
     edges = pd.DataFrame({"source": list("AAB"), "target": list("BCA"), "weight": [3.0, 2.0, 1.0]})
     drawn = arrows(draw_network(edges if signs is None else edges.assign(sign=signs)))
     found = [matplotlib.colors.to_hex(drawn[pair].get_edgecolor()) for pair in (("A", "B"), ("A", "C"), ("B", "A"))]
@@ -77,24 +77,24 @@ def test_signs_alone_or_none_will_do(signs, colours):
 
 
 @pytest.mark.parametrize(("count", "genes"), [(100, 80), (400, 30), (1000, 300)])
-def test_the_strongest_are_drawn_and_the_picture_says_so(count, genes):
+def test_the_strongest_edges_are_drawn_and_counted_in_the_figure(count, genes):
     edges = some_edges(count, genes)
     shuffled = edges.sample(frac=1, random_state=1)
     figure = draw_network(shuffled)
     drawn = set(arrows(figure))
     assert len(drawn) <= MOST_EDGES
     assert drawn == set(zip(edges["source"].head(len(drawn)), edges["target"].head(len(drawn)), strict=True))
-    said = " ".join(text.get_text() for text in figure.texts)
-    assert (f"the {len(drawn)} strongest of {count:,} edges" in said) == (len(drawn) < count)
+    text = " ".join(artist.get_text() for artist in figure.texts)
+    assert (f"the {len(drawn)} strongest of {count:,} edges" in text) == (len(drawn) < count)
 
 
-def test_hubs_are_named_large_and_names_do_not_collide():
+def test_hubs_have_large_labels_and_labels_do_not_overlap():
     figure = draw_network(some_edges(300, 150))
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     graph = nx.DiGraph(list(arrows(figure)))
     hubs = {gene for gene, degree in graph.out_degree() if degree >= 3}
-    shown = {text.get_text(): text for text in names(figure)}
+    shown = {text.get_text(): text for text in labels(figure)}
     assert hubs <= set(shown)
     assert len(shown) > 0.7 * len(graph)
     boxes = [shown[gene].get_window_extent(renderer).padded(-0.6) for gene in shown]
@@ -109,12 +109,12 @@ def test_hubs_are_named_large_and_names_do_not_collide():
 
 
 def sorted_by_drawing(figure):
-    """Genes in the order of the discs: that of the graph's nodes, which is alphabetical."""
+    """Return the genes in the order of the discs, which is alphabetical."""
     return sorted({gene for pair in arrows(figure) for gene in pair})
 
 
-def test_no_gene_stands_on_another():
-    targets = [f"G{number // 2}" for number in range(100)]  # of two hubs each: the layout alone puts them on a heap
+def test_genes_do_not_overlap():
+    targets = [f"G{number // 2}" for number in range(100)]  # of two hubs each: the layout alone would pile them up
     figure = draw_network(pd.DataFrame({"source": ["H1", "H2"] * 50, "target": targets, "weight": 1.0}))
     discs = figure.axes[0].collections[0]
     places, radii = discs.get_offsets(), np.sqrt(discs.get_sizes()) / 2
@@ -123,34 +123,34 @@ def test_no_gene_stands_on_another():
     assert (distance > radii[:, None] + radii[None] + 4).all()  # points
 
 
-def test_a_network_without_edges_is_an_empty_picture():
+def test_a_network_without_edges_gives_an_empty_figure():
     figure = draw_network(some_edges(3).head(0), title="nothing")
     assert not arrows(figure)
     assert "0 edges" in " ".join(text.get_text() for text in figure.texts)
 
 
-def test_a_notebook_shows_a_picture_without_pyplot():
+def test_a_notebook_shows_a_figure_without_pyplot():
     assert draw_network(some_edges(3))._repr_png_().startswith(b"\x89PNG")
 
 
-def digest_of_a_picture():
+def figure_digest():
     canvas = FigureCanvasAgg(draw_network(some_edges(80)))
     canvas.draw()
     return hashlib.sha256(bytes(canvas.buffer_rgba())).hexdigest()
 
 
-def test_the_same_edges_give_the_same_picture_and_pyplot_has_no_part_in_it():
+def test_the_same_edges_give_the_same_figure_without_pyplot():
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_plotting; "
-        "print(test_plotting.digest_of_a_picture(), 'matplotlib.pyplot' in sys.modules)"
+        "print(test_plotting.figure_digest(), 'matplotlib.pyplot' in sys.modules)"
     )
     other_hashes = {**os.environ, "PYTHONHASHSEED": "1"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=other_hashes)
-    assert run.stdout.split() == [digest_of_a_picture(), "False"]
+    assert run.stdout.split() == [figure_digest(), "False"]
 
 
 def modular(genes=40, seed=0):
-    """Two regulators with ten targets each, and noise, the genes in random order."""
+    """Return weights of two regulators with ten targets each, and noise, the genes in random order."""
     rng = np.random.default_rng(seed)
     weights = rng.random((genes, genes)) * 0.05
     weights[0, 5:15] += 1
@@ -162,9 +162,9 @@ def modular(genes=40, seed=0):
 
 def test_targets_of_one_source_stand_side_by_side():
     figure = draw_attention(modular())
-    labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     for first in (5, 15):
-        places = sorted(labels.index(f"G{gene}") for gene in range(first, first + 10))
+        places = sorted(ticks.index(f"G{gene}") for gene in range(first, first + 10))
         assert places[-1] - places[0] == 9
 
 
@@ -180,13 +180,13 @@ def test_the_heat_map_shows_source_by_target():
     assert (axes.get_ylabel().split(",")[0], axes.get_xlabel().split(",")[0]) == ("sources", "targets")
 
 
-def test_a_few_strong_edges_do_not_make_all_others_pale():
+def test_few_strong_edges_do_not_make_all_others_pale():
     adjacency = modular()
     adjacency.iloc[3, 7] = 1000.0
     assert draw_attention(adjacency).axes[0].images[0].get_clim()[1] < 10
 
 
-def test_names_with_dollars_are_drawn_as_they_are():
+def test_names_with_dollar_signs_are_drawn_literally():
     adjacency = modular(genes=30)
     adjacency.index = adjacency.columns = [f"$G_{gene}$^{{" for gene in range(30)]
     FigureCanvasAgg(draw_attention(adjacency)).draw()
@@ -194,7 +194,7 @@ def test_names_with_dollars_are_drawn_as_they_are():
     FigureCanvasAgg(draw_network(edges, title="$a_b$^{")).draw()
 
 
-def test_names_only_where_they_can_be_read():
+def test_many_genes_are_not_labelled():
     many = modular(genes=90)
     assert not draw_attention(many, None).axes[0].get_xticklabels()
     strongest = {text.get_text() for text in draw_attention(many, 22).axes[0].get_xticklabels()}
@@ -206,15 +206,15 @@ def test_degenerate_weights_are_drawn(weights):
     FigureCanvasAgg(draw_attention(pd.DataFrame(weights))).draw()
 
 
-def test_a_curve_for_every_loss():
+def test_every_loss_has_a_curve():
     losses = pd.DataFrame({"step": [0, 1, 2], "loss/masked": [3.0, 2.0, 1.0], "loss/total": [5.0, 4.0, 4.5]})
     figure = draw_training(losses)
     curves = {axes.get_title(loc="left"): axes.lines[-1].get_ydata() for axes in figure.axes}
-    np.testing.assert_array_equal(curves["prediction of hidden genes"], [3, 2, 1])
+    np.testing.assert_array_equal(curves["reconstruction of masked genes"], [3, 2, 1])
     np.testing.assert_array_equal(curves["weighted sum"], [5, 4, 4.5])
 
 
-def test_many_steps_are_shown_with_their_trend():
+def test_many_steps_are_drawn_with_a_trend():
     values = np.random.default_rng(0).normal(size=400) + np.linspace(9, 0, 400)
     raw, trend = draw_training(pd.DataFrame({"step": range(400), "loss/held_out_effect": values})).axes[0].lines
     np.testing.assert_array_equal(raw.get_ydata(), values)
@@ -222,6 +222,6 @@ def test_many_steps_are_shown_with_their_trend():
 
 
 @pytest.mark.parametrize("losses", [pd.DataFrame({"step": []}), pd.DataFrame({"step": [1], "loss/total": [np.nan]})])
-def test_without_losses_the_message_says_so(losses):
+def test_missing_losses_are_refused(losses):
     with pytest.raises(InputError, match="losses: found no values"):
         draw_training(losses)

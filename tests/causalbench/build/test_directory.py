@@ -159,12 +159,12 @@ def test_archives_bear_no_time(folder):
 )
 def test_overwrite_replaces_own_directories_only(tmp_path):
     target = write_benchmark_directory(tmp_path / "data", tiny_dataset(), References(), ORIGIN)
-    with pytest.raises(InputError, match=r"^folder: found an earlier result in"):
+    with pytest.raises(InputError, match=r"^directory: found an earlier result in"):
         write_benchmark_directory(target, tiny_dataset(), References(), ORIGIN)
     write_benchmark_directory(target, tiny_dataset(), References(), Origin("second", False), overwrite=True)
     assert find_metadata(target)["title"] == "second"
     (target / "my_results").mkdir()
-    with pytest.raises(InputError, match=r"^folder: found .* which holds other things such as 'my_results'"):
+    with pytest.raises(InputError, match=r"^directory: found .* which holds other things such as 'my_results'"):
         write_benchmark_directory(target, tiny_dataset(), References(), ORIGIN, overwrite=True)
     assert (target / "my_results").exists()
 
@@ -172,13 +172,13 @@ def test_overwrite_replaces_own_directories_only(tmp_path):
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("mine")
     (foreign / "description.json").write_text(json.dumps({"made_by": "somebody"}))
-    with pytest.raises(InputError, match=r"^folder: found .* which holds other things such as 'description\.json'"):
+    with pytest.raises(InputError, match=r"^directory: found .* which holds other things such as 'description\.json'"):
         write_benchmark_directory(foreign, tiny_dataset(), References(), ORIGIN, overwrite=True)
     assert (foreign / "thesis.txt").read_text() == "mine"
     (foreign / "description.json").write_text(json.dumps({"made_by": "catran_causalbench", "files": None}))
-    with pytest.raises(InputError, match=r"^folder: found .* which holds other things such as 'description\.json'"):
+    with pytest.raises(InputError, match=r"^directory: found .* which holds other things such as 'description\.json'"):
         write_benchmark_directory(foreign, tiny_dataset(), References(), ORIGIN, overwrite=True)
-    with pytest.raises(InputError, match=r"^folder: found the file"):
+    with pytest.raises(InputError, match=r"^directory: found the file"):
         write_benchmark_directory(foreign / "thesis.txt", tiny_dataset(), References(), ORIGIN)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "foreign"]
 
