@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -43,49 +42,31 @@ _TYPE: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class MethodStyle:
-    """How a method is drawn in every figure."""
-
-    colour: str
-    marker: str
-    dashes: Any
-    width: float
-    order: int
-
-    @property
-    def line(self) -> dict[str, Any]:
-        """Arguments of matplotlib's lines."""
-        return {
-            "color": self.colour,
-            "linestyle": self.dashes,
-            "linewidth": self.width,
-            "zorder": self.order,
-            "marker": self.marker,
-            "markersize": 4 + self.width,
-            "markeredgecolor": "white",
-            "markeredgewidth": 0.6,
-        }
-
-
+MethodStyle = dict[str, Any]  # arguments of matplotlib's lines
 Styles = Mapping[str, MethodStyle]
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     """Choose each method's style: one strong colour for CaTran, grey for oracle and random, others in turn."""
-    found, catrans, others = {}, 0, 0
+    found: dict[str, MethodStyle] = {}
+    catrans, others = 0, 0
     for method in sorted(set(methods)):
         if is_catran(method):
-            found[method] = MethodStyle(_CATRAN, "o*hp8"[catrans % 5], _DASHES[min(catrans, 2)], 2.4, 6)
+            found[method] = _style(_CATRAN, "o*hp8"[catrans % 5], _DASHES[min(catrans, 2)], 2.4, 6)
             catrans += 1
         elif method in (ORACLE, RANDOM):
-            found[method] = MethodStyle(*(("#6E6E6E", "d") if method == ORACLE else ("#A0A0A0", "H")), ":", 1.3, 3)
+            found[method] = _style(*(("#6E6E6E", "d") if method == ORACLE else ("#A0A0A0", "H")), ":", 1.3, 3)
         else:
             colour = _OTHERS[others % len(_OTHERS)]
             dashes = _DASHES[others // len(_OTHERS) % len(_DASHES)]
-            found[method] = MethodStyle(colour, _MARKERS[others % len(_MARKERS)], dashes, 1.3, 4)
+            found[method] = _style(colour, _MARKERS[others % len(_MARKERS)], dashes, 1.3, 4)
             others += 1
     return found
+
+
+def _style(colour: str, marker: str, dashes: Any, width: float, order: int) -> MethodStyle:
+    line = {"color": colour, "linestyle": dashes, "linewidth": width, "zorder": order}
+    return {**line, "marker": marker, "markersize": 4 + width, "markeredgecolor": "white", "markeredgewidth": 0.6}
 
 
 def style() -> Any:
@@ -106,7 +87,7 @@ def panels(
     axes = figure.subplots(1, count, squeeze=False, **options)[0]
     figure.suptitle(title, x=0.01, ha="left", fontsize=8, color="#666666")
     if names:
-        drawn = {method: {**each.line, **({} if lines else {"linestyle": ""})} for method, each in names.items()}
+        drawn = {method: {**each, **({} if lines else {"linestyle": ""})} for method, each in names.items()}
         handles = [Line2D([], [], **line, label=short(method)) for method, line in drawn.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, handlelength=2.6)
     return figure, list(axes)
@@ -127,7 +108,7 @@ def label_ends(figure: Figure, axis: Axes, ends: Mapping[str, float], styles: St
     to_axis = axis.transData + axis.transAxes.inverted()
     heights = [float(to_axis.transform((axis.get_xlim()[1], ends[name]))[1]) for name in methods]
     for name, height, place in zip(methods, heights, spread(heights, gap), strict=True):
-        colour = styles[name].colour
+        colour = styles[name]["color"]
         pointer = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 0, "relpos": (0, 0.5)}
         axis.annotate(
             short(name),

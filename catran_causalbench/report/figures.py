@@ -81,7 +81,7 @@ def _precision_recall(group: ResultGroup, styles: Styles) -> Figure:
     for method, style in styles.items():
         shared = [edges for edges in precision.get(method, {}) if edges in recall[method]]
         points = {recall[method][edges].mean: precision[method][edges].mean for edges in shared}
-        axis.plot(list(points), list(points.values()), **style.line, markevery=[-1] if points else None)
+        axis.plot(list(points), list(points.values()), **style, markevery=[-1] if points else None)
     axis.set_xlim(left=0)
     axis.set_ylim(0, 1.02)
     axis.set_xlabel("recall of direct edges")
@@ -141,7 +141,7 @@ def _wasserstein_by_edges(group: ResultGroup, styles: Styles) -> Figure:
     figure, (axis,) = panels(1, _height(styles), group.title)
     curves = group.mean_curve(lambda result: result.wasserstein)
     for method, points in curves.items():
-        axis.plot(list(points), [point.mean for point in points.values()], **{**styles[method].line, "marker": ""})
+        axis.plot(list(points), [point.mean for point in points.values()], **{**styles[method], "marker": ""})
     axis.margins(x=0)
     logarithmic(axis, "x")
     logarithmic(axis, "y")
@@ -150,7 +150,7 @@ def _wasserstein_by_edges(group: ResultGroup, styles: Styles) -> Figure:
         means = np.array([point.mean for point in curves[method].values()])
         halves = np.nan_to_num([point.half_width for point in curves[method].values()])
         low, high = means - halves, means + halves
-        axis.fill_between(list(curves[method]), low, high, color=styles[method].colour, alpha=0.12, linewidth=0)
+        axis.fill_between(list(curves[method]), low, high, color=styles[method]["color"], alpha=0.12, linewidth=0)
     axis.set_xlabel("K, edges taken, best first")
     axis.set_ylabel(METRICS["mean_wasserstein"].label)
     label_ends(figure, axis, {method: points[max(points)].mean for method, points in curves.items()}, styles)
@@ -167,8 +167,8 @@ def _plane(group: ResultGroup, styles: Styles) -> Figure:
     figure, (axis,) = panels(1, 3.3, group.title, styles, lines=False)
     for method, row in group.summary.items():
         style, across, up = styles[method], row["false_omission_rate"], row["mean_wasserstein"]
-        mark = {**style.line, "linestyle": "", "markersize": 9 if is_catran(method) else 7, "markeredgewidth": 1}
-        bars: dict[str, Any] = {"elinewidth": 0.9, "ecolor": (style.colour, 0.45)}
+        mark = {**style, "linestyle": "", "markersize": 9 if is_catran(method) else 7, "markeredgewidth": 1}
+        bars: dict[str, Any] = {"elinewidth": 0.9, "ecolor": (style["color"], 0.45)}
         axis.errorbar(across.mean, up.mean, xerr=_bar(across), yerr=_bar(up), **bars, **mark)
     axis.set_xlabel(METRICS["false_omission_rate"].axis_label)
     axis.set_ylabel(METRICS["mean_wasserstein"].axis_label)
@@ -224,8 +224,8 @@ def _draw_by_fraction(axis: Axes, group: ResultGroup, styles: Styles, metric: st
         known = {100 * fraction + shift: point for fraction, point in points.items() if not np.isnan(point.mean)}
         means = [point.mean for point in known.values()]
         halves = np.nan_to_num([point.half_width for point in known.values()])
-        faint = (styles[method].colour, 0.4)
-        axis.errorbar(list(known), means, yerr=halves, ecolor=faint, elinewidth=1, **styles[method].line)
+        faint = (styles[method]["color"], 0.4)
+        axis.errorbar(list(known), means, yerr=halves, ecolor=faint, elinewidth=1, **styles[method])
     axis.set_xticks([100 * fraction for fraction in sorted(group.runs["fraction"].unique())])
     axis.set_xlabel("perturbations trained on (%)")
     axis.set_ylabel(METRICS[metric].label)
@@ -243,7 +243,7 @@ def _dots(group: ResultGroup, styles: Styles, *metrics: str) -> tuple[Figure, Ax
     figure, axes = panels(len(metrics), 1.0 + 0.23 * len(methods), group.title, sharey=True)
     for axis, metric in zip(axes, metrics, strict=True):
         for row, method in enumerate(methods):
-            colour, value = styles[method].colour, summary[method][metric]
+            colour, value = styles[method]["color"], summary[method][metric]
             every = values.loc[method][metric]
             axis.plot(every, [row] * len(every), "o", color=colour, markersize=3, alpha=0.3, markeredgewidth=0)
             axis.errorbar(value.mean, row, xerr=_bar(value), fmt="o", color=colour, markersize=6, elinewidth=1.6)
@@ -260,5 +260,5 @@ def _dots(group: ResultGroup, styles: Styles, *metrics: str) -> tuple[Figure, Ax
     axes[0].set_ylim(-0.6, len(methods) - 0.4)
     for label, method in zip(axes[0].get_yticklabels(), methods, strict=True):
         if is_catran(method):
-            label.set(color=styles[method].colour, fontweight="bold")
+            label.set(color=styles[method]["color"], fontweight="bold")
     return figure, axes[0], methods

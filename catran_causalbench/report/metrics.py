@@ -26,23 +26,18 @@ class Metric:
     ----------
     name, label
         Key in JSON, results.csv and tables of runs; display name.
-    direction
-        Which values are better: ``higher``, ``lower`` or ``none``.
+    sign
+        1 if higher is better, −1 if lower is better, otherwise 0.
     decimals
         How many its numbers have; None if that depends on their size (times, memory).
     """
 
     name: str
     label: str
-    direction: str
+    sign: int
     meaning: str
     unit: str = ""
     decimals: int | None = 3
-
-    @property
-    def sign(self) -> int:
-        """1 if higher is better, −1 if lower is better, otherwise 0."""
-        return {"higher": 1, "lower": -1, "none": 0}[self.direction]
 
     @property
     def heading(self) -> str:
@@ -81,41 +76,37 @@ class Metric:
 
 
 _REGISTERED = (
-    Metric("effect_recovery", "effect recovery", "higher", "True effect of the edges as a share of the oracle's."),
-    Metric("precision", "precision", "higher", "Share of the edges that are direct edges of the true network."),
+    Metric("effect_recovery", "effect recovery", 1, "True effect of the edges as a share of the oracle's."),
+    Metric("precision", "precision", 1, "Share of the edges that are direct edges of the true network."),
     Metric(
         "mean_wasserstein",
         "mean Wasserstein",
-        "higher",
+        1,
         "Mean distance between the target's expression in held-out cells whose source is perturbed and in controls. "
         "It has a noise floor and falls with the number of edges: compare at equal numbers only.",
     ),
-    Metric(
-        "excess_wasserstein", "Wasserstein beyond null", "higher", "Mean Wasserstein minus that of permuted labels."
-    ),
-    Metric("false_omission_rate", "false omission rate", "lower", "Share of omitted pairs with a significant effect."),
-    Metric("exact_false_omission_rate", "exact false omission rate", "lower", "The same over all omitted pairs."),
-    Metric("challenge_score", "challenge score", "higher", "Area under mean Wasserstein over the perturbed share."),
-    Metric("improvement", "improvement", "higher", "Mean Wasserstein with 100 % of the perturbations minus with 25 %."),
-    Metric("seconds", "run time", "lower", "Time of the inference alone.", "s", None),
-    Metric("peak_megabytes", "memory taken", "lower", "Peak memory beyond what was in use before.", "MB", None),
-    Metric("recall", "recall", "higher", "Share of the true network's direct edges that were found."),
-    Metric("average_precision", "AUPRC", "higher", "Area under the precision–recall curve, direct edges."),
-    Metric("orientation", "orientation", "higher", "Share that points the right way, of edges true in one direction."),
-    Metric("ancestor_precision", "ancestor precision", "higher", "Share of the edges whose source acts on the target."),
-    Metric("ancestor_average_precision", "ancestor AUPRC", "higher", "The same as AUPRC, but for ancestors."),
-    Metric(
-        "unperturbed_average_precision", "AUPRC, unperturbed", "higher", "AUPRC of sources not perturbed in training."
-    ),
-    Metric("stability", "stability", "higher", "Share of the edges that two halves of the training cells agree on."),
-    Metric("num_edges", "edges", "none", "Edges that were returned.", decimals=0),
+    Metric("excess_wasserstein", "Wasserstein beyond null", 1, "Mean Wasserstein minus that of permuted labels."),
+    Metric("false_omission_rate", "false omission rate", -1, "Share of omitted pairs with a significant effect."),
+    Metric("exact_false_omission_rate", "exact false omission rate", -1, "The same over all omitted pairs."),
+    Metric("challenge_score", "challenge score", 1, "Area under mean Wasserstein over the perturbed share."),
+    Metric("improvement", "improvement", 1, "Mean Wasserstein with 100 % of the perturbations minus with 25 %."),
+    Metric("seconds", "run time", -1, "Time of the inference alone.", "s", None),
+    Metric("peak_megabytes", "memory taken", -1, "Peak memory beyond what was in use before.", "MB", None),
+    Metric("recall", "recall", 1, "Share of the true network's direct edges that were found."),
+    Metric("average_precision", "AUPRC", 1, "Area under the precision–recall curve, direct edges."),
+    Metric("orientation", "orientation", 1, "Share that points the right way, of edges true in one direction."),
+    Metric("ancestor_precision", "ancestor precision", 1, "Share of the edges whose source acts on the target."),
+    Metric("ancestor_average_precision", "ancestor AUPRC", 1, "The same as AUPRC, but for ancestors."),
+    Metric("unperturbed_average_precision", "AUPRC, unperturbed", 1, "AUPRC of sources not perturbed in training."),
+    Metric("stability", "stability", 1, "Share of the edges that two halves of the training cells agree on."),
+    Metric("num_edges", "edges", 0, "Edges that were returned.", decimals=0),
 )
 METRICS = {metric.name: metric for metric in _REGISTERED}
 
 
 def find_metric(name: str) -> Metric:
     """Return a registered metric, or one against a reference network, such as ``corum_precision``."""
-    return METRICS.get(name) or Metric(name, name.replace("_", " "), "higher", "")
+    return METRICS.get(name) or Metric(name, name.replace("_", " "), 1, "")
 
 
 def metric_values(scores: NetworkScores) -> dict[str, float]:

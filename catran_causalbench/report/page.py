@@ -176,15 +176,10 @@ def _data_uri(figure: Figure) -> str:
 
 
 def _render(**context: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    context |= {"made_by": MADE_BY, "today": date.today().isoformat(), "is_catran": is_catran}
-    return environment.get_template("page.html.j2").render(context)
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
+    template = jinja2.Environment(loader=loader, autoescape=True, **options).get_template("page.html.j2")
+    return template.render(context, made_by=MADE_BY, today=date.today().isoformat(), is_catran=is_catran)
 
 
 def _version(package: str) -> str:

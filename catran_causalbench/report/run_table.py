@@ -22,10 +22,7 @@ _FIGURES = (".png", ".pdf", ".svg")
 def describe_data(data_directory: Path) -> dict[str, Any]:
     """Return the ``name`` of a benchmark directory, the ``title`` of its data, and whether they are ``simulated``.
 
-    Raises
-    ------
-    InputError
-        There is no such directory.
+    Raise InputError if there is no such directory.
     """
     if not data_directory.is_dir():
         raise InputError.of("data_directory", f"no directory {str(data_directory)!r}", "a benchmark directory")
@@ -40,21 +37,8 @@ def describe_data(data_directory: Path) -> dict[str, Any]:
 def read_runs(data_directory: Path, run_directories: list[Path]) -> pd.DataFrame:
     """Read the metrics of runs, and compare their edges with the true network if the benchmark directory has one.
 
-    Parameters
-    ----------
-    data_directory, run_directories
-        A benchmark directory, and output directories of ``causalbench_run``.
-
-    Returns
-    -------
-    DataFrame
-        One row per run, named like its directory, or by its path if the name is not unique; one column per metric,
-        named as in :data:`~catran_causalbench.report.metrics.METRICS`.
-
-    Raises
-    ------
-    InputError
-        A directory lacks the files.
+    Return one row per run, named like its directory, or by its path if the name is not unique, and one column per
+    metric, named as in :data:`~catran_causalbench.report.metrics.METRICS`. Raise InputError if files are missing.
     """
     true_edges = set(read_true_network(data_directory)) if (data_directory / TRUE_NETWORK).exists() else set()
     names = [run.name for run in run_directories]

@@ -48,15 +48,8 @@ class FinishedRun:
 def execute(spec: RunSpec, protocol: EvaluationProtocol, output: Path, code: str = "") -> FinishedRun:
     """Execute one run and store its result, or why it failed; a finished run is left as it is.
 
-    Parameters
-    ----------
-    spec, protocol, output, code
-        The run, what all runs share, the sweep's directory, and the version of its code; empty to accept any.
-
-    Raises
-    ------
-    InputError
-        This process has another version, so that its results could not be compared with the others.
+    ``code`` is the version of the code that started the sweep, empty to accept any. Raise InputError if this process
+    has another one, so that its results could not be compared with the others.
     """
     if code and code_version() != code:
         raise InputError.of("scheduler", f"a worker with code {code_version()}", f"{code}, as where the sweep started")

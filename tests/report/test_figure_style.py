@@ -16,6 +16,8 @@ def test_labels_are_spread():
 
 def test_catran_keeps_its_colour():
     few, many = method_styles(["catran", "a"]), method_styles(["catran", "catran-paper", *"abcdefghijkl"])
-    assert few["catran"].colour == many["catran"].colour == many["catran-paper"].colour
-    others = {(each.colour, each.marker, str(each.dashes)) for name, each in many.items() if "catran" not in name}
+    assert few["catran"]["color"] == many["catran"]["color"] == many["catran-paper"]["color"]
+    others = {
+        (each["color"], each["marker"], str(each["linestyle"])) for name, each in many.items() if "catran" not in name
+    }
     assert len(others) == 12
