@@ -1,6 +1,6 @@
 """CaTran: directed gene networks from Perturb-seq data by an ultra-light attention model.
 
-The names below load on first use, so that importing the package costs next to nothing and needs neither torch nor
+The names below are imported on first use, so that importing the package is fast and loads neither torch nor
 causalbench.
 """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,12 +24,9 @@ DEFAULT_PRESET = "evidence"
 
 @dataclass(frozen=True)
 class DataSettings(Validated):
-    """What happens to the expression before a method sees it (paper §1.1).
+    """Preprocessing of the expression (paper §1.1, which found ``none`` to be best).
 
-    Attributes
-    ----------
-    preprocessing
-        See :func:`~catran_causalbench.data.preprocessing.preprocess`; the paper found ``none`` to be best.
+    See :func:`~catran_causalbench.data.preprocessing.preprocess`.
     """
 
     section: ClassVar[str] = "data"
@@ -39,14 +36,9 @@ class DataSettings(Validated):
 
 @dataclass(frozen=True)
 class OutputSettings(Validated):
-    """What comes out (paper §1.5).
+    """Number of directed edges to return, and where logs, checkpoints and the edge table are written.
 
-    Attributes
-    ----------
-    edges
-        Number of directed edges to return.
-    run_directory
-        Where logs, checkpoints and the edge table go; nothing is written when it is empty.
+    Nothing is written where ``run_directory`` is empty.
     """
 
     section: ClassVar[str] = "output"
@@ -62,10 +54,10 @@ class CatranConfig(Validated):
     Attributes
     ----------
     model
-        Which model CaTran trains: ``evidence`` learns attention from statistics of the whole training set,
-        ``catran`` by the objective of the paper.
+        Which model CaTran trains: ``evidence`` learns attention from statistics of the whole training set, ``catran``
+        by the objective of the paper.
     data, output
-        What goes in and what comes out, whatever the method.
+        Settings of all methods.
     evidence, catran
         Settings of the two models. Only the section of the chosen model may be set.
     dcdi
@@ -104,23 +96,13 @@ class CatranConfig(Validated):
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], origin: str = "config") -> CatranConfig:
-        """Build from nested mappings, as a YAML file gives them.
-
-        Raises
-        ------
-        InputError
-            For unknown keys, wrong types and values out of range, naming ``origin`` and the key.
-        """
+        """Build from nested mappings, as in a YAML file; raise InputError naming ``origin`` and the wrong key."""
         return from_mapping(cls, values, origin)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return all settings that are in force as nested plain values, defaults included."""
-        named = {entry.name: getattr(self, entry.name) for entry in fields(self)} | {self.model: self.model_settings}
-        return {
-            name: _plain(asdict(value)) if isinstance(value, Validated) else value
-            for name, value in named.items()
-            if value is not None
-        }
+        chosen: dict[str, Any] = {self.model: self.model_settings}
+        return asdict(replace(self, **chosen), dict_factory=_plain)
 
     def to_yaml(self) -> str:
         """Return all settings that are in force as YAML, defaults included."""
@@ -136,48 +118,52 @@ def load_config(name_or_path: str | None = None) -> CatranConfig:
     ----------
     name_or_path
         A preset in ``configs/`` (``evidence``, ``paper``, …) or the path of a YAML file. By default the environment
-        variable ``CATRAN_CONFIG`` decides, and the preset ``evidence`` where it is unset. The variable
-        ``CATRAN_RUN_DIRECTORY``, where set, replaces ``output.run_directory``.
+        variable ``CATRAN_CONFIG`` decides; the defaults, which are those of the preset ``evidence``, count where it is
+        unset. The variable ``CATRAN_RUN_DIRECTORY``, where set, replaces ``output.run_directory``.
 
     Raises
     ------
     InputError
-        The file is missing, is no YAML mapping, or holds a wrong value.
+        The file is missing, is not a YAML mapping, or holds an unknown key or a wrong value.
     """
-    import yaml
-
-    chosen = name_or_path or os.environ.get(CONFIG_VARIABLE) or DEFAULT_PRESET
-    path = _preset_folder() / f"{chosen}.yaml" if chosen in presets() else Path(chosen)
-    if not os.path.isfile(path):  # unlike Path.is_file, not upset by names that are too long
-        expected = f"one of {', '.join(presets())}, or the path of a YAML file"
-        raise InputError.of("config", f"neither a preset nor a file {shown(chosen)}", expected)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except Exception as error:  # PyYAML lets errors of its conversions through: ValueError, KeyError, RecursionError …
-        found = f"no readable YAML ({' '.join(str(error).split())})"
-        raise InputError.of(str(path), found, "keys and values") from None
-    config = CatranConfig.from_mapping({} if values is None else values, str(path))
+    chosen = name_or_path or os.environ.get(CONFIG_VARIABLE)
+    config = _read_config(chosen) if chosen else CatranConfig()
     run_directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
     return replace(config, output=replace(config.output, run_directory=run_directory)) if run_directory else config
 
 
+def _read_config(chosen: str) -> CatranConfig:
+    import yaml
+
+    path = _preset_directory() / f"{chosen}.yaml" if chosen in presets() else Path(chosen)
+    if not os.path.isfile(path):  # Path.is_file raises where the name is too long
+        expected = f"one of {', '.join(presets())}, or the path of a YAML file"
+        raise InputError.of("config", f"neither a preset nor a file {shown(chosen)}", expected)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except Exception as error:  # PyYAML's conversions raise ValueError, KeyError, RecursionError …
+        found = f"no readable YAML ({' '.join(str(error).split())})"
+        raise InputError.of(str(path), found, "keys and values") from None
+    return CatranConfig.from_mapping({} if values is None else values, str(path))
+
+
 def presets() -> list[str]:
     """Return the names of the presets that come with the package."""
-    return sorted(path.stem for path in _preset_folder().glob("*.yaml"))
+    return sorted(path.stem for path in _preset_directory().glob("*.yaml"))
 
 
 def preset_descriptions() -> dict[str, str]:
-    """Return what each preset is for: the comment on its first line."""
-    texts = {name: (_preset_folder() / f"{name}.yaml").read_text(encoding="utf-8") for name in presets()}
+    """Return the purpose of each preset: the comment on its first line."""
+    texts = {name: (_preset_directory() / f"{name}.yaml").read_text(encoding="utf-8") for name in presets()}
     return {name: text.splitlines()[0].lstrip("# ") for name, text in texts.items()}
 
 
-def _preset_folder() -> Path:
-    """Return ``configs/``, which is installed inside the package and stands beside it in a checkout."""
+def _preset_directory() -> Path:
+    """Return ``configs/``, which is inside an installed package and beside the package in a checkout."""
     installed = Path(__file__).parent / "configs"
     return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
 
 
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """Make lists of tuples, which YAML cannot hold."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+def _plain(settings: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Leave out sections that are not set, and turn tuples into lists, since YAML has none."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings if value is not None}

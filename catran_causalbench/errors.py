@@ -1,4 +1,4 @@
-"""The errors that a user can meet."""
+"""The errors that the package raises for its users."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ class InputError(ValueError):
 
     @classmethod
     def of(cls, field: str, found: str, expected: str) -> InputError:
-        """Make an error whose message has the form that all of them share."""
+        """Make an error with the common form of message."""
         return cls(f"{field}: found {found}; expected {expected}")
 
 
 class TrainingError(RuntimeError):
-    """Training that cannot go on; the message says where it stopped and what to try."""
+    """Training that cannot continue; the message says where it stopped and what to try."""
 
 
 class DownloadError(RuntimeError):
-    """A file that cannot be downloaded; the message says which, why, and what is kept for the next try."""
+    """A file that cannot be downloaded; the message says which, why, and what is kept for the next attempt."""

@@ -1,4 +1,4 @@
-"""The two calls that infer a network: from a validated dataset, and from a screen as it comes."""
+"""The two functions that infer a network: from a validated dataset, and from a screen."""
 
 from __future__ import annotations
 
@@ -12,41 +12,35 @@ import numpy as np
 from catran_causalbench.config import CatranConfig, load_config
 from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.data.dataset import PerturbationDataset
-from catran_causalbench.data.effects import perturbation_effects
 from catran_causalbench.data.preprocessing import preprocess
-from catran_causalbench.errors import InputError
 from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.methods import CATRAN, find_method
 from catran_causalbench.training.run_directory import RunDirectory
+from catran_causalbench.utils.validation import checked, number
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-# Preprocessings that recover counts take counts as they are.
-_START_FROM_COUNTS = ("counts", "log_normalise", "clr")
+_ACCEPT_COUNTS = ("counts", "log_normalise", "clr")  # preprocessing that starts from counts anyway
+_SEED = number(low=0, high=2**63 - 1).metadata  # what torch's generators accept
 
 
 def infer_network(
     dataset: PerturbationDataset, config: CatranConfig | None = None, seed: int = 0, method: str = CATRAN
 ) -> FittedNetwork:
-    """Infer a network, and write the edge table into the run directory where the settings name one.
+    """Infer a network, and write its edges to the run directory if the settings name one.
 
     Parameters
     ----------
     dataset
         From :func:`~catran_causalbench.data.validation.validate_dataset`.
     config
-        Settings; by default what :func:`~catran_causalbench.config.load_config` finds.
+        Settings; by default those of :func:`~catran_causalbench.config.load_config`.
     seed
-        Same seed, data and device: same edges.
+        The same seed, data and device give the same edges.
     method
         ``catran``, ``catran-PRESET``, the path of a YAML file with settings, or a baseline: see
         :func:`~catran_causalbench.methods.method_names`.
-
-    Returns
-    -------
-    FittedNetwork
-        A weight for every pair of genes, and the measured effects.
 
     Raises
     ------
@@ -59,16 +53,16 @@ def infer_network(
     >>> dataset = validate_dataset(matrix, labels, gene_names)  # doctest: +SKIP
     >>> infer_network(dataset, seed=0).edges(100)  # doctest: +SKIP
     """
-    check_seed(seed)
+    seed = checked("seed", seed, int, _SEED)
     chosen = find_method(method)
     config = chosen.settings(load_config() if config is None else config)
-    effects = perturbation_effects(dataset)
+    effects = dataset.perturbation_effects()
     dataset = preprocess(dataset, config.data.preprocessing)
     settings = {"method": chosen.name, **config.to_mapping()}
-    with RunDirectory.prepare(config.output.run_directory, settings, dataset, int(seed)) as directory:
-        weights, history = chosen.score_pairs(dataset, config, int(seed), directory)
+    with RunDirectory.prepare(config.output.run_directory, settings, dataset, seed) as directory:
+        weights, history = chosen.score_pairs(dataset, config, seed, directory)
         np.fill_diagonal(weights, 0)
-        network = FittedNetwork(dataset.gene_names, weights, effects, history, chosen.name, config, int(seed))
+        network = FittedNetwork(dataset.gene_names, weights, effects, history, chosen.name, config, seed)
         if directory:
             directory.write_edges(network.edges())
     return network
@@ -93,22 +87,15 @@ def fit(
     ----------
     data
         An AnnData, cells × genes, in memory or backed, which is not changed; or the path of an .h5ad or .npz, of which
-        only the genes considered are kept in memory.
+        only the selected genes are kept in memory.
     perturbation_key, control, layer, genes, min_cells, counts
-        Which cells and genes count as what: see :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default
-        the genes are the measured ones that are perturbed in more than 100 cells, as sources and targets alike.
-    method
+        See :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default the network consists of the measured
+        genes that are perturbed in more than 100 cells.
+    method, seed
         As for :func:`infer_network`.
     config
-        Settings, the name of a preset, or the path of a YAML file; by default what
-        :func:`~catran_causalbench.config.load_config` finds.
-    seed
-        Same seed, data and device: same edges.
-
-    Returns
-    -------
-    FittedNetwork
-        Edges, measured effects and pictures; it can be saved and holds no cells.
+        Settings, the name of a preset, or the path of a YAML file; by default those of
+        :func:`~catran_causalbench.config.load_config`.
 
     Raises
     ------
@@ -121,7 +108,7 @@ def fit(
     >>> network = catran.fit("screen.h5ad", perturbation_key="target_gene")  # doctest: +SKIP
     >>> network.edges(100)  # doctest: +SKIP
     """
-    check_seed(seed)
+    seed = checked("seed", seed, int, _SEED)
     config = config if isinstance(config, CatranConfig) else load_config(None if config is None else os.fspath(config))
     config = find_method(method).settings(config)
     screen = read_screen(
@@ -132,14 +119,8 @@ def fit(
         genes=genes,
         min_cells=min_cells,
         counts=counts,
-        allow_counts=config.data.preprocessing in _START_FROM_COUNTS,
+        allow_counts=config.data.preprocessing in _ACCEPT_COUNTS,
     )
     dataset, cells, origin = screen.dataset(), screen.cells, screen.origin
-    del screen  # or its matrix would be held beside that of the dataset
+    del screen  # or both its matrix and that of the dataset would be kept
     return replace(infer_network(dataset, config, seed, method), cells=cells, origin=origin)
-
-
-def check_seed(seed: int) -> None:
-    """Raise InputError where a seed is no whole number from zero to 2⁶³ − 1, which torch's generators take."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise InputError.of("seed", repr(seed), "a whole number, zero or more and below 2**63")

@@ -1,4 +1,4 @@
-"""Every method by its name, behind one call: CaTran's two models and the baselines. Methods load on first use."""
+"""All methods by their names, behind one call: CaTran's two models and the baselines. They are imported on use."""
 
 from __future__ import annotations
 
@@ -30,10 +30,7 @@ METHOD_VARIABLE = "CATRAN_METHOD"
 
 
 class PairScores(NamedTuple):
-    """Weights of all pairs (G × G, source × target; ``-inf`` where a method knows no edge) and losses of the training.
-
-    The losses have no rows where nothing was trained.
-    """
+    """Weights of all pairs (G × G, source × target, ``-inf`` where a method knows no edge), losses of the training."""
 
     weights: np.ndarray
     history: pd.DataFrame
@@ -45,16 +42,14 @@ class Method:
 
     Attributes
     ----------
-    name
-        As in commands, tables and directories.
-    description
-        One line.
+    name, description
+        As in commands, tables and directories; one line.
     config
-        Settings that the name stands for (``catran-PRESET`` or a YAML file); None where the caller's count.
+        Settings that the name stands for (``catran-PRESET`` or a YAML file); None where the caller decides.
     baseline
         Module of a baseline, whose function has the method's name; empty for CaTran.
     section
-        Section of the settings that belongs to a baseline alone, if any.
+        Section of the settings that only a baseline uses, if any.
     """
 
     name: str
@@ -64,12 +59,12 @@ class Method:
     section: str = ""
 
     def settings(self, config: CatranConfig) -> CatranConfig:
-        """Return the settings in force: those that the name stands for, with the output that the caller asks for.
+        """Return the settings to use: those that the name stands for, if any, with the output settings of ``config``.
 
         Raises
         ------
         InputError
-            A section is set that this method does not use.
+            A section is set that the method does not use.
         """
         chosen = config if self.config is None else replace(self.config, output=config.output)
         used = self.section if self.baseline else chosen.model
@@ -79,31 +74,24 @@ class Method:
             raise InputError.of("config", found, f"the section {used}" if used else "no section of a method")
         return chosen
 
-    def load(self) -> None:
-        """Import what the method needs, so that the time of a run is that of its work."""
-        self._modules()
+    def load(self) -> list[Any]:
+        """Import and return the modules that the method needs; benchmarks do this before they measure its time."""
+        trained = ("training.trainer", "models.catran.training_plan", "models.evidence.training_plan")
+        names = [f"baselines.{self.baseline}"] if self.baseline else trained
+        return [importlib.import_module(f"catran_causalbench.{name}") for name in names]
 
     def score_pairs(
         self, dataset: PerturbationDataset, config: CatranConfig, seed: int, directory: RunDirectory | None = None
     ) -> PairScores:
         """Score all ordered pairs of genes.
 
-        Parameters
-        ----------
-        dataset
-            The training cells.
-        config
-            From :meth:`settings`.
-        seed
-            Decides every random draw.
-        directory
-            Where a training logs and from where it continues.
+        ``config`` comes from :meth:`settings`; a method that is trained writes logs and checkpoints to ``directory``.
         """
         import pandas as pd
 
         if not self.baseline:
             return self._train(dataset, config, seed, directory)
-        score = getattr(self._modules()[0], self.name)
+        score = getattr(self.load()[0], self.name)
         settings = getattr(config, self.section) if self.section else None
         weights = score(dataset, seed) if settings is None else score(dataset, seed, settings)
         return PairScores(weights, pd.DataFrame({"step": []}))
@@ -115,7 +103,7 @@ class Method:
 
         from catran_causalbench.grn.edges import collect_weights
 
-        trainer, catran, evidence = self._modules()
+        trainer, catran, evidence = self.load()
         plan_class = catran.CatranTrainingPlan if config.model == "catran" else evidence.EvidenceTrainingPlan
         plan = plan_class(dataset, config.model_settings, seed)
         trainer.train(plan, directory)
@@ -127,13 +115,8 @@ class Method:
 
         return PairScores(collect_weights(attention_rows, dataset.num_genes), plan.history())
 
-    def _modules(self) -> list[Any]:
-        trained = ("training.trainer", "models.catran.training_plan", "models.evidence.training_plan")
-        names = [f"baselines.{self.baseline}"] if self.baseline else trained
-        return [importlib.import_module(f"catran_causalbench.{name}") for name in names]
 
-
-# From the simplest to the most laborious.
+# From the simplest to the most expensive.
 _BASELINES = {
     method.name: method
     for method in (
@@ -143,7 +126,7 @@ _BASELINES = {
         Method("effect_size", "Cohen's d of perturbed cells and controls.", baseline="statistics"),
         Method("guanlab", "Boosted trees that predict correlated pairs from four means.", baseline="guanlab"),
         Method("betterboost", "GRNBoost's importances behind a test of the effect.", baseline="betterboost"),
-        Method("sparserc", "A linear acyclic network with few root causes.", baseline="sparserc"),
+        Method("sparserc", "A linear acyclic model with few root causes.", baseline="sparserc"),
         Method("grnboost", "Boosted trees that predict a gene from all others.", baseline="grnboost"),
         Method("dcdi_g", "CausalBench's DCDI with Gaussian noise.", baseline="dcdi", section="dcdi"),
         Method("dcdi_dsf", "CausalBench's DCDI with normalising flows.", baseline="dcdi", section="dcdi"),
@@ -154,7 +137,7 @@ _BASELINES = {
 
 
 def baseline_names() -> list[str]:
-    """Return the names of the baselines, from the simplest to the most laborious."""
+    """Return the names of the baselines, from the simplest to the most expensive."""
     return list(_BASELINES)
 
 
@@ -173,7 +156,7 @@ def find_method(name: str) -> Method:
     """
     if is_settings_file(name):
         label = method_label(name)
-        if label in method_names():  # its results would be taken for those of the preset
+        if label in method_names():  # its results would be mistaken for those of the preset
             raise InputError.of("method", f"{name!r}, which is named like a preset", "another name for the file")
         return Method(label, f"CaTran with the settings of {Path(name).name}.", load_config(name))
     if name not in method_names():
@@ -186,10 +169,10 @@ def find_method(name: str) -> Method:
 
 
 def method_label(name: str) -> str:
-    """Return a method's name in tables and directories; a YAML file is ``catran-`` and the file's name."""
+    """Return a method's name in tables and directories, which is ``catran-STEM`` for a YAML file."""
     return f"{CATRAN}-{Path(name).stem}" if is_settings_file(name) else name
 
 
 def is_settings_file(name: str) -> bool:
-    """Return whether a method is the path of a file with CaTran's settings."""
+    """Return whether a method's name is the path of a YAML file."""
     return name.endswith((".yaml", ".yml"))

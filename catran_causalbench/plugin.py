@@ -1,8 +1,9 @@
 """The CausalBench plugin: pass this file to ``causalbench_run --inference_function_file_path``.
 
 The environment variable ``CATRAN_METHOD`` picks the method (``catran`` by default, or a baseline), ``CATRAN_CONFIG``
-its settings. CausalBench imports the file by its path, under another name, and takes the last direct subclass of
-AbstractInferenceModel that it finds, so there is one here and no relative import.
+its settings (a preset's name or the path of a YAML file). CausalBench imports the file by its path, under another
+name, and takes the last direct subclass of AbstractInferenceModel that it finds, so there is one here and no relative
+import.
 """
 
 from __future__ import annotations
@@ -23,13 +24,7 @@ from catran_causalbench.methods import CATRAN, METHOD_VARIABLE
 class CatranInferenceModel(AbstractInferenceModel):
     """CaTran, or a baseline, as CausalBench calls it.
 
-    Parameters
-    ----------
-    config
-        Settings. CausalBench passes none: then the environment variable ``CATRAN_CONFIG`` (a preset's name or the path
-        of a YAML file) decides when the model is called.
-    method
-        Name of the method. CausalBench passes none: then the environment variable ``CATRAN_METHOD`` decides.
+    CausalBench passes no arguments: settings and method are then those of the environment variables when it is called.
     """
 
     def __init__(self, config: CatranConfig | None = None, method: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The plugin as the harness meets it: loaded by path, called with the harness's own types."""
+"""The plugin as CausalBench uses it: loaded by path, called with CausalBench's own types."""
 
 from pathlib import Path
 
@@ -17,18 +17,18 @@ from catran_causalbench.config import OutputSettings
 PLUGIN = Path(catran_causalbench.__file__).parent / "plugin.py"
 
 
-def loaded_by_the_harness():
+def loaded_by_causalbench():
     return run_utils.get_if_valid_custom_function_file(str(PLUGIN))
 
 
 def call(data, regime=TrainingRegime.Interventional, config=QUICK, seed=0):
-    model = loaded_by_the_harness()()
+    model = loaded_by_causalbench()()
     model.config = config
     return model(*data, regime, seed)
 
 
-def test_the_harness_finds_one_direct_subclass_that_needs_no_arguments():
-    model = loaded_by_the_harness()
+def test_causalbench_finds_one_direct_subclass_that_needs_no_arguments():
+    model = loaded_by_causalbench()
     assert model.__bases__ == (AbstractInferenceModel,)
     assert model.__name__ == "CatranInferenceModel"
     assert callable(model())

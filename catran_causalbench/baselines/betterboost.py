@@ -21,17 +21,17 @@ def betterboost(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 
     The authors' p-values are exact for up to 10,000 controls. Here all of them are asymptotic, which is faster.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, genes × genes, source × target: minus the rank; ``-inf`` for pairs that are insignificant, of
-        importance 0, or of genes left out.
+    The scores are minus the ranks, float64, genes × genes, source × target; ``-inf`` for pairs that are insignificant,
+    of importance 0, or of genes left out.
     """
     importances = boosted_importances(dataset, seed, expressed_share=0.15, patience=15, drop_perturbed_target=True)
     source, target = np.nonzero(importances > -np.inf)
     p_values = ks_p_values(dataset)[source, target]
     order = np.lexsort((-importances[source, target], p_values))  # NaN, where there is no test, comes last
-    kept = order[_significant_or_untested(p_values[order])]
+    untested = np.isnan(p_values[order])
+    # The thresholds of Benjamini and Hochberg, applied as the authors do: each p-value must be below its own.
+    thresholds = FALSE_DISCOVERY_RATE * np.arange(1, len(order) + 1) / max(1, int((~untested).sum()))
+    kept = order[untested | (p_values[order] < thresholds)]
     scores = np.full(importances.shape, -np.inf)
     scores[source[kept], target[kept]] = -np.arange(1.0, len(kept) + 1)
     return scores
@@ -40,11 +40,8 @@ def betterboost(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 def ks_p_values(dataset: PerturbationDataset) -> np.ndarray:
     """Test for each pair whether the target differs between controls and the source's perturbed cells.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, genes × genes, source × target: asymptotic p-values of the two-sample Kolmogorov-Smirnov test; NaN for
-        sources that are never perturbed.
+    The asymptotic p-values of the two-sample Kolmogorov-Smirnov test are float64, genes × genes, source × target; NaN
+    for sources that are never perturbed.
     """
     controls = np.sort(dataset.control_cells().T.copy())
     p_values = np.full((dataset.num_genes, dataset.num_genes), np.nan)
@@ -68,11 +65,3 @@ def _ks_distance(controls: np.ndarray, cells: np.ndarray) -> float:
         below_cells = np.searchsorted(cells, cells, side) / len(cells)
         distance = max(distance, float(np.abs(below_controls - below_cells).max()))
     return distance
-
-
-def _significant_or_untested(sorted_p_values: np.ndarray) -> np.ndarray:
-    """Apply the thresholds of Benjamini and Hochberg as the authors do: each p-value must be below its own."""
-    untested = np.isnan(sorted_p_values)
-    ranks = np.arange(1, len(sorted_p_values) + 1)
-    threshold = FALSE_DISCOVERY_RATE * ranks / max(1, int((~untested).sum()))
-    return untested | (sorted_p_values < threshold)

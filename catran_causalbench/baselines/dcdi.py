@@ -49,11 +49,8 @@ _Trained = tuple[np.ndarray, torch.Tensor, torch.Tensor]
 def dcdi_g(dataset: PerturbationDataset, seed: int, settings: DcdiSettings = _DEFAULTS) -> np.ndarray:
     """DCDI-G: a gene is Gaussian around a neural network of its regulators.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, genes × genes, source × target: log-odds of the edge, raised for published edges; ``-inf`` for rarely
-        expressed genes and between partitions.
+    The scores are log-odds of the edges, float64, genes × genes, source × target, raised for published edges; ``-inf``
+    for rarely expressed genes and between partitions.
 
     Raises
     ------
@@ -73,7 +70,7 @@ def dcdi_dsf(dataset: PerturbationDataset, seed: int, settings: DcdiSettings = _
 def dcdfg_lin(dataset: PerturbationDataset, seed: int, settings: DcdiSettings = _DEFAULTS) -> np.ndarray:
     """DCDFG-LIN: a gene is Gaussian around a weighted sum of its regulators; in CausalBench it has no factors.
 
-    Returns and raises the same as :func:`dcdi_g`, but the scores are absolute weights, and there are no partitions.
+    The same as for :func:`dcdi_g` holds, but the scores are absolute weights, and there are no partitions.
     """
     return _dcdfg("linear", dataset, seed, settings)
 
@@ -91,9 +88,8 @@ def _dcdi(kind: str, dataset: PerturbationDataset, seed: int, settings: DcdiSett
     model = causalbench.DCDI(kind)
     model.opt.gpu = torch.cuda.is_available()
     model.opt.num_train_iter = max(1, round(settings.training_share * model.opt.num_train_iter))
-    network_class = _recording(
-        causalbench.LearnableModel_NonLinGaussANM if kind == "DCDI-G" else causalbench.DeepSigmoidalFlowModel
-    )
+    gaussian, flow = causalbench.LearnableModel_NonLinGaussANM, causalbench.DeepSigmoidalFlowModel
+    network_class = _recording(gaussian if kind == "DCDI-G" else flow)
 
     def train(genes: np.ndarray) -> Iterator[_Trained]:
         if model.opt.gpu:

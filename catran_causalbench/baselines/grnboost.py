@@ -18,13 +18,8 @@ CELLS_PER_TREE = 0.9
 def grnboost(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     """GRNBoost2 (Moerman et al. 2019) with the settings of CausalBench's own baseline.
 
-    It uses all cells alike, perturbed or not, and drops genes expressed in fewer than 25 % of them. The authors'
-    package runs the same regressions in worker processes of Dask.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, genes × genes, source × target: importance; ``-inf`` where it is 0, and for dropped genes.
+    It uses all cells alike, perturbed or not, and leaves out genes expressed in fewer than 25 % of them. The authors'
+    package runs the same regressions in worker processes of Dask. For the scores see :func:`boosted_importances`.
     """
     return boosted_importances(dataset, seed, expressed_share=0.25, patience=10, drop_perturbed_target=False)
 
@@ -36,8 +31,6 @@ def boosted_importances(
 
     Parameters
     ----------
-    dataset
-        The training cells.
     seed
         Determines the draws of cells and genes, the same for each target.
     expressed_share
@@ -57,13 +50,11 @@ def boosted_importances(
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
     if len(genes) < 2:
         return scores
-
     for target in genes:  # not in threads: boosting holds Python's lock
         kept = dataset.intervention != target if drop_perturbed_target else np.ones(dataset.num_cells, dtype=bool)
         others = genes[genes != target]
-        column = _importances(
-            dataset.expression[np.ix_(kept, others)], dataset.expression[kept, target], patience, seed
-        )
+        sources = dataset.expression[np.ix_(kept, others)]
+        column = _importances(sources, dataset.expression[kept, target], patience, seed)
         scores[others, target] = np.where(column > 0, column, -np.inf)
     return scores
 

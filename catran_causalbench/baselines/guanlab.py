@@ -25,11 +25,7 @@ def guanlab(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     same algorithm with other bins. Its controls are drawn with a fixed seed, here with ``seed``. In both, the controls
     are shuffled once, and each source takes as many of the first as it has perturbed cells.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, genes × genes, source × target: log-odds; ``-inf`` throughout where all labels are equal and
-        there is nothing to learn.
+    The scores are log-odds, float64, genes × genes, source × target; all ``-inf`` where all labels are equal.
     """
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
     pairs = ~np.eye(dataset.num_genes, dtype=bool)
@@ -65,8 +61,7 @@ def _correlated_pairs(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 def _pair_means(dataset: PerturbationDataset) -> np.ndarray:
     """Return standardised means, source × target × 4: source and target in controls, both in perturbed cells.
 
-    For an unperturbed source, the last two are 0 and NaN. The authors' code has this asymmetry, and the trees depend on
-    it.
+    For an unperturbed source, the last two are 0 and NaN, as in the authors' code: the trees depend on it.
     """
     centre = dataset.expression.mean(axis=0, dtype=np.float64)
     spread = dataset.expression.std(axis=0, dtype=np.float64)

@@ -25,10 +25,8 @@ def sparserc(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     0.035. The gradient of the penalty is written out, 2A ∘ exp(A∘A)ᵀ, because differentiating the matrix exponential
     takes eight times as long. The minibatches are drawn once, with ``seed``.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32, genes × genes, source × target: weight; ``-inf`` where it is not positive, and for genes left out.
+    The scores are the weights, float32, genes × genes, source × target; ``-inf`` where a weight is not positive, and
+    for genes left out.
     """
     genes = dataset.expressed_genes(0.25)
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf, dtype=np.float32)
@@ -41,9 +39,8 @@ def sparserc(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     cells = np.random.default_rng(seed).permutation(cells)
     perturbed = np.where(controls[cells], -1, column_of[dataset.intervention[cells]])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    weights = _fit(
-        torch.from_numpy(dataset.expression[cells][:, genes]).to(device), torch.from_numpy(perturbed).to(device), seed
-    )
+    expression = torch.from_numpy(dataset.expression[cells][:, genes])
+    weights = _fit(expression.to(device), torch.from_numpy(perturbed).to(device), seed)
     scores[np.ix_(genes, genes)] = np.where(weights > 0, weights, -np.inf)
     return scores
 

@@ -8,23 +8,14 @@ from catran_causalbench.data.dataset import PerturbationDataset
 
 
 def random(dataset: PerturbationDataset, seed: int) -> np.ndarray:
-    """Random scores.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, genes × genes, source × target.
-    """
+    """Draw random scores, float64, genes × genes."""
     return np.random.default_rng(seed).random((dataset.num_genes, dataset.num_genes))
 
 
 def correlation(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     """Absolute Pearson correlation in the controls, which uses no perturbation and tells no direction.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, genes × genes, symmetric; ``-inf`` for genes that are constant in the controls.
+    The scores are float64, genes × genes, symmetric; ``-inf`` for genes that are constant in the controls.
     """
     correlations = absolute_correlations(dataset.control_cells(), np.arange(dataset.num_genes))
     return np.where(np.isnan(correlations), -np.inf, correlations)
@@ -33,28 +24,18 @@ def correlation(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 def mean_difference(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     """Mean Difference: absolute change of the target's mean when the source is perturbed.
 
-    By M. Kowiel, W. Kotlowski, D. Brzezinski and A. Ibrahim, for the CausalBench challenge 2023.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, genes × genes, source × target; ``-inf`` for sources that are never perturbed.
+    By M. Kowiel, W. Kotlowski, D. Brzezinski and A. Ibrahim, for the CausalBench challenge 2023. The scores are
+    float64, genes × genes, source × target; ``-inf`` for sources that are never perturbed.
     """
-    scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
-    control_mean = dataset.control_cells().mean(axis=0, dtype=np.float64)
-    for source in dataset.perturbed_genes:
-        scores[source] = np.abs(dataset.perturbed_cells(source).mean(axis=0, dtype=np.float64) - control_mean)
-    return scores
+    effects = np.abs(dataset.perturbation_effects(np.float64))
+    return np.where(np.isnan(effects), -np.inf, effects)
 
 
 def effect_size(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     """Absolute effect size (Cohen's d): the change of the target's mean over the pooled standard deviation.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, genes × genes, source × target; ``-inf`` for sources that are never perturbed and where neither the
-        controls nor the perturbed cells vary.
+    The scores are float64, genes × genes, source × target; ``-inf`` for sources that are never perturbed and where
+    neither the controls nor the perturbed cells vary.
     """
     scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
     controls = dataset.control_cells()
@@ -69,19 +50,9 @@ def effect_size(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 
 
 def absolute_correlations(expression: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Return absolute Pearson correlations of some genes with all.
+    """Return absolute Pearson correlations of some genes with all, given the expression (cells × genes) and columns.
 
-    Parameters
-    ----------
-    expression
-        cells × genes.
-    genes
-        Columns of the n genes.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, n × genes; NaN where either gene is constant.
+    They are float64, one row per column given; NaN where either gene is constant.
     """
     centred = expression - expression.mean(axis=0, dtype=np.float64)
     lengths = np.sqrt(np.square(centred).sum(axis=0))

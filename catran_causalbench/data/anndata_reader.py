@@ -1,7 +1,6 @@
 """Read a screen, from an AnnData, an .h5ad or an .npz: the labels of all cells and the expression of some genes.
 
-Matrices are read a block at a time along the axis by which they are stored. No more than a block is held beside the
-expression of the genes considered, and that lies in a file where memory is short.
+No more than a block of the matrix is held beside the expression of these genes, which is in a file if memory is short.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +21,13 @@ import numpy as np
 from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, EXCLUDED, EXCLUDED_LABEL, PerturbationDataset
 from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.data.preprocessing import log_normalise
+from catran_causalbench.data.targets import choose_columns, find_columns, gene_names_like, names_of_genes, read_targets
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
 
-# Columns of `var` that may hold the name by which a label calls a gene.
-OTHER_NAMES = ("gene_name", "gene_symbols", "gene_symbol", "feature_name", "gene_id", "gene_ids")
-_SEPARATOR = "+"
 _VALUES_PER_BLOCK = 2**24
 # What reading a file may raise that is damaged, truncated or of another format than its name says.
 _UNREADABLE = (OSError, ValueError, TypeError, LookupError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile)
@@ -54,10 +49,8 @@ class Screen:
     cells
         Number of cells of each kind: ``perturbed``, ``control``, ``combined`` (several genes), ``unlabelled`` and
         ``other`` (a gene that is not considered). All but the first two are excluded.
-    origin
-        What the data say about being simulated; else the name of the file, empty for an AnnData.
-    simulated
-        Whether the data are marked as simulated.
+    origin, simulated
+        What the data say about being simulated, and whether they do; else the name of the file, if there is one.
     """
 
     expression: np.ndarray
@@ -100,19 +93,15 @@ def read_screen(
     perturbation_key
         Column of ``obs`` with the label of each cell; an .npz has its ``interventions``. A label names a gene as
         ``var_names`` does or else as a column of ``var`` does (gene_name, gene_symbols, feature_name, gene_id, …).
-        In a combined label (``A+B``) the control label and repetitions do not count: ``A+control`` and ``A+A`` are
-        ``A``, ``control+control`` is a control. Cells with several perturbed genes are excluded, because no single
-        source explains them, and so are cells without a label.
-    control
-        Label of the control cells.
-    layer
-        Layer with the expression; by default ``X``.
-    genes
+        In a combined label the control label and repetitions do not count: ``A+control`` and ``A+A`` are ``A``. Cells
+        with several perturbed genes (``A+B``) are excluded, because no single source explains them, and so are cells
+        without a label.
+    control, layer
+        Label of the control cells, and the layer with the expression if it is not ``X``.
+    genes, min_cells
         ``"perturbed"``: the measured genes with more than ``min_cells`` perturbed cells, which is CausalBench's rule.
         ``"all"``: all genes. In both cases genes that have the same value in all cells are left out. Or the names of
         genes. Cells in which another gene is perturbed are excluded.
-    min_cells
-        See ``genes``.
     counts
         Whether the values are raw counts, to be log-normalised as in CausalBench: cells without any count are left out,
         the others are scaled to the median of their totals over all genes, then log1p is taken.
@@ -127,154 +116,61 @@ def read_screen(
         Naming the argument, what was found and what was expected.
     """
     with _opened(data, perturbation_key) as adata:
-        names, origin = _names(adata.var), str(adata.uns.get("simulated") or "")
-        labels = _read_labels(adata, perturbation_key)
-        targets_of = {label: _targets(label, control) for label in set(labels)}
-        if () not in targets_of.values():
-            shown = ", ".join(f"{label!r} ({number})" for label, number in Counter(labels).most_common(5))
-            found = f"no cell labelled {control!r}; the most frequent labels are {shown}"
-            raise InputError.of("control", found, "the label of the control cells")
-        single = {targets[0] for targets in targets_of.values() if targets and len(targets) == 1}
-        columns_of = _find_columns(names, single, "perturbation_key")
-        code_of: dict[tuple[str, ...] | None, int] = {(target,): column for target, column in columns_of.items()}
-        code_of[()] = CONTROL
-        intervention = np.array([code_of.get(targets_of[label], EXCLUDED) for label in labels])  # columns of the file
-        columns = _choose_columns(names, intervention, genes, min_cells)
-        expression, totals = _read_columns(_matrix(adata, layer), columns)
+        var, simulated = adata.var, str(adata.uns.get("simulated") or "")
+        names, targets = names_of_genes(var), read_targets(adata.obs, perturbation_key, control)
+        single = {genes_of[0] for genes_of in set(targets) if genes_of and len(genes_of) == 1}
+        column_of = find_columns(names, single, "perturbation_key")
+        code_of: dict[Any, int] = {(): CONTROL, **{(name,): column for name, column in column_of.items()}}
+        intervention = np.array([code_of.get(genes_of, EXCLUDED) for genes_of in targets])  # columns of the file
+        columns = choose_columns(names, intervention, genes, min_cells)
+        expression, totals = _read_columns(adata, layer, columns)
     _check_values(expression, totals, counts, allow_counts)
     if counts:
-        kept = np.flatnonzero(totals > 0)
-        if not len(kept):
+        counted = np.flatnonzero(totals > 0)
+        if not len(counted):
             raise InputError.of("counts", "no cell with a count", "raw counts")
-        expression, totals = _keep_rows(expression, kept), totals[kept]
-        labels, intervention = [labels[cell] for cell in kept], intervention[kept]
+        expression, totals = _keep(expression, counted, np.arange(len(columns))), totals[counted]
+        targets, intervention = [targets[cell] for cell in counted], intervention[counted]
         median = float(np.median(totals))
         for block in _blocks(*expression.shape):
             expression[block] = log_normalise(expression[block], totals[block], median)
+    considered = np.ones(len(columns), bool)
     if isinstance(genes, str):
         considered = expression.min(axis=0) != expression.max(axis=0)
         if not considered.all():
             warnings.warn(f"{(~considered).sum()} genes have one value in all cells and are left out", stacklevel=3)
-        if genes == "perturbed":  # cells without a count do not count
-            considered &= np.isin(columns, _perturbed_columns(intervention, len(names["id"]), min_cells))
-        expression, columns = _keep_columns(expression, considered), columns[considered]
-    new_code = np.full(len(names["id"]) + 2, EXCLUDED)  # the last two places are those of the codes -2 and -1
+        considered &= np.isin(columns, choose_columns(names, intervention, genes, min_cells))  # in cells with counts
+    columns = columns[considered]
+    new_code = np.full(len(var) + 2, EXCLUDED)  # the last two places are those of the codes -2 and -1
     new_code[columns], new_code[CONTROL] = np.arange(len(columns)), CONTROL
     intervention = new_code[intervention]
-    cells = _count_cells([targets_of[label] for label in labels], intervention)
-    if cells["combined"]:
-        message = f"{cells['combined']} cells with several targets ({_SEPARATOR!r} in the label) are excluded"
-        warnings.warn(f"{message}: no single source explains them", stacklevel=3)
-    if (intervention == EXCLUDED).sum() < min_excluded:
-        kept = np.flatnonzero(intervention != EXCLUDED)
-        expression, intervention = _keep_rows(expression, kept), intervention[kept]
-    return Screen(
-        expression=expression,
-        gene_ids=names["id"][columns].tolist(),
-        gene_symbols=names.get("gene_name", names["id"])[columns].tolist(),
-        gene_names=_names_like(names, single)[columns].tolist(),
-        intervention=intervention,
-        cells=cells,
-        origin=origin or (Path(data).name if isinstance(data, str | os.PathLike) else ""),
-        simulated=bool(origin),
-    )
-
-
-def gene_names_like(var: pd.DataFrame, wanted: Collection[str]) -> np.ndarray:
-    """Return the names of all genes, from ``var_names`` or the column of ``var`` that has most of the wanted ones."""
-    return _names_like(_names(var), wanted)
-
-
-# Labels and genes
-
-
-def _read_labels(adata: AnnData, perturbation_key: str) -> list[str | None]:
-    if perturbation_key not in adata.obs:
-        expected = f"one of {', '.join(map(str, adata.obs.columns)) or 'its columns, of which there are none'}"
-        raise InputError.of("perturbation_key", f"no {perturbation_key!r} in obs", expected)
-    column = adata.obs[perturbation_key]
-    return [None if missing else label for label, missing in zip(column.astype(str), column.isna(), strict=True)]
-
-
-def _targets(label: str | None, control: str) -> tuple[str, ...] | None:
-    """Return the genes that a label names, none for a control; None where there is no label."""
-    if label is None or not label.strip():
-        return None
-    return () if label == control else tuple({part.strip() for part in label.split(_SEPARATOR)} - {control, ""})
-
-
-def _count_cells(targets: list[tuple[str, ...] | None], intervention: np.ndarray) -> dict[str, int]:
     cells = {
         "perturbed": int((intervention >= 0).sum()),
         "control": targets.count(()),
-        "combined": sum(len(genes or ()) > 1 for genes in targets),
+        "combined": sum(len(genes_of or ()) > 1 for genes_of in targets),
         "unlabelled": targets.count(None),
     }
-    return cells | {"other": len(targets) - sum(cells.values())}
-
-
-def _names(var: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the ids of all genes, and their names by column of var, with the id where there is no name."""
-    ids = np.array(var.index.astype(str), dtype=object)
-    names = {key: var[key].astype(str) for key in OTHER_NAMES if key in var}
-    return {"id": ids, **{key: np.where(var[key].isna() | (of == ""), ids, of) for key, of in names.items()}}
-
-
-def _names_like(names: dict[str, np.ndarray], wanted: Collection[str]) -> np.ndarray:
-    return max(names.values(), key=lambda of: len(set(wanted).intersection(of)))
-
-
-def _find_columns(names: dict[str, np.ndarray], wanted: set[str], field: str) -> dict[str, int]:
-    """Find genes by their ids, else by their other names; refuse a name that two genes share."""
-    columns: dict[str, set[int]] = defaultdict(set)
-    for some in (["id"], [key for key in names if key != "id"]):
-        missing = wanted.difference(columns)
-        for key in some:
-            for column, name in enumerate(names[key]):
-                if name in missing:
-                    columns[name].add(column)
-    for name in sorted(columns):
-        if len(columns[name]) > 1:
-            first, second, *_ = names["id"][sorted(columns[name])]
-            raise InputError.of(
-                field, f"{name!r}, a name of {first} and {second}", "names that stand for one gene each"
-            )
-    return {name: found.pop() for name, found in columns.items()}
-
-
-def _choose_columns(
-    names: dict[str, np.ndarray], intervention: np.ndarray, genes: str | Sequence[str], min_cells: int
-) -> np.ndarray:
-    if not isinstance(genes, str):
-        wanted = set(genes)
-        columns = _find_columns(names, wanted, "genes")
-        missing = sorted(wanted.difference(columns))
-        if missing:
-            raise InputError.of("genes", f"{len(missing)} that are not measured, as {missing[0]!r}", "measured genes")
-        return np.unique(list(columns.values()))
-    if genes == "all":
-        return np.arange(len(names["id"]))
-    if genes == "perturbed":
-        return _perturbed_columns(intervention, len(names["id"]), min_cells)
-    raise InputError.of("genes", repr(genes), "'perturbed', 'all' or a list of names")
-
-
-def _perturbed_columns(intervention: np.ndarray, num_columns: int, min_cells: int) -> np.ndarray:
-    cells_of = np.bincount(intervention[intervention >= 0], minlength=num_columns)
-    columns = np.flatnonzero(cells_of > min_cells)
-    if len(columns) < 2:
-        most = max(cells_of, default=0)
-        found = f"{len(columns)} measured genes with more than {min_cells} perturbed cells (the most: {most})"
-        raise InputError.of("min_cells", found, "at least 2; lower it, or name the genes")
-    return columns
-
-
-# Files
+    cells["other"] = len(targets) - sum(cells.values())
+    if cells["combined"]:
+        message = f"{cells['combined']} cells with several targets ('+' in the label) are excluded"
+        warnings.warn(f"{message}: no single source explains them", stacklevel=3)
+    included = intervention != EXCLUDED
+    kept = np.flatnonzero(included | ((~included).sum() >= min_excluded))
+    return Screen(
+        expression=_keep(expression, kept, np.flatnonzero(considered)),
+        gene_ids=names["id"][columns].tolist(),
+        gene_symbols=names.get("gene_name", names["id"])[columns].tolist(),
+        gene_names=gene_names_like(var, single)[columns].tolist(),
+        intervention=intervention[kept],
+        cells=cells,
+        origin=simulated or (Path(data).name if isinstance(data, str | os.PathLike) else ""),
+        simulated=bool(simulated),
+    )
 
 
 @contextmanager
 def _opened(data: AnnData | str | os.PathLike[str], perturbation_key: str) -> Iterator[AnnData]:
-    """Give the AnnData, or a file as one; errors in reading the file become InputErrors."""
+    """Yield the AnnData, or a file as one; errors in reading the file become InputErrors."""
     import anndata
 
     if isinstance(data, anndata.AnnData):
@@ -328,10 +224,10 @@ def _opened_npz(path: Path, perturbation_key: str) -> Iterator[AnnData]:
     with (
         zipfile.ZipFile(path) as archive,
         np.load(path) as arrays,
-        tempfile.TemporaryDirectory(prefix="catran-") as folder,
+        tempfile.TemporaryDirectory(prefix="catran-") as directory,
     ):
         genes, labels = arrays["var_names"], arrays["interventions"]
-        matrix = np.load(archive.extract("expression_matrix.npy", folder), mmap_mode="r")
+        matrix = np.load(archive.extract("expression_matrix.npy", directory), mmap_mode="r")
         fit = genes.ndim == labels.ndim == 1 and matrix.shape == (len(labels), len(genes))
         if not fit or matrix.dtype.kind not in "fiu":
             found = f"{path.name} with an expression_matrix of type {matrix.dtype} and shape {matrix.shape}"
@@ -344,19 +240,12 @@ def _opened_npz(path: Path, perturbation_key: str) -> Iterator[AnnData]:
         yield anndata.AnnData(matrix, obs, pd.DataFrame(index=genes.astype(str)), uns)
 
 
-def _matrix(adata: AnnData, layer: str | None) -> Any:
-    matrix = adata.X if layer is None else adata.layers.get(layer)
+def _read_columns(adata: AnnData, layer: str | None, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Read columns as float32, and the total of each row, in blocks along the axis by which the matrix is stored."""
+    matrix: Any = adata.X if layer is None else adata.layers.get(layer)
     if matrix is None:
         found = "none, and no X" if layer is None else f"no {layer!r}"
         raise InputError.of("layer", found, f"one of {', '.join(adata.layers) or 'none: there are no layers'}")
-    return matrix
-
-
-# Values
-
-
-def _read_columns(matrix: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Read columns as float32, and the total of each row, in blocks along the axis by which the matrix is stored."""
     rows, width = matrix.shape
     expression = allocate_matrix(rows, len(columns))
     totals = np.zeros(rows)
@@ -367,18 +256,15 @@ def _read_columns(matrix: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndar
             values = matrix[:, block]
             totals += np.asarray(values.sum(axis=1), float).ravel()
             kept = place[block] >= 0
-            expression[:, place[block][kept]] = _dense(values[:, np.flatnonzero(kept)])
+            expression[:, place[block][kept]] = values[:, np.flatnonzero(kept)].toarray()
     else:
         for block in _blocks(rows, width):
             values = matrix[block]
             values = values.tocsr() if hasattr(values, "tocsr") else np.asarray(values)
             totals[block] = np.asarray(values.sum(axis=1), float).ravel()
-            expression[block] = _dense(values[:, columns])
+            values = values[:, columns]
+            expression[block] = values.toarray() if hasattr(values, "toarray") else values
     return expression, totals
-
-
-def _dense(values: Any) -> np.ndarray:
-    return values.toarray() if hasattr(values, "toarray") else values
 
 
 def _blocks(length: int, breadth: int) -> Iterator[slice]:
@@ -406,18 +292,10 @@ def _check_values(expression: np.ndarray, totals: np.ndarray, counts: bool, allo
         raise InputError.of("counts", "whole numbers only in the matrix", expected)
 
 
-def _keep_rows(expression: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Keep some rows, ascending, without memory for a second matrix: no row moves down."""
-    for block in _blocks(len(kept), expression.shape[1]):
-        expression[block] = expression[kept[block]]
-    return expression[: len(kept)]
-
-
-def _keep_columns(expression: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Keep some columns, without memory for a second matrix."""
-    if kept.all():
+def _keep(expression: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Keep some rows and columns, ascending, without memory for a second matrix: no value moves down or right."""
+    if (len(rows), len(columns)) == expression.shape:
         return expression
-    number = np.count_nonzero(kept)
-    for block in _blocks(*expression.shape):
-        expression[block, :number] = expression[block][:, kept]
-    return expression[:, :number]
+    for block in _blocks(len(rows), expression.shape[1]):
+        expression[block, : len(columns)] = expression[rows[block]][:, columns]
+    return expression[: len(rows), : len(columns)]

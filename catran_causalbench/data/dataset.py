@@ -16,7 +16,7 @@ EXCLUDED = -2
 
 @dataclass(frozen=True)
 class PerturbationDataset:
-    """Expression of single cells, each with the gene that was perturbed in it.
+    """Expression of single cells, and the gene perturbed in each.
 
     Attributes
     ----------
@@ -26,8 +26,8 @@ class PerturbationDataset:
     gene_names
         Names of the columns, sorted.
     intervention
-        int64, one per cell: the column of the perturbed gene, ``CONTROL`` or ``EXCLUDED``. Cells in which a
-        gene outside the matrix was perturbed are ``EXCLUDED``, never controls.
+        int64, one per cell: the column of the perturbed gene, ``CONTROL`` or ``EXCLUDED``. Cells in which a gene
+        outside the matrix was perturbed are ``EXCLUDED``, never controls.
     """
 
     expression: np.ndarray
@@ -58,33 +58,39 @@ class PerturbationDataset:
         return self.expression[self.intervention == source]
 
     def expressed_genes(self, share: float) -> np.ndarray:
-        """Return the columns of the genes seen in at least this share of all cells, ascending.
+        """Return the columns of the genes that at least this share of all cells expresses, ascending."""
+        expressed_in = np.count_nonzero(self.expression, axis=0)
+        return np.flatnonzero(expressed_in >= int(self.num_cells * share))
 
-        Several baselines leave out rarely seen genes first, as CausalBench's own models do, and know no edges of them.
+    def perturbation_effects(self, dtype: type[np.floating] = np.float32) -> np.ndarray:
+        """Return the mean of each target in the perturbed cells of each source minus its mean in the control cells.
+
+        The array is genes × genes, source × target, in the units of the expression; rows of genes that are not
+        perturbed are NaN. Means are taken in float64, whatever the type of the result.
         """
-        seen_in = np.count_nonzero(self.expression, axis=0)
-        return np.flatnonzero(seen_in >= int(self.num_cells * share))
+        effects = np.full((self.num_genes, self.num_genes), np.nan, dtype)
+        control_mean = self.control_cells().mean(axis=0, dtype=np.float64)
+        for source in self.perturbed_genes:
+            effects[source] = self.perturbed_cells(source).mean(axis=0, dtype=np.float64) - control_mean
+        return effects
 
     def controls_only(self) -> PerturbationDataset:
         """Keep the control cells, which are all that a method may see in the observational regime.
 
-        Raises
-        ------
-        InputError
-            Where a gene is constant, or fewer than 2 cells are left.
+        InputError is raised where a gene is constant in them, or fewer than 2 are left.
         """
-        expression = self.control_cells()
-        if len(expression) < 2:
-            raise InputError.of("interventions", f"{len(expression)} control cell(s)", "at least 2 to learn from")
-        reject_constant_genes(expression, self.gene_names)
-        return PerturbationDataset(expression, self.gene_names, np.full(len(expression), CONTROL))
+        controls = self.control_cells()
+        if len(controls) < 2:
+            raise InputError.of("interventions", f"{len(controls)} control cell(s)", "at least 2 to learn from")
+        dataset = PerturbationDataset(controls, self.gene_names, np.full(len(controls), CONTROL))
+        dataset.reject_constant_genes()
+        return dataset
 
-
-def reject_constant_genes(expression: np.ndarray, names: tuple[str, ...]) -> None:
-    """Raise InputError if a gene has the same value in all cells."""
-    constant = np.flatnonzero(expression.min(axis=0) == expression.max(axis=0))
-    if len(constant):
-        gene = constant[0]
-        more = f" and {len(constant) - 1} more constant genes" if len(constant) > 1 else ""
-        found = f"the value {expression[0, gene]:g} in every cell for gene {names[gene]!r}{more}"
-        raise InputError.of("expression_matrix", found, "genes that vary; drop those that do not")
+    def reject_constant_genes(self) -> None:
+        """Raise InputError if a gene has the same value in all cells."""
+        constant = np.flatnonzero(self.expression.min(axis=0) == self.expression.max(axis=0))
+        if len(constant):
+            gene = constant[0]
+            more = f" and {len(constant) - 1} more constant genes" if len(constant) > 1 else ""
+            found = f"the value {self.expression[0, gene]:g} in every cell for gene {self.gene_names[gene]!r}{more}"
+            raise InputError.of("expression_matrix", found, "genes that vary; drop those that do not")

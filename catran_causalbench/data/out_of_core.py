@@ -20,13 +20,13 @@ _OWN_GROUP = Path("/proc/self/cgroup")
 def allocate_matrix(cells: int, genes: int) -> np.ndarray:
     """Allocate an uninitialised float32 matrix, cells × genes.
 
-    A file lies in the folder for temporary files (``TMPDIR``, which should be on a disk, not in memory). It has no name
-    and disappears with the array; the operating system caches as much of it in memory as fits.
+    A file lies in the directory for temporary files (``TMPDIR``, which should be on a disk, not in memory). It has no
+    name and disappears with the array; the operating system caches as much of it in memory as fits.
 
     Raises
     ------
     InputError
-        Neither the memory nor that folder has enough room.
+        Neither the memory nor that directory has enough room.
     """
     size = cells * genes * np.dtype(np.float32).itemsize
     if size <= _SHARE_OF_MEMORY * _memory_available():
@@ -37,7 +37,7 @@ def allocate_matrix(cells: int, genes: int) -> np.ndarray:
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             found = f"{cells} cells × {genes} genes, too many for memory and for {tempfile.gettempdir()}"
-            expected = f"{size / 1e9:.1f} GB in the folder that TMPDIR names, or fewer genes"
+            expected = f"{size / 1e9:.1f} GB in the directory that TMPDIR names, or fewer genes"
             raise InputError.of("expression_matrix", f"{found} ({error.strerror})", expected) from None
         return np.memmap(file, np.float32, "w+", shape=(cells, genes)).view(np.ndarray)
 

@@ -19,19 +19,8 @@ _SVD_RANK = 20
 def log_normalise(counts: np.ndarray, totals: np.ndarray, target_sum: float | None = None) -> NDArray[np.float32]:
     """Scale each cell to the same total and take log1p, as CausalBench does through scanpy.
 
-    Parameters
-    ----------
-    counts
-        Cells × genes: UMI counts of the genes considered.
-    totals
-        One per cell, at least 1: UMI counts of all genes, including those that are not considered.
-    target_sum
-        The total to scale to; by default the median of those given.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, cells × genes.
+    The counts are those of the genes considered (cells × genes). The totals count all genes, also those that are not
+    considered (one per cell, at least 1). Cells are scaled to ``target_sum``, by default the median of the totals.
     """
     factors = ((np.median(totals) if target_sum is None else target_sum) / totals).astype(np.float32)
     expression = counts.astype(np.float32)
@@ -42,13 +31,10 @@ def log_normalise(counts: np.ndarray, totals: np.ndarray, target_sum: float | No
 def preprocess(dataset: PerturbationDataset, method: str) -> PerturbationDataset:
     """Transform the expression of a validated dataset.
 
-    Parameters
-    ----------
-    method
-        ``none``: keep the values as given. ``counts``: recover UMI counts from log-normalised values.
-        ``log_normalise``: apply scanpy's normalize_total and log1p to the counts. ``clr``: take the centred log ratio
-        of the counts within a cell. ``magic``: impute the values as given by MAGIC. ``svd``: replace zeros by a
-        rank-20 approximation of the values as given.
+    The method ``none`` keeps the values as given. ``counts`` recovers UMI counts from log-normalised values;
+    ``log_normalise`` applies scanpy's normalize_total and log1p to these counts, and ``clr`` takes their centred log
+    ratio within a cell. ``magic`` imputes the values as given by MAGIC; ``svd`` replaces zeros by a rank-20
+    approximation of the values as given.
 
     Raises
     ------
@@ -66,12 +52,7 @@ def recover_counts(expression: np.ndarray) -> np.ndarray:
 
     Log-normalisation multiplies the counts of a cell by one factor and takes log1p. On the linear scale all values of a
     cell are therefore multiples of one number: its smallest non-zero value divided by its smallest non-zero count,
-    which is nearly always 1.
-
-    Raises
-    ------
-    InputError
-        The values of a cell are not multiples of one number.
+    which is nearly always 1. InputError is raised for other values.
     """
     if not (expression % 1).any():
         return expression
@@ -85,12 +66,11 @@ def recover_counts(expression: np.ndarray) -> np.ndarray:
         whole = np.abs(candidate - candidate.round()) <= _COUNT_TOLERANCE + 1e-5 * candidate
         fits = whole.all(axis=1) & np.isnan(counts[:, 0])
         counts[fits] = candidate[fits].round()
-    unexplained = np.flatnonzero(np.isnan(counts[:, 0]))
-    if len(unexplained):
-        found = f"{len(unexplained)} cell(s) whose values are not multiples of one number"
-        raise InputError.of(
-            "expression_matrix", found, "counts or log-normalised counts, which this preprocessing needs"
-        )
+    unexplained = np.count_nonzero(np.isnan(counts[:, 0]))
+    if unexplained:
+        found = f"{unexplained} cell(s) whose values are not multiples of one number"
+        expected = "counts or log-normalised counts, which this preprocessing needs"
+        raise InputError.of("expression_matrix", found, expected)
     return counts
 
 

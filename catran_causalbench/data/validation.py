@@ -1,11 +1,8 @@
-"""Check labels and a matrix, and bring them into an order that does not depend on the order in which they are given.
-
-The rest of the package relies on what :func:`validate_dataset` returns: no value is missing, no gene is constant, and
-every cell is a control, has one measured gene perturbed, or is excluded.
-"""
+"""Check a matrix and its labels: no value may be missing and no gene constant; and bring them into canonical order."""
 
 from __future__ import annotations
 
+import re
 import reprlib
 import warnings
 from collections import Counter
@@ -14,18 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from catran_causalbench.data.dataset import (
-    CONTROL,
-    CONTROL_LABEL,
-    EXCLUDED,
-    EXCLUDED_LABEL,
-    PerturbationDataset,
-    reject_constant_genes,
-)
+from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, EXCLUDED, EXCLUDED_LABEL, PerturbationDataset
 from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.errors import InputError
 
 _CELLS_PER_BLOCK = 4096
+_UNWRITABLE = re.compile(r"[\0\ud800-\udfff]")  # null characters, and unpaired surrogates, which UTF-8 cannot hold
 # No count comes near it, and sums of squares over all cells and genes stay within float32.
 _LARGEST_VALUE = np.float32(1e12)  # a NumPy scalar, because Python's 1e12 would become infinity beside float16
 
@@ -33,10 +24,9 @@ _LARGEST_VALUE = np.float32(1e12)  # a NumPy scalar, because Python's 1e12 would
 def validate_dataset(
     expression_matrix: Any, interventions: Sequence[str], gene_names: Sequence[str]
 ) -> PerturbationDataset:
-    """Check the input and bring it into canonical order.
+    """Check the input, and sort genes by name and cells by label and content.
 
-    Genes are sorted by name and cells by label and content. With one seed, the same data therefore give the same
-    minibatches and the same edges, in whatever order they are stored.
+    With one seed, the same data therefore give the same edges, in whatever order they are stored.
 
     Parameters
     ----------
@@ -51,25 +41,24 @@ def validate_dataset(
     Raises
     ------
     InputError
-        Naming the argument, what was found and what was expected.
-
-    Warns
-    -----
-    UserWarning
-        Cells are labelled with genes, but none of these genes is in the matrix.
+        Naming the argument, what was found and what was expected. There is only a warning if cells are labelled with
+        genes but none of these is in the matrix.
     """
     matrix = _numeric_matrix(expression_matrix)
     names = _gene_names(gene_names, matrix.shape[1])
     labels = _labels(interventions, matrix.shape[0])
-
     gene_order = np.array(sorted(range(len(names)), key=names.__getitem__))
-    sorted_names = tuple(names[column] for column in gene_order)
+    sorted_names = tuple(sorted(names))
     intervention = _intervention_codes(labels, sorted_names)
     _check_values(matrix)
     cell_order = np.lexsort((_cell_fingerprints(matrix, gene_order), intervention))
-    expression = _in_order(matrix, cell_order, gene_order)
-    reject_constant_genes(expression, sorted_names)
-    return PerturbationDataset(expression, sorted_names, intervention[cell_order])
+    place = np.argsort(cell_order)
+    expression = allocate_matrix(*matrix.shape)
+    for cells, block in _float32_blocks(matrix, gene_order):
+        expression[place[cells]] = block
+    dataset = PerturbationDataset(expression, sorted_names, intervention[cell_order])
+    dataset.reject_constant_genes()
+    return dataset
 
 
 def _numeric_matrix(matrix: Any) -> Any:
@@ -89,27 +78,29 @@ def _numeric_matrix(matrix: Any) -> Any:
         raise InputError.of("expression_matrix", found, "cells × genes") from None
     if matrix.dtype.kind not in "fiub":
         raise InputError.of("expression_matrix", f"values of type {matrix.dtype}", "real numbers")
-    if matrix.ndim != 2:
-        found = f"{matrix.ndim} dimension(s), shape {matrix.shape}"
-        raise InputError.of("expression_matrix", found, "cells × genes")
-    cells, genes = matrix.shape
-    if cells < 2:
-        raise InputError.of("expression_matrix", f"{cells} cell(s)", "at least 2")
-    if genes < 2:
-        raise InputError.of("expression_matrix", f"{genes} gene(s)", "at least 2, since an edge joins two genes")
+    if matrix.ndim != 2 or min(matrix.shape) < 2:  # an edge joins two genes
+        raise InputError.of("expression_matrix", f"shape {matrix.shape}", "cells × genes, at least 2 of each")
     return matrix
 
 
+def _listed(field: str, values: Sequence[str], length: int, each: str) -> list[Any]:
+    try:
+        values = list(values)
+    except TypeError:
+        raise InputError.of(field, reprlib.repr(values), "a sequence of text") from None
+    if len(values) != length:
+        raise InputError.of(field, f"{len(values)} values", f"{length}, one per {each} of expression_matrix")
+    return values
+
+
 def _gene_names(gene_names: Sequence[str], columns: int) -> list[str]:
-    names = _listed("gene_names", gene_names)
-    if len(names) != columns:
-        raise InputError.of("gene_names", f"{len(names)} names", f"{columns}, one per column of expression_matrix")
+    names = _listed("gene_names", gene_names, columns, "column")
     for column, name in enumerate(names):
         if not isinstance(name, str):
             raise InputError.of("gene_names", f"{reprlib.repr(name)} for column {column}", "text")
         if not name.strip():
             raise InputError.of("gene_names", f"an empty name for column {column}", "a name for every gene")
-        if not _can_be_written(name):
+        if _UNWRITABLE.search(name):
             raise InputError.of("gene_names", f"{name!r} for column {column}", "letters that a file can hold")
     names = [str(name) for name in names]  # numpy's strings become Python's
     name, count = Counter(names).most_common(1)[0]
@@ -121,29 +112,15 @@ def _gene_names(gene_names: Sequence[str], columns: int) -> list[str]:
     return names
 
 
-def _listed(field: str, values: Sequence[str]) -> list[Any]:
-    try:
-        return list(values)
-    except TypeError:
-        raise InputError.of(field, reprlib.repr(values), "a sequence of text") from None
-
-
-def _can_be_written(name: str) -> bool:
-    """Return whether a name has neither null characters nor unpaired surrogates, which UTF-8 files cannot hold."""
-    return "\0" not in name and not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
 def _labels(interventions: Sequence[str], cells: int) -> list[str]:
-    labels = _listed("interventions", interventions)
-    if len(labels) != cells:
-        raise InputError.of("interventions", f"{len(labels)} labels", f"{cells}, one per row of expression_matrix")
+    labels = _listed("interventions", interventions, cells, "row")
     for cell, label in enumerate(labels):
         if not isinstance(label, str) or not label.strip():
             expected = f"a gene name, {CONTROL_LABEL!r} or {EXCLUDED_LABEL!r}"
             raise InputError.of("interventions", f"label {reprlib.repr(label)} for cell {cell}", expected)
     if CONTROL_LABEL not in labels:
-        shown = ", ".join(f"{label!r} ({count} cells)" for label, count in Counter(labels).most_common(3))
-        raise InputError.of("interventions", f"no controls, only {shown}", f"some cells labelled {CONTROL_LABEL!r}")
+        frequent = ", ".join(f"{label!r} ({count} cells)" for label, count in Counter(labels).most_common(3))
+        raise InputError.of("interventions", f"no controls, only {frequent}", f"some cells labelled {CONTROL_LABEL!r}")
     return labels
 
 
@@ -188,19 +165,10 @@ def _float32_blocks(matrix: Any, gene_order: np.ndarray) -> Iterator[tuple[slice
         yield cells, ordered
 
 
-def _in_order(matrix: Any, cell_order: np.ndarray, gene_order: np.ndarray) -> np.ndarray:
-    expression = allocate_matrix(*matrix.shape)
-    place = np.empty_like(cell_order)
-    place[cell_order] = np.arange(len(cell_order))
-    for cells, block in _float32_blocks(matrix, gene_order):
-        expression[place[cells]] = block
-    return expression
-
-
 def _cell_fingerprints(matrix: Any, gene_order: np.ndarray) -> np.ndarray:
     """Return a 64-bit hash of each cell's values: a sort key that depends on the content only."""
-    multipliers = np.random.default_rng(0).integers(2**63, size=matrix.shape[1], dtype=np.uint64)
-    multipliers = multipliers * np.uint64(2) + np.uint64(1)  # odd factors lose no bit of a value
+    draws = np.random.default_rng(0).integers(2**63, size=matrix.shape[1], dtype=np.uint64)
+    multipliers = draws * np.uint64(2) + np.uint64(1)  # odd factors lose no bit of a value
     fingerprints = np.empty(matrix.shape[0], dtype=np.uint64)
     for cells, block in _float32_blocks(matrix, gene_order):
         fingerprints[cells] = (np.ascontiguousarray(block).view(np.uint32).astype(np.uint64) * multipliers).sum(axis=1)

@@ -1,4 +1,4 @@
-"""The result of every method: a weight for each pair of genes, and the measured effects. It holds no cells."""
+"""The result of every method: a weight for each pair of genes, and the measured effects, but no cells."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from catran_causalbench.config import CatranConfig
 from catran_causalbench.errors import InputError
-from catran_causalbench.grn.edges import check_num_edges, complete_edges, rank_edges
+from catran_causalbench.grn.edges import complete_edges, rank_edges
 from catran_causalbench.utils.atomic_io import write_atomically
+from catran_causalbench.utils.validation import checked, number
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.figure import Figure
 
-_EDGES_IN_A_NOTEBOOK = 8
+_AT_LEAST_ONE = number(low=1).metadata
 _FORMAT, _FORMAT_VERSION = "catran-causalbench fitted network", 2
 _ARRAYS = {"description": "U", "gene_names": "U", "weights": "f", "effects": "f", "history": "f"}
 
@@ -36,19 +37,19 @@ class FittedNetwork:
     gene_names
         Length G, sorted.
     weights
-        G × G, source × target: attention of the target on the source, or a baseline's score; 0 on CaTran's diagonal,
+        G × G, source × target: attention of the target on the source, or a baseline's score; 0 on the diagonal,
         ``-inf`` where a method knows no edge.
     effects
         float32, G × G, source × target: mean of the target in the cells in which the source was perturbed minus its
         mean in controls, in the units of the data; NaN where the source was not perturbed.
     history
-        Losses of the training: columns ``step`` and ``loss/…``; without rows where nothing was trained.
+        Losses of the training: columns ``step`` and ``loss/…``; no rows where nothing was trained.
     method, config, seed
         Of the run.
     cells
-        Number of cells by what they counted as: perturbed, control, and why others were excluded.
+        Number of perturbed and of control cells, and of excluded cells by the reason.
     origin
-        What the data were, as far as known.
+        Description of the data, if known.
     """
 
     gene_names: tuple[str, ...]
@@ -63,7 +64,7 @@ class FittedNetwork:
 
     @property
     def perturbed(self) -> np.ndarray:
-        """G, true where cells with the gene perturbed were among the data."""
+        """G, true where the data held cells in which the gene was perturbed."""
         return ~np.isnan(self.effects).all(axis=1)
 
     def edges(self, num_edges: int | None = None, *, complete: bool = False) -> pd.DataFrame:
@@ -72,37 +73,32 @@ class FittedNetwork:
         Parameters
         ----------
         num_edges
-            How many, by default ``config.output.edges``; all that the method knows where there are fewer.
+            Number of edges, by default ``config.output.edges``; where the method knows fewer, all of them are returned.
         complete
-            Add random edges, last and with weight ``-inf``, where the method knows too few: a benchmark compares equal
-            numbers of edges.
+            Add random edges, last and with weight ``-inf``, where the method knows too few: benchmarks compare equal
+            numbers of edges. If there are not enough pairs of genes, warn and return all.
 
         Returns
         -------
         DataFrame
             rank, source, target, weight, sign, effect, source_perturbed. ``effect`` is the measured effect of the
-            source's perturbation on the target, in the units of the data, NaN where the source was not perturbed;
-            ``sign`` is the effect's, 0 where it is unknown. On knockdown a negative effect speaks for activation. It
-            is a difference of means and holds noise: weak effects may have the wrong sign.
+            source's perturbation on the target, NaN where the source was not perturbed; ``sign`` is the effect's, 0
+            where it is unknown. After a knockdown a negative effect indicates activation. As a difference of means it
+            contains noise: weak effects may have the wrong sign.
 
         Raises
         ------
         InputError
-            The number is no whole number above zero.
-
-        Warns
-        -----
-        UserWarning
-            ``complete`` asks for more edges than there are ordered pairs of genes; all pairs are returned then.
+            ``num_edges`` is not a whole number above zero.
         """
-        wanted = self.config.output.edges if num_edges is None else check_num_edges(num_edges)
+        wanted = self.config.output.edges if num_edges is None else checked("num_edges", num_edges, int, _AT_LEAST_ONE)
         genes = len(self.gene_names)
         ranked = rank_edges(self.weights, wanted)
         if complete:
             pairs = genes * (genes - 1)
             if pairs < wanted:
-                message = f"{wanted} edges were asked for, but there are only {pairs} pairs of genes"
-                warnings.warn(f"{message}: returning them all", stacklevel=2)
+                found = f"{wanted} edges were asked for, but there are only {pairs} pairs of genes: returning them all"
+                warnings.warn(found, stacklevel=2)
             ranked = complete_edges(ranked, genes, wanted, self.seed)
         effect = self.effects[ranked.source, ranked.target]
         return ranked.table(self.gene_names).assign(
@@ -119,25 +115,16 @@ class FittedNetwork:
         return pd.DataFrame(self.weights, index=genes.rename("source"), columns=genes.rename("target"))
 
     def annotate(self, adata: AnnData, num_edges: int | None = None, key: str = "catran") -> None:
-        """Put the strongest edges into ``adata.varp[key]`` (sparse, source × target) and notes into ``adata.uns[key]``.
-
-        Parameters
-        ----------
-        adata
-            Has the genes of the network among its own, by the same names; changed in place.
-        num_edges
-            How many, as for :meth:`edges`.
-        key
-            Name of both entries.
+        """Put the strongest edges into ``adata.varp[key]`` (sparse, source × target), notes into ``adata.uns[key]``.
 
         Raises
         ------
         InputError
-            A gene of the network is missing.
+            A gene of the network is missing in ``adata``.
         """
         from scipy import sparse
 
-        from catran_causalbench.data.anndata_reader import gene_names_like
+        from catran_causalbench.data.targets import gene_names_like
 
         names = gene_names_like(adata.var, set(self.gene_names))
         column_of = {name: column for column, name in enumerate(names)}
@@ -150,22 +137,20 @@ class FittedNetwork:
         adata.uns[key] = {"seed": self.seed, "edges": len(edges), "config": self.config.to_yaml()}
 
     def to_networkx(self, num_edges: int | None = None) -> nx.DiGraph:
-        """Return the strongest edges as a graph; edges have rank, weight, sign and, where measured, effect."""
+        """Return the strongest edges as a graph, with rank, weight, sign and, where measured, effect."""
         import networkx as nx
 
         graph = nx.DiGraph()
         for edge in self.edges(num_edges).itertuples(index=False):
-            graph.add_edge(
-                edge.source, edge.target, rank=int(edge.rank), weight=float(edge.weight), sign=int(edge.sign)
-            )
-            if edge.source_perturbed:  # GraphML has no mark for a missing number
-                graph.edges[edge.source, edge.target]["effect"] = float(edge.effect)
+            measured = {"effect": float(edge.effect)} if edge.source_perturbed else {}  # GraphML has no missing numbers
+            numbers = {"rank": int(edge.rank), "weight": float(edge.weight), "sign": int(edge.sign)}
+            graph.add_edge(edge.source, edge.target, **numbers, **measured)
         perturbed = dict(zip(self.gene_names, self.perturbed.tolist(), strict=True))
         nx.set_node_attributes(graph, {gene: perturbed[gene] for gene in graph}, "perturbed")
         return graph
 
     def write_graphml(self, path: str | os.PathLike[str], num_edges: int | None = None) -> Path:
-        """Write the strongest edges as GraphML, which Cytoscape and igraph open."""
+        """Write the strongest edges as GraphML, which Cytoscape and igraph read."""
         import networkx as nx
 
         return write_atomically(path, lambda temporary: nx.write_graphml(self.to_networkx(num_edges), temporary))
@@ -181,28 +166,19 @@ class FittedNetwork:
         return draw_network(self.edges(num_edges), title=self.origin if title is None else title)
 
     def plot_attention(self, num_genes: int | None = 60, *, title: str | None = None) -> Figure:
-        """Draw the weights between the strongest genes (None: all) as a heat map ordered by modules.
-
-        See :func:`~catran_causalbench.plotting.attention.draw_attention`.
-        """
+        """Draw the weights as a heat map; see :func:`~catran_causalbench.plotting.attention.draw_attention`."""
         from catran_causalbench.plotting.attention import draw_attention
 
         return draw_attention(self.adjacency(), num_genes, title=self.origin if title is None else title)
 
     def plot_training(self, *, title: str | None = None) -> Figure:
-        """Draw the losses of the training.
-
-        Raises
-        ------
-        InputError
-            Nothing was trained.
-        """
+        """Draw the losses of the training; raise InputError where nothing was trained."""
         from catran_causalbench.plotting.training import draw_training
 
         return draw_training(self.history, title=self.origin if title is None else title)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write all of it into one .npz without pickle, which :func:`load` reads.
+        """Write the network into an .npz without pickled objects, which :func:`load` reads.
 
         Raises
         ------
@@ -241,9 +217,7 @@ class FittedNetwork:
     def _repr_html_(self) -> str:
         from html import escape
 
-        table = self.edges(_EDGES_IN_A_NOTEBOOK).to_html(
-            index=False, border=0, float_format="{:.3g}".format, na_rep="–"
-        )
+        table = self.edges(8).to_html(index=False, border=0, float_format="{:.3g}".format, na_rep="–")
         heading = f"<b>FittedNetwork</b> {escape(self.origin)}<br>{escape(self._summary())}"
         return f"<div>{heading}{table}more: <code>.edges(k)</code>, <code>.plot_network(k)</code></div>"
 
@@ -257,12 +231,12 @@ class FittedNetwork:
 
 
 def load(path: str | os.PathLike[str]) -> FittedNetwork:
-    """Read a network that :meth:`FittedNetwork.save` wrote: the same edges and effects.
+    """Read a network that :meth:`FittedNetwork.save` wrote.
 
     Raises
     ------
     InputError
-        There is no such file, it is broken, or it is something else.
+        The file is missing, damaged, or holds anything else.
     """
     import pandas as pd
 
@@ -270,7 +244,8 @@ def load(path: str | os.PathLike[str]) -> FittedNetwork:
     if not path.is_file():
         raise InputError.of("path", f"no file {str(path)!r}", "an .npz that a fitted network was saved to")
     try:
-        arrays = _read_arrays(path)
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in _ARRAYS}
         description = json.loads(str(arrays["description"]))
         _check(description, arrays)
         return FittedNetwork(
@@ -291,25 +266,18 @@ def load(path: str | os.PathLike[str]) -> FittedNetwork:
         raise InputError.of("path", found, "an .npz that a fitted network was saved to") from None
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in _ARRAYS}
-    for name, kind in _ARRAYS.items():
-        if arrays[name].dtype.kind != kind:
-            raise ValueError(f"{name} holds values of type {arrays[name].dtype}")
-    return arrays
-
-
 def _check(description: Any, arrays: dict[str, np.ndarray]) -> None:
     if description["format"] != _FORMAT:
         raise ValueError(f"its format is {description['format']!r}")
     if description["version"] != _FORMAT_VERSION:
         raise ValueError(f"its version is {description['version']}, this package reads {_FORMAT_VERSION}")
-    if arrays["gene_names"].ndim != 1:
-        raise ValueError(f"gene_names has {arrays['gene_names'].ndim} dimensions")
-    genes = len(arrays["gene_names"])
-    for name in ("weights", "effects"):
-        if arrays[name].shape != (genes, genes):
-            raise ValueError(f"{name} has shape {arrays[name].shape} for {genes} genes")
+    genes = arrays["gene_names"].size
+    shapes = {"gene_names": (genes,), "weights": (genes, genes), "effects": (genes, genes)}
+    for name, kind in _ARRAYS.items():
+        array = arrays[name]
+        if array.dtype.kind != kind:
+            raise ValueError(f"{name} holds values of type {array.dtype}")
+        if array.shape != shapes.get(name, array.shape):
+            raise ValueError(f"{name} has shape {array.shape} for {genes} genes")
     if np.isnan(arrays["weights"]).any() or np.isposinf(arrays["weights"]).any():
         raise ValueError("weights are not numbers")

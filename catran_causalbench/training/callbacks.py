@@ -13,14 +13,9 @@ from catran_causalbench.training.run_directory import RunDirectory
 
 
 class StopAtNonFiniteLoss(lightning.Callback):
-    """Stop at the end of an epoch in which a loss was not finite, and name the step.
+    """Raise TrainingError at the end of an epoch with a loss that is not finite, naming the step and the learning rate.
 
-    Losses are looked at once an epoch, so that no step waits for the device.
-
-    Parameters
-    ----------
-    learning_rate_field
-        Name of the setting that may help.
+    Losses are checked once per epoch, so that no step waits for their transfer from the device.
     """
 
     def __init__(self, learning_rate_field: str) -> None:
@@ -32,7 +27,7 @@ class StopAtNonFiniteLoss(lightning.Callback):
         self._losses.append(outputs["loss"])
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        """Look at the losses, and at the weights that the last of them led to."""
+        """Check the losses, and the weights after the last of them."""
         losses = torch.stack(self._losses).cpu()
         self._losses.clear()
         wrong = (~losses.isfinite()).nonzero().flatten().tolist()
@@ -49,9 +44,9 @@ class StopAtNonFiniteLoss(lightning.Callback):
 
 
 class KeepLastCheckpoint(Checkpoint):
-    """Save after every epoch whose losses were finite; a run that is killed while saving keeps the state before.
+    """Save after every epoch whose losses were finite; a run that is killed while saving keeps the previous checkpoint.
 
-    Lightning calls callbacks of this base class after all others, so one that refuses an epoch prevents its saving.
+    Lightning calls callbacks of this base class after all others, so none is saved after one of them raised.
     """
 
     def __init__(self, directory: RunDirectory) -> None:

@@ -1,4 +1,4 @@
-"""Lightning's checkpoints: written atomically, and read without running or trusting what a file holds."""
+"""Lightning's checkpoints: written atomically, checked when they are read, and never unpickled beyond plain values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CheckpointFile(CheckpointIO):
         self._directory = directory
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write the whole file, or leave the one that is there."""
+        """Write the file atomically."""
         content = io.BytesIO()
         torch.save({**checkpoint, "run_identity": self._directory.run_identity}, content)
         self._directory.write(Path(path).name, content.getvalue())
@@ -38,7 +38,7 @@ class CheckpointFile(CheckpointIO):
         """
         try:
             with zipfile.ZipFile(path) as archive:
-                if (damaged := archive.testzip()) is not None:  # torch itself does not check the check sums
+                if (damaged := archive.testzip()) is not None:  # torch does not verify the checksums
                     raise zipfile.BadZipFile(f"{damaged} is damaged")
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
             if checkpoint["run_identity"] != self._directory.run_identity:
@@ -46,7 +46,7 @@ class CheckpointFile(CheckpointIO):
         except Exception as error:  # torch and pickle raise nearly everything on a damaged file
             reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
             found = f"{path}, which is no checkpoint of this run ({reason})"
-            expected = "the one it wrote; delete the file and start again to train from the first epoch"
+            expected = "the run's own; delete the file and start again to train from the first epoch"
             raise InputError.of("output.run_directory", found, expected) from None
         return checkpoint
 

@@ -1,4 +1,4 @@
-"""What the trainer asks of a model, and the losses that it keeps in memory and in its checkpoints."""
+"""The base class of all training plans, which keeps their losses in memory and in checkpoints."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ if TYPE_CHECKING:
 class TrainingPlan(lightning.LightningModule):
     """A module, its objective and its optimiser: what :func:`~catran_causalbench.training.trainer.train` trains.
 
-    A subclass defines ``train_dataloader``, ``training_step`` and ``configure_optimizers`` as Lightning asks, and
-    records its losses.
+    A subclass defines ``train_dataloader``, ``training_step`` and ``configure_optimizers`` as Lightning requires, and
+    records its losses. It sets ``can_learn`` to false where the data hold nothing to learn from.
 
     Parameters
     ----------
     epochs
         Passes over the data loader.
     learning_rate_field
-        Name of the setting that may help where a loss is no longer a finite number.
+        Name of the setting to change where a loss is not finite.
     uses_gpu
         Whether a GPU is used where there is one.
     """
+
+    can_learn = True
 
     def __init__(self, epochs: int, learning_rate_field: str, uses_gpu: bool) -> None:
         super().__init__()
@@ -34,13 +36,8 @@ class TrainingPlan(lightning.LightningModule):
         self.uses_gpu = uses_gpu
         self._rows: list[dict[str, float]] = []
 
-    @property
-    def can_learn(self) -> bool:
-        """Whether the data hold anything to learn from; a plan without is left as it is."""
-        return True
-
     def record(self, step: int, losses: dict[str, Tensor]) -> None:
-        """Keep losses by name, and show them in the progress bar and the logs."""
+        """Keep losses by name, and write them to the progress bar and the logs."""
         self._rows.append({"step": step, **{name: float(value) for name, value in losses.items()}})
         self.log_dict(losses, prog_bar=True, sync_dist=True)
 
@@ -51,10 +48,7 @@ class TrainingPlan(lightning.LightningModule):
         return pd.DataFrame(self._rows or {"step": []})
 
     def distributed_options(self, processes: int) -> dict[str, Any]:
-        """Return options of Lightning's trainer for several processes that share every minibatch.
-
-        A plan that cannot be shared trains in each process alone.
-        """
+        """Return Lightning's options for processes that share every minibatch; without any, each trains alone."""
         return {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -62,5 +56,5 @@ class TrainingPlan(lightning.LightningModule):
         checkpoint["history"] = self._rows
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the losses of the run that is resumed."""
+        """Continue with the losses of the run that is resumed."""
         self._rows = checkpoint["history"]

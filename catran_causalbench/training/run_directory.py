@@ -1,4 +1,4 @@
-"""The directory that a run writes to when the user names one: settings, logs, checkpoint, edges."""
+"""The directory, if the user names one, that a run writes to: settings, logs, checkpoint, edges."""
 
 from __future__ import annotations
 
@@ -29,15 +29,7 @@ _FIELD = "output.run_directory"
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Paths inside a run directory, and the identity of the run that it belongs to.
-
-    Attributes
-    ----------
-    path
-        The directory.
-    run_identity
-        Digest of code, data, settings and seed: what must agree for a run to be continued.
-    """
+    """A directory, and the digest of code, data, settings and seed that must agree for a run to be continued there."""
 
     path: Path
     run_identity: str
@@ -49,21 +41,12 @@ class RunDirectory:
     ) -> Iterator[RunDirectory | None]:
         """Make the directory, lock it and write the settings; yield None where the path is empty.
 
-        Parameters
-        ----------
-        path
-            The directory that the user named, or an empty text.
-        settings
-            All settings as plain values; the section ``output`` does not count for the identity.
-        dataset
-            What the run learns from.
-        seed
-            Of the run.
+        The settings are plain values; their section ``output`` does not count for the identity of the run.
 
         Raises
         ------
         InputError
-            The directory cannot be written to, belongs to another run, or the same run is at work in it.
+            The directory cannot be written to, belongs to another run, or is locked by another process.
         """
         if not path:
             yield None
@@ -76,22 +59,20 @@ class RunDirectory:
     def _write_identity(self, settings: Mapping[str, Any]) -> None:
         import yaml
 
-        path = self.path / _IDENTITY
+        path, identity = self.path / _IDENTITY, self.run_identity.encode()
         try:
-            belongs_to_another_run = path.exists() and path.read_bytes() != self.run_identity.encode()
-            if not belongs_to_another_run:
-                self.write(_IDENTITY, self.run_identity.encode())
-                self.write("config.yaml", yaml.safe_dump(dict(settings), sort_keys=False).encode())
+            if path.exists() and path.read_bytes() != identity:
+                found = f"{self.path}, which holds a run with other data, settings or seed, or of another version"
+                raise InputError.of(_FIELD, found, "a new directory, or the same run to continue it")
+            self.write(_IDENTITY, identity)
+            self.write("config.yaml", yaml.safe_dump(dict(settings), sort_keys=False).encode())
         except OSError as error:
             found = f"{self.path}, which cannot be written to ({error.strerror or error})"
             raise InputError.of(_FIELD, found, "a writable directory") from None
-        if belongs_to_another_run:
-            found = f"{self.path}, which holds a run with other data, settings or seed, or of another version"
-            raise InputError.of(_FIELD, found, "a new directory, or the same run to continue it")
 
     @property
     def checkpoint(self) -> Path:
-        """The state after the last finished epoch."""
+        """Path of the state after the last finished epoch."""
         return self.path / "last.ckpt"
 
     def checkpoint_to_resume(self) -> Path | None:
@@ -102,7 +83,7 @@ class RunDirectory:
         return self.checkpoint
 
     def loggers(self) -> list[Logger]:
-        """Return loggers that write the losses as CSV and for TensorBoard, in a folder for each start of the run."""
+        """Return loggers that write losses as CSV and for TensorBoard, each start of the run to its own directory."""
         from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
         start = f"start_{len(list(self.path.glob('logs/start_*')))}"
@@ -117,18 +98,12 @@ class RunDirectory:
             The disk is full, or the directory cannot be written to.
         """
         if is_main_process():
-            # The same name every time, so that what a killed run left is overwritten.
+            # Always the same temporary name, so that the file of a killed run is overwritten.
             move_into_place(self.path / f".{name}.part", self.path / name, lambda part: part.write_bytes(content))
 
     @contextmanager
     def needed(self) -> Iterator[None]:
-        """Say how to go on where the directory fails in the middle of a run.
-
-        Raises
-        ------
-        TrainingError
-            In place of an OSError.
-        """
+        """Raise TrainingError in place of an OSError, and say how to continue."""
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Training by PyTorch Lightning: a training plan in, the same plan trained out."""
+"""Training of a plan by PyTorch Lightning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def train(plan: TrainingPlan, directory: RunDirectory | None = None) -> None:
-    """Train a plan in place, if it can learn anything: on a GPU if it uses one and there is one, else on the CPU.
+    """Train a plan in place, on a GPU if it uses one and there is one, else on the CPU.
 
     The plan's seed decides every random draw; torch's and numpy's global states are left alone. Processes that
     ``torchrun`` started share every minibatch of a plan that allows it; any other plan trains alike in each of them.
@@ -32,9 +32,9 @@ def train(plan: TrainingPlan, directory: RunDirectory | None = None) -> None:
     Parameters
     ----------
     plan
-        What to train.
+        Is left as it is where it cannot learn.
     directory
-        Where logs and checkpoints go, and from where an interrupted run continues; nothing is written without it.
+        For logs and checkpoints, and for an interrupted run to continue from; nothing is written without it.
 
     Raises
     ------
@@ -43,17 +43,15 @@ def train(plan: TrainingPlan, directory: RunDirectory | None = None) -> None:
     TrainingError
         A loss is no longer finite, the device has too little memory, or the disk is full.
     KeyboardInterrupt
-        The user stopped it; a run with a directory can be continued.
+        The user stopped the training; a run with a directory can be continued.
     """
     if not plan.can_learn:
         return
-    together = launched_by_torchrun()
     options: dict[str, Any] = {"devices": 1}
-    if together:
-        options |= plan.distributed_options(int(os.environ["WORLD_SIZE"]))
     plugins: list[Any] = [CheckpointFile(directory)] if directory else []
-    if not together:
-        # Whatever job this process is part of, it trains alone: Lightning would count a job's tasks and requeue it.
+    if launched_by_torchrun():
+        options |= plan.distributed_options(int(os.environ["WORLD_SIZE"]))
+    else:  # even inside a cluster's job: Lightning would count the job's tasks and requeue it
         plugins.append(LightningEnvironment())
     with quiet_lightning(), directory.needed() if directory else nullcontext(), _interruptible(directory):
         trainer = lightning.Trainer(
@@ -76,7 +74,7 @@ def train(plan: TrainingPlan, directory: RunDirectory | None = None) -> None:
 
 @contextmanager
 def _interruptible(directory: RunDirectory | None) -> Iterator[None]:
-    """Let Ctrl-C through, which Lightning turns into the end of the process, and say how to continue."""
+    """Raise KeyboardInterrupt after Ctrl-C, where Lightning would end the process, and say how to continue."""
     try:
         yield
     except SystemExit as end:

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of genes: files, locks, threads, processes, hardware and validation."""
+"""Helpers that have nothing to do with genes: files, locks, threads, processes, hardware and validation."""

@@ -15,14 +15,9 @@ from catran_causalbench.errors import InputError
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> Path:
-    """Write a file under a temporary name in its directory, then rename it.
+    """Write a file under a temporary name in its directory, then rename it; an existing file is replaced.
 
-    Parameters
-    ----------
-    path
-        Where the file goes; what is there is replaced.
-    write
-        Writes the file at the path that it is given, which has the same suffix.
+    ``write`` gets the temporary path, which has the same suffix.
 
     Raises
     ------
@@ -43,12 +38,12 @@ def move_into_place(temporary: Path, path: Path, write: Callable[[Path], Any]) -
     Raises
     ------
     OSError
-        The directory does not exist or cannot be written to; nothing is left under the other name.
+        The directory does not exist or cannot be written to. The temporary file is deleted after any error.
     """
     try:
         write(temporary)
         with temporary.open("r+b") as file:
-            os.fsync(file.fileno())  # else a power cut could leave the new name with nothing behind it
+            os.fsync(file.fileno())  # or a power cut could leave an empty file under the new name
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
@@ -71,7 +66,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Make sure that a file or directory can be made at a path, before hours go into its content.
+    """Make sure that a file or directory can be created at a path, before hours are spent on its content.
 
     Raises
     ------
@@ -90,36 +85,30 @@ def check_replaceable(path: Path, field: str, ours: Collection[str], overwrite: 
 
     Parameters
     ----------
-    path
-        The directory to make.
-    field
-        What the user called it.
-    ours
-        Names of what the command puts there: all that may be replaced.
-    overwrite
-        Whether an earlier result may be replaced.
+    path, field
+        The directory to make, and the name of the option that the user gave it by.
+    ours, overwrite
+        Names of the files that the command writes, and whether these may be replaced.
 
     Raises
     ------
     InputError
-        The path is a file, or the directory holds something that must stay.
+        The path is a file, or the directory holds anything that may not be replaced.
     """
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise InputError.of(field, f"the file {str(path)!r}", "a new or empty folder")
-    there = sorted(entry.name for entry in path.iterdir())
-    foreign = [name for name in there if name not in ours]
+    if path.exists() and not path.is_dir():
+        raise InputError.of(field, f"the file {str(path)!r}", "a new or empty directory")
+    names = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
+    foreign = [name for name in names if name not in ours]
     if foreign:
         found = f"{str(path)!r}, which holds other things such as {foreign[0]!r}"
-        raise InputError.of(field, found, "a new or empty folder, or one that this command made")
-    if there and not overwrite:
-        raise InputError.of(field, f"an earlier result in {str(path)!r}", "a new folder, or --overwrite")
+        raise InputError.of(field, found, "a new or empty directory, or one that this command made")
+    if names and not overwrite:
+        raise InputError.of(field, f"an earlier result in {str(path)!r}", "a new directory, or --overwrite")
 
 
 @contextmanager
 def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a directory to write into, which takes the path's place when the block ends well.
+    """Yield a directory to write into, which is renamed to the path when the block ends without an error.
 
     Raises
     ------
@@ -137,7 +126,7 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
                 if path.exists():
                     path.rename(replaced)
                 made.rename(path)
-            except BaseException:  # between the two, Ctrl-C would have the old folder deleted with the scratch
+            except BaseException:  # between the two, Ctrl-C would have the old one deleted with the scratch directory
                 if replaced.exists() and not path.exists():
                     replaced.rename(path)
                 raise
@@ -147,4 +136,4 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def _unwritable(path: Path, error: OSError) -> InputError:
     found = f"{str(path)!r}, which cannot be written ({error.strerror or error})"
-    return InputError.of("path", found, "a writable place with enough room")
+    return InputError.of("path", found, "a writable place with enough space")

@@ -7,18 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """One line of a checklist.
+    """What was checked, whether it passed, what was found, and what to do about it.
 
-    Attributes
-    ----------
-    name
-        What was checked.
-    passed
-        Whether it is as it should be; None where that was not checked or does not matter.
-    found
-        What is there.
-    advice
-        What to do; empty where there is nothing to do.
+    ``passed`` is None where that was not checked or does not matter; ``advice`` is empty where there is nothing to do.
     """
 
     name: str

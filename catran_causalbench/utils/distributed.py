@@ -1,9 +1,9 @@
-"""Sums over the processes that share every minibatch, as ``torchrun`` starts them; with one process nothing changes.
+"""Sums over the processes that ``torchrun`` started and that share every minibatch; one process just has its values.
 
-Each process sees its share of a minibatch's cells and computes the loss of the whole minibatch, from moments and
-errors that are summed over all processes. The gradient of such a sum is the sum of all processes' gradients for it, so
-the mean of the processes' gradients, which Lightning's data-parallel strategy takes, is the gradient of one process
-that sees all cells.
+Each process has its share of a minibatch's cells and computes the loss of the whole minibatch, from moments and errors
+that are summed over all processes. The gradient of such a sum is the sum of all processes' gradients with respect to
+it, so the mean of the processes' gradients, which Lightning's data-parallel strategy takes, is the gradient that one
+process with all cells would get.
 
 torch is imported on use, so that commands can ask :func:`is_main_process` without loading it.
 """
@@ -44,7 +44,7 @@ def local_rows(rows: torch.Tensor) -> torch.Tensor:
 
 
 def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
-    """Return the sum of the values of all processes; gradients pass through."""
+    """Return the sum of the values of all processes; it is differentiable."""
     return values if num_processes() == 1 else _sum_function().apply(values)
 
 
@@ -66,7 +66,7 @@ def _sum_function() -> Any:
     from torch import distributed
 
     class Sum(torch.autograd.Function):
-        """Sum over processes: the values on the way forward and their gradients on the way back."""
+        """Sum over processes: the values in the forward pass, their gradients in the backward pass."""
 
         @staticmethod
         def forward(context: Any, values: torch.Tensor) -> torch.Tensor:
@@ -76,6 +76,6 @@ def _sum_function() -> Any:
 
         @staticmethod
         def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
-            return Sum.forward(context, gradients[0])
+            return Sum.forward(context, *gradients)
 
     return Sum

@@ -1,4 +1,4 @@
-"""The machine: its cores, its name, and the memory that a piece of work takes."""
+"""The machine: its cores, its processor, and the memory that a block of code takes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import platform
 import sys
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
-
-_SECONDS_BETWEEN_LOOKS = 0.02
 
 
 def available_cores() -> int:
@@ -21,13 +18,10 @@ def available_cores() -> int:
 
 
 class PeakMemory:
-    """Measure the resident memory of this process while a block runs.
+    """Measure the resident memory of this process, fifty times a second, while a block runs.
 
-    Attributes
-    ----------
-    peak_megabytes
-        The most that was seen, fifty times a second, beyond what the process held before: libraries and data weigh
-        the same for every method. At least 1, since less cannot be told from the noise of the system.
+    ``peak_megabytes`` is the most beyond what the process held before, since libraries and data are the same for every
+    method. It is at least 1: less cannot be told from the noise of the system.
     """
 
     peak_megabytes = 1.0
@@ -36,30 +30,27 @@ class PeakMemory:
         self._process = psutil.Process()
         self._before = self._process.memory_info().rss
         self._over = threading.Event()
-        self._look()
-        self._watch = threading.Thread(target=self._keep_looking, daemon=True)
-        self._watch.start()
+        self._thread = threading.Thread(target=self._measure_until_over, daemon=True)
+        self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._over.set()
-        self._watch.join()
-        self._look()
+        self._thread.join()
+        self._measure()
 
-    def _keep_looking(self) -> None:
-        while not self._over.wait(_SECONDS_BETWEEN_LOOKS):
-            self._look()
+    def _measure_until_over(self) -> None:
+        while not self._over.wait(0.02):
+            self._measure()
 
-    def _look(self) -> None:
-        beyond = self._process.memory_info().rss - self._before
-        self.peak_megabytes = max(self.peak_megabytes, beyond / 1e6)
+    def _measure(self) -> None:
+        added = self._process.memory_info().rss - self._before
+        self.peak_megabytes = max(self.peak_megabytes, added / 1e6)
 
 
 def describe_machine() -> dict[str, Any]:
     """Return the processor, the cores that numerical libraries may use, and the GPU where there is one."""
-    torch = sys.modules.get("torch")  # a method without it used no GPU
+    torch = sys.modules.get("torch")  # a method that did not import it used no GPU
     return {
         "processor": _processor(),
         "cores": int(os.environ.get("OMP_NUM_THREADS") or available_cores()),

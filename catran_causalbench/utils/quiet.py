@@ -1,4 +1,4 @@
-"""Lightning without its advertising."""
+"""Lightning without its tips."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's tips and its advice about data loaders' workers from the user's terminal while a block runs."""
+    """Hide Lightning's tips and its advice about data loaders' workers while a block runs."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

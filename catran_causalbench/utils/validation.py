@@ -1,8 +1,8 @@
-"""The one validator of settings: dataclasses whose fields are checked, and built from plain mappings.
+"""Validation of settings: dataclasses that check their fields and can be built from plain mappings.
 
 A dataclass that inherits :class:`Validated` checks every field against its annotation and against the limits that
 :func:`number` and :func:`choice` attach to it. :func:`from_mapping` builds such a dataclass, nested ones included, from
-what YAML or JSON gives.
+what YAML or JSON holds.
 """
 
 from __future__ import annotations
@@ -45,15 +45,10 @@ def choices(*options: str) -> Any:
 
 @dataclass(frozen=True)
 class Validated:
-    """A dataclass that checks its fields when it is made.
+    """A dataclass that checks its fields when it is made, and raises InputError naming its section and the field.
 
     NumPy's numbers become Python's, and lists become tuples, so that settings can be compared, hashed and written as
     JSON.
-
-    Raises
-    ------
-    InputError
-        Naming the section and the field, what was found and what was expected.
     """
 
     section: ClassVar[str] = ""
@@ -68,14 +63,12 @@ class Validated:
 
 
 def checked(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any:
-    """Return a value as its annotation says.
+    """Return a value with the type of its annotation.
 
     Parameters
     ----------
-    name
-        What the user calls the value.
-    value
-        What was given.
+    name, value
+        What the user calls the value, and what the user set it to.
     kind
         The annotation: int, float, bool, str, Path, a dataclass, a tuple, list or dict of these, one of them or None,
         or Any.
@@ -114,24 +107,15 @@ def checked(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any:
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         hint = " (YAML reads 1e-3 as text; write 1.0e-3)" if kind is float and isinstance(value, str) else ""
         raise InputError.of(name, _found(value), _KINDS[kind] + hint)
-    _check_limits(name, value, limits)
-    converted: Any = kind(value) if kind in (float, Path) else value
-    return converted
+    _check_limits(name, value, limits, _KINDS[kind])
+    return kind(value) if kind in (float, Path) else value
 
 
 def from_mapping(kind: type[Settings], values: Any, origin: str, prefix: str = "") -> Settings:
-    """Build a dataclass from nested mappings, as YAML or JSON gives them.
+    """Build a dataclass from nested mappings; keys that are left out keep their defaults.
 
-    Parameters
-    ----------
-    kind
-        The dataclass.
-    values
-        Keys and values; keys that are left out keep their defaults.
-    origin
-        Where the values come from, for the message.
-    prefix
-        Names of the sections around the values, each followed by a dot.
+    Messages begin with ``origin``, where the values come from, and name keys with ``prefix``, the names of the sections
+    around them, each followed by a dot.
 
     Raises
     ------
@@ -153,7 +137,7 @@ def from_mapping(kind: type[Settings], values: Any, origin: str, prefix: str = "
 
 
 def check_keys(values: Any, known: Any, origin: str, prefix: str = "") -> None:
-    """Raise InputError unless values are a mapping without unknown keys, and suggest the key that may be meant."""
+    """Raise InputError unless values are a mapping without unknown keys, and suggest the nearest known key."""
     if not isinstance(values, Mapping):
         found = f"{_found(values)} for {prefix.rstrip('.') or 'the file'}"
         raise InputError.of(origin, found, f"a mapping with keys {', '.join(known)}")
@@ -166,19 +150,18 @@ def check_keys(values: Any, known: Any, origin: str, prefix: str = "") -> None:
 
 
 def shown(value: Any) -> str:
-    """Show the beginning of a value: with YAML's aliases a few lines of a file can stand for gigabytes."""
+    """Return the beginning of a value's text: with YAML's aliases a few lines of a file can stand for gigabytes."""
     shortener = reprlib.Repr()
     shortener.maxlevel, shortener.maxstring, shortener.maxother, shortener.maxlong = 2, 200, 200, 40
     return shortener.repr(value)
 
 
 def _built(kind: Any, value: Any, origin: str, prefix: str) -> Any:
-    """Build the dataclasses within a value; what is left is checked when the dataclass around it is made."""
-    section = next((part for part in (kind, *get_args(kind)) if is_dataclass(part)), None)
-    if section is None:
+    """Build the dataclass that a field holds, if any; other values are checked when the outer dataclass is made."""
+    parts = (kind, *get_args(kind))
+    section = next((part for part in parts if is_dataclass(part)), None)
+    if section is None or (value is None and NoneType in parts):
         return value
-    if value is None and NoneType in get_args(kind):
-        return None
     return from_mapping(section, value, origin, prefix)  # type: ignore[arg-type]
 
 
@@ -186,13 +169,12 @@ def _found(value: Any) -> str:
     return f"{type(value).__name__} {shown(value)}"
 
 
-def _check_limits(name: str, value: Any, limits: Mapping[str, Any]) -> None:
+def _check_limits(name: str, value: Any, limits: Mapping[str, Any], kind: str) -> None:
     if "options" in limits and value not in limits["options"]:
         raise InputError.of(name, shown(value), f"one of {', '.join(limits['options'])}")
     if "low" in limits:
         low, high, above_low = limits["low"], limits["high"], limits["above_low"]
-        inside = (low < value if above_low else low <= value) and value <= min(high, sys.float_info.max)
-        if not inside:
+        if not (low < value if above_low else low <= value) or not value <= min(high, sys.float_info.max):
             lower = f"above {low:g}" if above_low else f"at least {low:g}"
             upper = "" if math.isinf(high) else f" and at most {high:g}"
-            raise InputError.of(name, shown(value), f"a number {lower}{upper}")
+            raise InputError.of(name, shown(value), f"{kind} {lower}{upper}")

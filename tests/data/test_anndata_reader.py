@@ -38,7 +38,7 @@ def write_npz(path, adata, **changes):
     return path
 
 
-def stored(simulated, how, folder):
+def stored(simulated, how, directory):
     adata = simulated.copy()
     if "csr" in how or "csc" in how:
         adata.X = sparse.csr_matrix(adata.X) if "csr" in how else sparse.csc_matrix(adata.X)
@@ -51,11 +51,11 @@ def stored(simulated, how, folder):
         adata = adata[rng.permutation(adata.n_obs), rng.permutation(adata.n_vars)].copy()
     if "npz" in how:
         matrix = np.asfortranarray(adata.X) if "fortran" in how else adata.X
-        return write_npz(folder / "screen.npz", adata, expression_matrix=matrix)
+        return write_npz(directory / "screen.npz", adata, expression_matrix=matrix)
     if "file" not in how and "backed" not in how:
         return adata
-    adata.write_h5ad(folder / "screen.h5ad")
-    return folder / "screen.h5ad" if "file" in how else anndata.read_h5ad(folder / "screen.h5ad", backed="r")
+    adata.write_h5ad(directory / "screen.h5ad")
+    return directory / "screen.h5ad" if "file" in how else anndata.read_h5ad(directory / "screen.h5ad", backed="r")
 
 
 # Values

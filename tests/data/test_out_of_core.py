@@ -101,7 +101,7 @@ def test_without_room_anywhere_the_error_says_how_much_is_needed(no_memory, monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(InputError, match=r"too many for memory and for .*expected 4\.0 GB in the folder that TMPDIR"):
+    with pytest.raises(InputError, match=r"too many for memory and for .*expected 4\.0 GB in .* that TMPDIR"):
         allocate_matrix(100_000, 10_000)
 
 
@@ -114,15 +114,15 @@ from catran_causalbench.causalbench.build.from_screen import convert_screen
 from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.models.evidence.statistics import sufficient_statistics
 
-path, share, folder = sys.argv[1:]
+path, share, directory = sys.argv[1:]
 catran_causalbench.data.out_of_core._SHARE_OF_MEMORY = float(share)
 data = {line.split(":")[0]: line.split(":")[1] for line in open("/proc/self/status")}["VmData"]
 limit = int(data.split()[0]) * 1024 + 200_000_000
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 dataset = read_screen(path, perturbation_key="target", genes="all").dataset()
 print(sufficient_statistics(dataset, 2, 0).count.sum())
-made = convert_screen(f"{folder}/made", path, perturbation_key="target")
-convert_screen(f"{folder}/again", made / "dataset_k562.npz")
+made = convert_screen(f"{directory}/made", path, perturbation_key="target")
+convert_screen(f"{directory}/again", made / "dataset_k562.npz")
 """
 
 
@@ -154,7 +154,7 @@ def test_less_memory_than_the_matrix_takes_is_enough(tmp_path):
     assert "MemoryError" in in_memory.stderr, "the limit is felt"
     assert in_a_file.returncode == 0, in_a_file.stderr[-2000:]
     assert float(in_a_file.stdout) == cells
-    converted = [np.load(tmp_path / folder / "dataset_k562.npz") for folder in ("made", "again")]
+    converted = [np.load(tmp_path / name / "dataset_k562.npz") for name in ("made", "again")]
     for name in ("expression_matrix", "var_names", "interventions"):
         np.testing.assert_array_equal(*(arrays[name] for arrays in converted))
     np.testing.assert_array_equal(converted[0]["expression_matrix"][:500], values[:500].toarray())

@@ -33,22 +33,25 @@ BAD_INPUT = {
     ),
     "one dimension": (
         lambda m, labels, n: (m[0], labels, n),
-        r"found 1 dimension\(s\), shape \(12,\); expected cells × genes",
+        r"found shape \(12,\); expected cells × genes",
     ),
-    "three dimensions": (lambda m, labels, n: (m[None], labels, n), r"found 3 dimension\(s\)"),
+    "three dimensions": (lambda m, labels, n: (m[None], labels, n), r"found shape \(1, 600, 12\)"),
     "ragged rows": (lambda m, labels, n: ([[1.0], [1.0, 2.0]], labels, n), "found rows of different lengths"),
     "text": (lambda m, labels, n: (m.astype(str), labels, n), "found values of type <U32; expected real numbers"),
     "complex": (
         lambda m, labels, n: (m.astype(complex), labels, n),
         "found values of type complex128; expected real numbers",
     ),
-    "transposed": (lambda m, labels, n: (m.T, labels, n), "gene_names: found 12 names; expected 600, one per column"),
-    "no cells": (lambda m, labels, n: (m[:0], [], n), r"found 0 cell\(s\); expected at least 2"),
-    "one gene": (lambda m, labels, n: (m[:, :1], labels, n[:1]), r"found 1 gene\(s\); expected at least 2"),
+    "transposed": (lambda m, labels, n: (m.T, labels, n), "gene_names: found 12 values; expected 600, one per column"),
+    "no cells": (lambda m, labels, n: (m[:0], [], n), r"found shape \(0, 12\); expected .*at least 2"),
+    "one gene": (
+        lambda m, labels, n: (m[:, :1], labels, n[:1]),
+        r"found shape \(600, 1\); expected .*at least 2",
+    ),
     "constant gene": (with_constant_gene, "found the value 1.5 in every cell for gene 'gene.*'; expected genes that"),
     "short labels": (
         lambda m, labels, n: (m, labels[:-5], n),
-        "interventions: found 595 labels; expected 600, one per row",
+        "interventions: found 595 values; expected 600, one per row",
     ),
     "missing label": (
         lambda m, labels, n: (m, [None, *labels[1:]], n),

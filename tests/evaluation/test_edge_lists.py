@@ -45,4 +45,4 @@ def test_unusable_rankings(source, target, names, message):
 
 
 def test_both_directions_of_a_pair_are_distinct_edges():
-    check_ranking(np.array([0, 1]), np.array([1, 0]))
+    check_ranking(np.array([0, 1, 2, 2]), np.array([1, 0, 0, 1]))

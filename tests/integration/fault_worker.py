@@ -15,13 +15,13 @@ CONFIGS = {
 }
 
 
-def run(name, folder):
+def run(name, directory):
     """Train, and leave everything in a run directory."""
-    config = replace(CONFIGS[name], output=OutputSettings(edges=50, run_directory=str(folder)))
+    config = replace(CONFIGS[name], output=OutputSettings(edges=50, run_directory=str(directory)))
     return infer_network(validate_dataset(*random_data()), config).edges()
 
 
-def run_and_die(name, folder, function, call):
+def run_and_die(name, directory, function, call):
     """Be killed just before the given call of a function of the module os (0 is the first)."""
     real, calls = getattr(os, function), []
 
@@ -32,7 +32,7 @@ def run_and_die(name, folder, function, call):
         return real(*arguments, **options)
 
     setattr(os, function, deadly)
-    run(name, folder)
+    run(name, directory)
 
 
 if __name__ != "__main__":  # as the fork server imports it: compile

@@ -19,17 +19,17 @@ PLUGIN = Path(catran_causalbench.__file__).parent / "plugin.py"
 REGIMES = ["observational", "partial_interventional", "interventional"]
 
 
-def causalbench_run(data_directory, folder, regime, config, dataset="weissmann_rpe1"):
-    """Run the harness with CaTran and return the run's folder."""
-    settings = folder / "settings.yaml"
+def causalbench_run(data_directory, directory, regime, config, dataset="weissmann_rpe1"):
+    """Run CausalBench with CaTran and return the directory of the run."""
+    settings = directory / "settings.yaml"
     settings.write_text(config)
-    working_directory = folder / "working_directory"
+    working_directory = directory / "working_directory"
     working_directory.mkdir()
     command = [
         Path(sys.executable).parent / "causalbench_run",
         *("--dataset_name", dataset),
         *("--data_directory", data_directory),
-        *("--output_directory", folder),
+        *("--output_directory", directory),
         *("--exp_id", "run"),
         *("--model_name", "custom"),
         *("--inference_function_file_path", PLUGIN),
@@ -48,7 +48,7 @@ def causalbench_run(data_directory, folder, regime, config, dataset="weissmann_r
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert list(working_directory.iterdir()) == [], "the run wrote into its working directory"
-    return folder / "run"
+    return directory / "run"
 
 
 def check_run(run, edges, genes):
@@ -66,12 +66,12 @@ def check_run(run, edges, genes):
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    return write_simulated_directory(tmp_path_factory.mktemp("simulated") / "world", size_preset("tiny"), seed=1)
+    return write_simulated_directory(tmp_path_factory.mktemp("simulated") / "data", size_preset("tiny"), seed=1)
 
 
 @pytest.mark.parametrize("regime", REGIMES)
 def test_simulated_directory(simulated, tmp_path, regime):
-    run = causalbench_run(simulated, tmp_path, regime, "training: {epochs: 2}\noutput: {edges: 60}\n")
+    run = causalbench_run(simulated, tmp_path, regime, "evidence: {steps: 20}\noutput: {edges: 60}\n")
     true_network = pd.read_csv(simulated / "true_network.csv")
     check_run(run, 60, {*true_network["source"], *true_network["target"]})
 

@@ -20,8 +20,8 @@ from catran_causalbench.utils.distributed import all_agree
 TRAINING = {"epochs": 2, "learning_rate": 0.001, "cells_per_minibatch": 100, "genes_per_minibatch": 10}
 
 
-def settings(folder):
-    return replace(quick(**TRAINING), output=OutputSettings(edges=50, run_directory=str(folder)))
+def settings(directory):
+    return replace(quick(**TRAINING), output=OutputSettings(edges=50, run_directory=str(directory)))
 
 
 def gradients():
@@ -40,12 +40,12 @@ def gradients():
     return {"losses": outputs["terms"], **found, **buffers}
 
 
-def run_of_a_process(folder):
+def run_of_a_process(directory):
     """Do what each of several processes does; the first writes what it found."""
-    table = infer_network(validate_dataset(*random_data()), settings(folder / "run")).edges()
+    table = infer_network(validate_dataset(*random_data()), settings(directory / "run")).edges()
     rank = torch.distributed.get_rank()  # of the group that Lightning made
-    table.to_csv(folder / f"edges-{rank}.csv", index=False)
-    torch.save(gradients(), folder / f"gradients-{rank}.pt")
+    table.to_csv(directory / f"edges-{rank}.csv", index=False)
+    torch.save(gradients(), directory / f"gradients-{rank}.pt")
     agreed = [all_agree(value, torch.device("cpu")) for value in (3, 0, rank, -rank)]
     assert agreed == [True, True, False, False]
     torch.distributed.destroy_process_group()
@@ -54,12 +54,12 @@ def run_of_a_process(folder):
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """What two processes leave."""
-    folder = tmp_path_factory.mktemp("together")
+    directory = tmp_path_factory.mktemp("together")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([*launch, folder], env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([*launch, directory], env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    return folder
+    return directory
 
 
 @pytest.mark.guarantee(
@@ -124,7 +124,7 @@ def test_what_processes_cannot_share_is_refused(monkeypatch, change, message):
     "stop before training.",
 )
 def test_processes_that_would_continue_from_different_epochs_stop(monkeypatch):
-    """As they do where every machine has a run folder of its own."""
+    """As they do where every machine has a run directory of its own."""
     monkeypatch.setattr("catran_causalbench.models.catran.training_plan.all_agree", lambda epoch, device: False)
     with pytest.raises(
         InputError, match=r"output\.run_directory: found a checkpoint after epoch 0 that other processes"

@@ -50,10 +50,10 @@ def undisturbed(tmp_path_factory, processes):
     edges = {}
     for name in CONFIGS:
         for _ in range(2):  # the first start waits for the fork server
-            folder = tmp_path_factory.mktemp(name)
+            directory = tmp_path_factory.mktemp(name)
             start = time.perf_counter()
-            finish(processes.Process(target=run, args=(name, folder)))
-        edges[name] = (folder / "edges.csv").read_bytes(), time.perf_counter() - start
+            finish(processes.Process(target=run, args=(name, directory)))
+        edges[name] = (directory / "edges.csv").read_bytes(), time.perf_counter() - start
     return edges
 
 
@@ -76,11 +76,11 @@ def test_runs_killed_at_random_moments_end_in_the_same_edges(tmp_path, processes
     rng = np.random.default_rng(time.time_ns())
     kills = runs = 0
     while kills < KILLS or not (tmp_path / str(runs) / "edges.csv").exists():
-        folder = tmp_path / str(runs)
-        if (folder / "edges.csv").exists():
+        directory = tmp_path / str(runs)
+        if (directory / "edges.csv").exists():
             runs += 1
             continue
-        process = processes.Process(target=run, args=(name, folder))
+        process = processes.Process(target=run, args=(name, directory))
         process.start()
         process.join(rng.uniform(0, 1.1 * seconds))
         if process.exitcode is None:
@@ -126,7 +126,7 @@ class Slow(training_plan.CatranTrainingPlan):
 
 training_plan.CatranTrainingPlan = Slow
 try:
-    command(fault_worker.run)("catran", {folder!r})
+    command(fault_worker.run)("catran", {directory!r})
 except typer.Exit as end:  # as typer itself does
     sys.exit(end.exit_code)
 """
@@ -138,7 +138,7 @@ except typer.Exit as end:  # as typer itself does
     "and says how to continue.",
 )
 def test_ctrl_c_ends_in_the_epoch_at_work_and_says_how_to_go_on(tmp_path, undisturbed):
-    code = INTERRUPTED.format(tests=PYTHONPATH, folder=str(tmp_path))
+    code = INTERRUPTED.format(tests=PYTHONPATH, directory=str(tmp_path))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "in epoch 4\n"
     process.send_signal(signal.SIGINT)
@@ -152,7 +152,7 @@ def test_ctrl_c_ends_in_the_epoch_at_work_and_says_how_to_go_on(tmp_path, undist
 
 
 class FullAfter:
-    """The disk is full from the given write of a file on."""
+    """Let the disk be full from some write of a file on."""
 
     def __init__(self, writes):
         self._left = writes
@@ -163,8 +163,8 @@ class FullAfter:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def whole_checkpoint(folder):
-    return torch.load(folder / "last.ckpt", weights_only=True)["epoch"]
+def whole_checkpoint(directory):
+    return torch.load(directory / "last.ckpt", weights_only=True)["epoch"]
 
 
 @pytest.mark.guarantee(
@@ -211,14 +211,14 @@ def test_logs_that_cannot_be_written_end_a_run_with_advice(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("path", ["file/run", "file", "null\0character", "x" * 300])
-def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, path):
+def test_a_directory_that_cannot_be_written_to_is_refused(tmp_path, path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"output\.run_directory: found .* which cannot be written to"):
         run("evidence", tmp_path / path)
 
 
 @pytest.mark.parametrize("name", ["run_identity.txt", "last.ckpt"])
-def test_garbage_in_the_folder_is_refused_by_name(tmp_path, name):
+def test_garbage_in_the_directory_is_refused_by_name(tmp_path, name):
     run("evidence", tmp_path)
     (tmp_path / name).write_bytes(b"\xff\x00garbage")
     with pytest.raises(InputError, match=r"output\.run_directory: found "):
@@ -320,7 +320,7 @@ def test_weights_that_are_no_numbers_stop_training_though_the_loss_was_one(data,
 
 
 def out_of_memory(method, times):
-    """A method that runs out of memory at its third call, and so many times."""
+    """Make a method run out of memory at its third call and at some calls after it."""
     calls = []
 
     def failing(self, *arguments, **options):
@@ -350,9 +350,8 @@ def test_too_little_memory_is_got_round_with_the_same_edges_and_said(
     with caplog.at_level(logging.WARNING):
         run("catran", tmp_path)
     assert (tmp_path / "edges.csv").read_bytes() == undisturbed["catran"][0]
-    assert [record.message for record in caplog.records] == [
-        "The device's memory cannot hold all cells: it gets those of one minibatch at a time."
-    ]
+    (record,) = caplog.records
+    assert "The device's memory cannot hold all cells" in record.message
 
 
 @pytest.mark.parametrize("method", MEMORY_HUNGRY)
@@ -382,13 +381,17 @@ def test_minibatches_are_the_same_once_the_cells_are_off_the_device():
     def loader():
         return MinibatchLoader(dataset, settings, 0, torch.device("cpu"), lambda: 1)
 
-    short = loader()
-    short._move_cells_off()
+    def run_out_of_memory_once():
+        for error in errors:
+            raise error
+
+    short, errors = loader(), iter([torch.cuda.OutOfMemoryError()])
+    short.with_memory(run_out_of_memory_once)
     for one, other in zip(loader(), short, strict=True):
         torch.testing.assert_close(one.__dict__, other.__dict__, rtol=0, atol=0)
 
 
-def test_a_prepared_folder_is_unchanged_when_another_run_asks_for_it(tmp_path):
+def test_a_run_directory_is_not_changed_by_another_run(tmp_path):
     run("evidence", tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     other = load_config("paper").to_mapping()
@@ -400,9 +403,9 @@ def test_a_prepared_folder_is_unchanged_when_another_run_asks_for_it(tmp_path):
 
 @pytest.mark.guarantee(
     "Faults",
-    "One process at a time writes to a run directory, to the folder of a sweep or to that of a download.",
+    "One process at a time writes to the directory of a run, of a sweep or of a download.",
 )
-def test_a_folder_is_one_run_s_at_a_time(tmp_path):
+def test_only_one_run_at_a_time_uses_a_directory(tmp_path):
     with lock_directory(tmp_path / "run", "output.run_directory", "run"):
         with pytest.raises(InputError, match=r"output\.run_directory: found .*/run, to which another run is writing"):
             run("evidence", tmp_path / "run")
@@ -410,15 +413,15 @@ def test_a_folder_is_one_run_s_at_a_time(tmp_path):
     run("evidence", tmp_path / "run")
 
 
-def test_a_system_that_cannot_lock_folders_is_told_of(tmp_path, monkeypatch, caplog):
+def test_a_system_without_locks_is_warned_of(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("catran_causalbench.utils.locking.sys.platform", "win32")
     with lock_directory(tmp_path / "run", "output.run_directory", "run"):
         assert "run cannot be locked on this system: let no other run write there" in caplog.text
 
 
-@pytest.mark.guarantee("Faults", "Where the file system cannot lock folders, a warning says so.")
-def test_where_folders_cannot_be_locked_runs_go_on_with_a_warning(tmp_path, monkeypatch, caplog):
-    """As on NFS, which locks no folder."""
+@pytest.mark.guarantee("Faults", "Where the file system cannot lock directories, a warning says so.")
+def test_where_directories_cannot_be_locked_runs_continue_with_a_warning(tmp_path, monkeypatch, caplog):
+    """As on NFS, which locks no directory."""
 
     def refuse(handle, operation):
         raise OSError(errno.EBADF, "Bad file descriptor")

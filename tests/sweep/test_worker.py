@@ -51,7 +51,8 @@ def test_a_run_is_what_causalbench_run_writes(directory, protocol, tmp_path, mon
     from causalscbench.apps.main_app import MainApp
     from causalscbench.models.training_regimes import TrainingRegime
 
-    monkeypatch.setenv("CATRAN_CONFIG", str(tmp_path / "quick.yaml"))
+    (tmp_path / "edges.yaml").write_text("output: {edges: 30}\n")
+    monkeypatch.setenv("CATRAN_CONFIG", path if method.endswith("yaml") else str(tmp_path / "edges.yaml"))
     monkeypatch.setenv("CATRAN_METHOD", "catran" if method.endswith("yaml") else method)
     our_arguments = json.loads((ours / "arguments.json").read_text())
     MainApp(
@@ -128,7 +129,7 @@ def test_the_seed_may_decide_which_cells_are_held_out(directory, protocol, tmp_p
 def test_a_failed_run_says_why_and_a_later_one_takes_its_place(directory, protocol, tmp_path, monkeypatch):
     spec = RunSpec("random", directory, "interventional", 1.0, 0)
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "score_edges", lambda *_: 1 / 0)
+        patch.setattr(worker, "score_edges", lambda *_, **__: 1 / 0)
         assert "ZeroDivisionError" in execute(spec, protocol, tmp_path).error
     failure = json.loads((tmp_path / spec.directory / FAILURE).read_text())
     assert failure["type"] == "ZeroDivisionError"

@@ -1,1 +1,1 @@
-"""CaTran as its paper describes it: attention learned from masked expression, minibatch by minibatch."""
+"""CaTran as its paper describes it: attention learned by predicting masked expression in minibatches."""

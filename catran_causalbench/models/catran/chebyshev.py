@@ -12,22 +12,21 @@ import torch
 from catran_causalbench.utils.parallel import in_threads
 
 _BLOCKS = 16  # fixed, so that sums are added in the same order whatever the number of threads
-_SMALL = 2**17  # multiply–adds below which a second thread costs more than it brings
+_SMALL = 2**17  # number of multiply–adds below which threads cost more time than they save
 
 
 def chebyshev_nodes(low: torch.Tensor, high: torch.Tensor, nodes: int) -> torch.Tensor:
     """Return the Chebyshev points of the first kind in [low, high], nodes × genes."""
-    angles = torch.arange(nodes, dtype=torch.float64).add(0.5).mul(torch.pi / nodes)
-    return (low + high) / 2 + torch.outer(angles.cos().to(low.dtype), (high - low) / 2)
+    return (low + high) / 2 + torch.outer(_angles(nodes).cos().to(low.dtype), (high - low) / 2)
 
 
 class ChebyshevInterpolation(torch.autograd.Function):
-    """Evaluate at each cell the polynomial through the values at the nodes, gene by gene.
+    """Evaluate in each cell the polynomial through the values at the nodes, gene by gene.
 
     Inputs are x (B × n), the function's values and its derivatives at :func:`chebyshev_nodes` (both nodes × n), and
     the ends of each gene's range (n). The gradient with respect to x interpolates the derivatives, since
-    differentiating the polynomial would magnify its rounding errors; that with respect to the values is the transpose
-    of the evaluation.
+    differentiating the polynomial would magnify its rounding errors; the gradient with respect to the values is the
+    transpose of the evaluation.
     """
 
     @staticmethod
@@ -56,10 +55,13 @@ class ChebyshevInterpolation(torch.autograd.Function):
 
 def _values_to_coefficients(nodes: int, dtype: torch.dtype) -> torch.Tensor:
     """Return the matrix that turns values at the nodes into Chebyshev coefficients (a discrete cosine transform)."""
-    angles = (torch.arange(nodes, dtype=torch.float64) + 0.5) * (torch.pi / nodes)
-    transform = torch.cos(torch.outer(torch.arange(nodes, dtype=torch.float64), angles)) * (2 / nodes)
+    transform = torch.cos(torch.outer(torch.arange(nodes, dtype=torch.float64), _angles(nodes))) * (2 / nodes)
     transform[0] /= 2
     return transform.to(dtype)
+
+
+def _angles(nodes: int) -> torch.Tensor:
+    return (torch.arange(nodes, dtype=torch.float64) + 0.5) * (torch.pi / nodes)
 
 
 def _for_all_cells(
@@ -78,7 +80,7 @@ def _for_all_cells(
 def _evaluate(
     block: int, start: int, stop: int, position: np.ndarray, coefficients: np.ndarray, result: np.ndarray
 ) -> None:
-    """Sum coefficients · T_j(t) by the recurrence T_{j+1} = 2t·T_j − T_{j−1}, two degrees a pass."""
+    """Sum coefficients · T_j(t) by the recurrence T_{j+1} = 2t·T_j − T_{j−1}, two degrees at a time."""
     degrees, genes = coefficients.shape
     even = np.empty(genes, position.dtype)
     odd = np.empty(genes, position.dtype)
@@ -108,7 +110,7 @@ def _differentiate(
     x_gradient: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Gradient in x, and for every degree j the sum over the block's cells of gradient·T_j."""
+    """Compute the gradient with respect to x, and for every degree j the sum over the block's cells of gradient·T_j."""
     degrees, genes = slopes.shape
     even = np.empty(genes, position.dtype)
     odd = np.empty(genes, position.dtype)

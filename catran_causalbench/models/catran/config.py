@@ -1,4 +1,4 @@
-"""Settings of the model ``catran``: its module, its optimisation, its masking and its losses (paper §1.2 to §1.4)."""
+"""Settings of the model ``catran`` (paper §1.2 to §1.4)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CatranSettings(Validated):
     cells_per_minibatch, genes_per_minibatch
         Size of a minibatch; all cells or genes where there are fewer.
     learning_rate, weight_decay
-        Of Lion; the decay is coupled to the learning rate, as in its paper.
+        Of Lion; the decay is multiplied by the learning rate, as in its paper.
     masked_fraction
         Share of the genes that are masked in every cell, rounded down to a whole number of genes.
     masking
@@ -36,7 +36,7 @@ class CatranSettings(Validated):
     interventional_weight
         λ, the weight of the distance between attention and gene importances. The paper gives no value.
     importance_gradient
-        Whether the importances carry gradient ("differentiable gene importance test") or only the attention does.
+        Whether the importances have gradients ("differentiable gene importance test"), or only the attention has.
     """
 
     section: ClassVar[str] = "catran"

@@ -26,17 +26,13 @@ class Minibatch:
 
     Attributes
     ----------
-    genes
-        n, the genes' columns in the dataset.
-    expression
-        B × n, what is to be predicted.
-    masked_expression
-        B × n, what the module sees.
-    is_masked
-        B × n, true where an entry is masked.
+    genes, expression
+        n columns of the dataset, and their values, B × n, which are to be predicted.
+    masked_expression, is_masked
+        Both B × n: input of the module, and true where an entry is masked.
     group
-        B, which perturbation a cell belongs to: the position (below n) of its perturbed gene among the minibatch's
-        genes; n for controls and for perturbations of genes outside the minibatch; n + 1 for excluded cells.
+        B, the perturbation of a cell: the position (below n) of its perturbed gene among the minibatch's genes; n for
+        controls and for perturbations of genes outside the minibatch; n + 1 for excluded cells.
     """
 
     genes: torch.Tensor
@@ -49,8 +45,8 @@ class Minibatch:
 class MinibatchLoader:
     """Iterable over the minibatches of one epoch: every cell at most once, in random order.
 
-    All draws of an epoch follow from the seed and the epoch's number alone, so a run that is resumed at an epoch
-    continues as if it had never stopped.
+    All draws of an epoch follow from the seed and the epoch's number alone, so a resumed run continues as if it had
+    never stopped.
     """
 
     def __init__(
@@ -87,21 +83,14 @@ class MinibatchLoader:
             yield self.with_memory(lambda: self._draw(cells, generator.set_state(before)))  # noqa: B023
 
     def with_memory(self, work: Callable[[], Result], again: bool = True) -> Result:
-        """Do some work; where the device's memory does not suffice, move the cells off it and do the work again.
+        """Do some work; if the device runs out of memory, move the cells off it and, if allowed, do the work again.
 
         From then on the device holds the cells of one minibatch instead of all; the minibatches stay the same.
-
-        Parameters
-        ----------
-        work
-            What to do.
-        again
-            Whether it may be done again.
 
         Raises
         ------
         TrainingError
-            That does not suffice either.
+            That does not suffice either, or the work may not be done again.
         """
         while True:
             try:
@@ -112,17 +101,14 @@ class MinibatchLoader:
                         "training: the device has too little memory for a minibatch; try a smaller "
                         "catran.cells_per_minibatch or catran.genes_per_minibatch"
                     ) from None
-            _LOG.warning("The device's memory cannot hold all cells: it gets those of one minibatch at a time.")
-            self._move_cells_off()
+            _LOG.warning("The device's memory cannot hold all cells: from now on it gets those of one minibatch.")
+            self._all_on_device = False
+            self._expression = self._expression.cpu()
+            torch.cuda.empty_cache()
 
     def release(self) -> None:
-        """Drop the cells: Lightning's objects hold each other, and this one, until Python's next garbage collection."""
+        """Drop the cells; Lightning's reference cycles would keep them until Python's next garbage collection."""
         del self._expression, self._intervention
-
-    def _move_cells_off(self) -> None:
-        self._all_on_device = False
-        self._expression = self._expression.cpu()
-        torch.cuda.empty_cache()
 
     def _draw(self, cells: torch.Tensor, generator: torch.Generator) -> Minibatch:
         num_genes = self._expression.shape[1]
@@ -160,17 +146,15 @@ def mask_genes(
     ----------
     expression
         B × n; where processes share a minibatch, this process's cells of it.
-    settings
-        How many genes are masked, and how.
-    generator
-        Source of the random draws, the same in all processes.
+    settings, generator
+        How many genes are masked and how; the source of the random draws, in the same state in all processes.
     cells
-        Cells of the whole minibatch; B by default.
+        Number of cells in the whole minibatch; B by default.
 
     Returns
     -------
     masked_expression, is_masked
-        Both B × n; the second is true where an entry is masked.
+        As in :class:`Minibatch`.
     """
     num_genes = expression.shape[1]
     num_masked = int(settings.masked_fraction * num_genes + 1e-9)
@@ -194,12 +178,10 @@ def mask_genes(
 
 
 def _sorted_rows(keys: torch.Tensor) -> torch.Tensor:
-    """Sort each row; on a CPU by numpy, which is ten times faster than torch at this."""
-    if keys.device.type == "cpu":
-        return torch.from_numpy(np.sort(keys.numpy(), axis=1))
-    return keys.sort(dim=1).values
+    """Sort each row; on a CPU by numpy, which is ten times faster than torch here."""
+    return torch.from_numpy(np.sort(keys.numpy(), axis=1)) if keys.device.type == "cpu" else keys.sort(dim=1).values
 
 
 def _mixed_seed(seed: int, epoch: int) -> int:
-    """Make one seed of two numbers, so that neighbouring seeds and epochs share no stream of random numbers."""
+    """Combine both into one seed, so that neighbouring seeds and epochs share no stream of random numbers."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))

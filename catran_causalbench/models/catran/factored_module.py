@@ -2,20 +2,20 @@
 
 Up to the SiLU every operation is affine in a cell's expression, and embeddings do not depend on the cell. So each
 hidden state is ``z[b,g,k] = x[b,g]·u[k] + v[g,k]``, with one scalar x per cell and gene, a vector u and a genes ×
-channels matrix v. Keep x centred, mean over b and g zero, by moving its mean into v. Then
+channels matrix v. With x centred, its mean over b and g moved into v, the operations are
 
 * token joined:  u = (1, 0, …), v = (mean, e[g]);  token added: u = 1, v = mean + e[g];
 * linear layer:  u → W u,  v → v Wᵀ + bias;
 * batch norm:    with m[g] = mean_b x[b,g] and ṽ = v − mean_g v, the channel's mean is mean_g v and its variance
   ``u²·mean(x²) + 2u·mean_g(m·ṽ) + mean_g(ṽ²)``: all terms centred, so float32 loses nothing to cancellation;
   (u, v) → (u·γ/σ, (v − mean)·γ/σ + β);
-* attention:     x → x Aᵀ, centred anew,  v → A v + (mean moved)·u;
+* attention:     x → x Aᵀ, centred again,  v → A v + (removed mean)·u;
 * head:          p[b,l] = Σ_k w[k]·SiLU(x[b,l]·u[k] + v[l,k]) + c, with the two output layers multiplied into (w, c).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -28,10 +28,7 @@ from catran_causalbench.utils.distributed import num_processes, sum_over_process
 
 @dataclass(frozen=True)
 class _AffineHidden:
-    """A hidden state ``x·u + v``.
-
-    ``scalar`` is x (cells × genes, mean 0), ``slope`` is u (channels) and ``offset`` is v (genes × channels).
-    """
+    """A hidden state ``x·u + v``: scalar x (cells × genes, mean 0), slope u (channels), offset v (genes × channels)."""
 
     scalar: torch.Tensor
     gene_means: torch.Tensor
@@ -43,8 +40,8 @@ class _AffineHidden:
     def centred(cls, scalar: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor) -> _AffineHidden:
         """Move the mean of the scalar into the offset, and compute the moments that every batch norm needs.
 
-        Sums run over cells first and over genes then, backwards too: torch adds up a whole matrix in an order that
-        depends on the number of threads.
+        Sums run over cells first and then over genes, in the backward pass too: the order in which torch sums a whole
+        matrix depends on the number of threads.
         """
         gene_means = _mean_of_cells(scalar)
         mean = gene_means.mean()
@@ -52,7 +49,7 @@ class _AffineHidden:
         return cls(scalar, gene_means - mean, _mean_of_cells(scalar.square()).mean(), slope, offset + mean * slope)
 
     def linear(self, layer: nn.Linear) -> _AffineHidden:
-        return self._with(layer.weight @ self.slope, layer(self.offset))
+        return replace(self, slope=layer.weight @ self.slope, offset=layer(self.offset))
 
     def batch_norm(self, norm: nn.BatchNorm1d) -> _AffineHidden:
         if norm.training:
@@ -67,20 +64,17 @@ class _AffineHidden:
             mean, variance = _buffers(norm)
             centred = self.offset - mean
         scale = norm.weight * torch.rsqrt(variance + norm.eps)
-        return self._with(self.slope * scale, centred * scale + norm.bias)
+        return replace(self, slope=self.slope * scale, offset=centred * scale + norm.bias)
 
     def attend(self, attention: torch.Tensor) -> _AffineHidden:
         return _AffineHidden.centred(self.scalar @ attention.T, self.slope, attention @ self.offset)
 
-    def _with(self, slope: torch.Tensor, offset: torch.Tensor) -> _AffineHidden:
-        return _AffineHidden(self.scalar, self.gene_means, self.mean_square, slope, offset)
-
 
 class FactoredCatranModule(CatranModule):
-    """The parameters and the function of :class:`~catran_causalbench.models.catran.module.CatranModule`, factored."""
+    """The same function of the same parameters as the reference implementation, in factored form."""
 
     def forward(self, expression: torch.Tensor, genes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predict expression; see the reference implementation."""
+        """Predict expression; see :meth:`CatranModule.forward`."""
         attention = self.attention(genes)
         hidden = (
             self._affine_tokens(expression, self.embedding(genes))

@@ -1,8 +1,8 @@
-"""The objective (paper §1.2, §1.4): predict expression, and let attention follow what interventions show."""
+"""The objective (paper §1.2, §1.4): predict expression, and keep attention close to what interventions show."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn.functional import huber_loss
@@ -14,8 +14,7 @@ from catran_causalbench.utils.distributed import sum_over_processes
 _SMALLEST_ERROR = 1e-12
 
 
-@dataclass(frozen=True)
-class Losses:
+class Losses(NamedTuple):
     """The terms of the objective, unweighted, and their weighted sum."""
 
     masked: torch.Tensor
@@ -27,19 +26,7 @@ class Losses:
 def catran_losses(
     prediction: torch.Tensor, attention: torch.Tensor, minibatch: Minibatch, settings: CatranSettings
 ) -> Losses:
-    """Compute all terms for one minibatch.
-
-    Parameters
-    ----------
-    prediction
-        B × n.
-    attention
-        n × n, target × source.
-    minibatch
-        What was to be predicted, and which entries were masked.
-    settings
-        Weights of the terms.
-    """
+    """Compute all terms for one minibatch, its prediction (B × n) and attention (n × n, target × source)."""
     error = huber_loss(prediction, minibatch.expression, reduction="none")
     error_sum = sum_over_processes(_total(error))
     num_masked = sum_over_processes(minibatch.is_masked.sum())
@@ -66,14 +53,12 @@ def interventional_loss(
 
     Parameters
     ----------
-    error
-        B × n prediction errors.
-    attention
-        n × n, target × source.
+    error, attention
+        Prediction errors, B × n; n × n, target × source.
     group
         B, see :class:`~catran_causalbench.models.catran.dataloader.Minibatch`.
     importance_gradient
-        Whether the importances carry gradient.
+        Whether the importances have gradients.
 
     Returns
     -------
@@ -97,7 +82,7 @@ def interventional_loss(
 
 
 def _sigmoid(values: torch.Tensor) -> torch.Tensor:
-    """Compute it in float64 on a CPU: torch rounds differently where two threads' shares of an array meet."""
+    """Compute the sigmoid, in float64 on a CPU: torch rounds differently where two threads' shares of an array meet."""
     return torch.sigmoid(values.double() if values.device.type == "cpu" else values).to(values.dtype)
 
 

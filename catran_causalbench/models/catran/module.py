@@ -9,20 +9,16 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-INITIAL_WEIGHT_DEVIATION = 0.001
-
 
 class CatranModule(nn.Module):
     """Predict the expression of every gene from the expression of all genes through attention.
 
     Parameters
     ----------
-    num_genes
-        Genes with an embedding, G.
-    embedding_size
-        Length d of a gene's embedding; 40 in the paper.
+    num_genes, embedding_size
+        Genes with an embedding, G, and the length d of each; 40 in the paper.
     token
-        How a gene's expression meets its embedding: ``joined`` (one more channel, the form whose parameter count
+        How expression is combined with the embedding: ``joined`` (as one more channel, the form whose parameter count
         is the paper's 9,000 + 40·G) or ``added`` (to each channel).
     generator
         Source of the initial weights, N(0, 0.001²) as in §1.2; biases start at zero.
@@ -51,7 +47,7 @@ class CatranModule(nn.Module):
         self.output_linear_2 = nn.Linear(channels, 1)
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=INITIAL_WEIGHT_DEVIATION, generator=generator)
+                nn.init.normal_(module.weight, std=0.001, generator=generator)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
 
@@ -80,21 +76,18 @@ class CatranModule(nn.Module):
 
         Returns
         -------
-        prediction
-            B × n, on the scale of the input.
-        attention
-            n × n, target × source.
+        prediction, attention
+            B × n, on the scale of the input; n × n, target × source.
         """
         attention = self.attention(genes)
-        hidden = self._tokens(expression, self.embedding(genes))  # B × n × channels, and so on until the prediction
+        hidden = self._tokens(expression, self.embedding(genes))  # B × n × channels, as all that follow
         hidden = _over_channels(self.token_norm_1, self.token_linear_1(hidden))
         hidden = _over_channels(self.token_norm_2, self.token_linear_2(hidden))
         hidden = torch.einsum("lg,bgk->blk", attention, hidden)
         hidden = _over_channels(self.mixed_norm, hidden)
         hidden = _over_channels(self.activation_norm, self.mixed_linear(hidden))
         hidden = nn.functional.silu(hidden)
-        prediction = self.output_linear_2(self.output_linear_1(hidden)).squeeze(-1)
-        return prediction, attention
+        return self.output_linear_2(self.output_linear_1(hidden)).squeeze(-1), attention
 
     def _tokens(self, expression: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         """Join expression (B × n) and embedding (n × d) to B × n × channels."""

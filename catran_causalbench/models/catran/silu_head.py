@@ -1,11 +1,11 @@
 """The module's head without a cells × genes × channels tensor: p[b,l] = Σ_k w[k]·SiLU(x[b,l]·u[k] + v[l,k]).
 
-For one gene l this is a smooth function of a single number x, evaluated in thousands of cells. On a CPU it is
-therefore evaluated at a few dozen Chebyshev nodes per gene and interpolated to the cells: 2,048 × 41 SiLUs a gene
-become about 40 × 41, and the rest is multiply–adds. SiLU's nearest poles lie at ±iπ, which bounds the interpolation
-error (Trefethen, Approximation Theory and Approximation Practice, ch. 8) and gives the degree at which it
-falls below rounding. On a GPU, where SiLUs are cheap, the sum itself is taken, by one compiled kernel each way. Where
-nothing compiles it, and where interpolation would not pay, torch takes it in blocks of cells.
+For one gene l this is a smooth function of a single number x, needed in thousands of cells. On a CPU it is therefore
+evaluated at a few dozen Chebyshev nodes per gene and interpolated to the cells: 2,048 × 41 SiLUs a gene become about
+40 × 41, and the rest is multiply–adds. SiLU's nearest poles lie at ±iπ, which bounds the interpolation error
+(Trefethen, Approximation Theory and Approximation Practice, ch. 8) and gives the number of nodes at which it falls
+below rounding. On a GPU, where SiLUs are cheap, one compiled kernel each for the forward and the backward pass computes
+the sum itself. Where nothing compiles it, or interpolation would not pay, torch computes it in blocks of cells.
 """
 
 from __future__ import annotations
@@ -27,23 +27,12 @@ _MAX_NODES = 160
 
 
 def silu_head(x: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor, readout: torch.Tensor) -> torch.Tensor:
-    """Return the weighted sum of SiLUs over the channels.
+    """Return the weighted sum of SiLUs over the channels, B × n, differentiable in all arguments.
 
     Parameters
     ----------
-    x
-        B × n scalars.
-    slope
-        u, one per channel (D).
-    offset
-        v, n × D.
-    readout
-        w, one per channel (D).
-
-    Returns
-    -------
-    torch.Tensor
-        B × n, differentiable in all four.
+    x, slope, offset, readout
+        x (B × n), u (one per channel, D), v (n × D) and w (D) of the formula above.
     """
     if x.device.type != "cpu":
         return compiled_head(x.device).apply(x, slope, offset, readout)
@@ -61,7 +50,7 @@ def silu_head(x: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor, readou
 
 
 def _nodes_needed(slope: torch.Tensor, half_range: torch.Tensor, dtype: torch.dtype) -> int:
-    """Nodes at which the interpolation error is below the rounding error of the sum.
+    """Return the number of nodes at which the interpolation error is below the rounding error of the sum.
 
     A function analytic inside the Bernstein ellipse of parameter ρ is interpolated with an error of order ρ^−nodes. The
     argument of the SiLU runs over ± slope·half_range, so its poles at ±iπ lie on the ellipse with the ρ below.
@@ -78,7 +67,7 @@ def _silu_derivative(argument: torch.Tensor) -> torch.Tensor:
 
 
 class DirectHead(torch.autograd.Function):
-    """The sum itself, over blocks of cells; the backward pass computes the SiLUs again rather than keep them."""
+    """The sum itself, over blocks of cells; the backward pass recomputes the SiLUs, which saves memory."""
 
     @staticmethod
     def forward(
@@ -93,8 +82,7 @@ class DirectHead(torch.autograd.Function):
         """Differentiate."""
         x, slope, offset, readout = ctx.saved_tensors
         x_gradient = torch.empty_like(x)
-        slope_gradient, offset_gradient = torch.zeros_like(slope), torch.zeros_like(offset)
-        readout_gradient = torch.zeros_like(readout)
+        slope_gradient, offset_gradient, readout_gradient = map(torch.zeros_like, (slope, offset, readout))
         for cells, argument in _blocks(x, slope, offset):
             upstream = gradient[cells]
             readout_gradient += torch.einsum("bl,blk->k", upstream, torch.nn.functional.silu(argument))
@@ -107,10 +95,7 @@ class DirectHead(torch.autograd.Function):
 
 @functools.cache
 def compiled_head(device: torch.device) -> type[torch.autograd.Function]:
-    """Return the head to take on a GPU: the fused one where it compiles there and agrees with the direct one.
-
-    Both are tried once on a few numbers. Otherwise a warning says why the direct one is taken.
-    """
+    """Return the fused head where it compiles and gives the direct one's numbers; else that one, with one warning."""
     try:
         from catran_causalbench.models.catran.triton_kernels import FusedHead
 

@@ -13,37 +13,21 @@ from catran_causalbench.errors import InputError
 from catran_causalbench.models.catran.config import CatranSettings
 from catran_causalbench.models.catran.dataloader import Minibatch, MinibatchLoader
 from catran_causalbench.models.catran.factored_module import FactoredCatranModule
-from catran_causalbench.models.catran.losses import catran_losses
+from catran_causalbench.models.catran.losses import Losses, catran_losses
 from catran_causalbench.models.catran.module import CatranModule
 from catran_causalbench.training.history import TrainingPlan
 from catran_causalbench.utils.distributed import all_agree, num_processes
 
-TERMS = ("masked", "unmasked", "interventional", "total")
-
 
 class CatranTrainingPlan(TrainingPlan):
-    """CaTran's module, objective and optimiser.
-
-    Parameters
-    ----------
-    dataset
-        Validated data.
-    settings
-        Of the model.
-    seed
-        Decides the initial weights and every draw of a minibatch.
-    """
+    """CaTran's module, objective and optimiser; the seed decides the initial weights and all draws of minibatches."""
 
     def __init__(self, dataset: PerturbationDataset, settings: CatranSettings, seed: int) -> None:
         super().__init__(settings.epochs, "catran.learning_rate", uses_gpu=True)
         module = FactoredCatranModule if settings.implementation == "factored" else CatranModule
-        with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global state before we fill them
-            self.module = module(
-                dataset.num_genes,
-                settings.embedding_size,
-                settings.token,
-                torch.Generator().manual_seed(seed),
-            )
+        generator = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global state before they are filled
+            self.module = module(dataset.num_genes, settings.embedding_size, settings.token, generator)
         self.settings = settings
         self.dataset = dataset
         self._seed = seed
@@ -65,17 +49,17 @@ class CatranTrainingPlan(TrainingPlan):
         return Lion(self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
 
     def training_step(self, minibatch: Minibatch, step: int) -> dict[str, torch.Tensor]:
-        """Return a minibatch's loss, and all terms of it for the record."""
+        """Return a minibatch's loss, and all its terms for the history."""
         prediction, attention = self.module(minibatch.masked_expression, minibatch.genes)
         losses = catran_losses(prediction, attention, minibatch, self.settings)
-        return {"loss": losses.total, "terms": torch.stack([getattr(losses, term).detach() for term in TERMS])}
+        return {"loss": losses.total, "terms": torch.stack([term.detach() for term in losses])}
 
     def optimizer_step(self, epoch: int, step: int, optimizer: Any, closure: Any = None) -> None:
-        """Update the weights; repeat forward and backward where the device's memory did not suffice.
+        """Update the weights; repeat the forward and backward pass if the device runs out of memory.
 
         The weights do not change before both are done. Only the running statistics of the batch norms count such a
-        minibatch twice, and attention does not depend on them. Several processes repeat nothing: the others would wait
-        for messages in another order.
+        minibatch twice, and attention does not depend on them. One of several processes repeats nothing: the others
+        expect its messages in a fixed order.
         """
         alone = num_processes() == 1
         super().optimizer_step(epoch, step, optimizer, lambda: self._loader.with_memory(closure, again=alone))
@@ -93,18 +77,20 @@ class CatranTrainingPlan(TrainingPlan):
             raise InputError.of("output.run_directory", found, "a directory on a disk that all machines share")
 
     def on_fit_end(self) -> None:
-        """Free the device's memory of the cells."""
+        """Free the device memory that holds the cells."""
         self._loader.release()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, step: int) -> None:
-        """Keep the losses on the device until the epoch ends, so that no step waits for them."""
+        """Keep the losses on the device until the epoch ends, so that no step waits for their transfer."""
         self._losses.append(outputs["terms"])
 
     def on_train_epoch_end(self) -> None:
         """Record the epoch's mean of every loss term."""
         means = torch.stack(self._losses).mean(dim=0).cpu()
         self._losses.clear()
-        self.record(self.global_step - 1, {f"loss/{term}": mean for term, mean in zip(TERMS, means, strict=True)})
+        self.record(
+            self.global_step - 1, {f"loss/{term}": mean for term, mean in zip(Losses._fields, means, strict=True)}
+        )
 
     def distributed_options(self, processes: int) -> dict[str, Any]:
         """Return options for processes that share every minibatch.
@@ -129,5 +115,5 @@ class CatranTrainingPlan(TrainingPlan):
         return {"strategy": "ddp", "devices": local, "num_nodes": processes // local, "use_distributed_sampler": False}
 
     def trained_module(self) -> CatranModule:
-        """Return the module for reading out its attention, on the CPU."""
+        """Return the module on the CPU, to read out its attention."""
         return self.module.cpu().eval()

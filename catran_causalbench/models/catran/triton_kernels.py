@@ -1,8 +1,8 @@
 """The module's head in one pass over the cells, compiled for a GPU by Triton (part of torch's CUDA builds).
 
-A block of cells × genes stays in registers while the channels go by, forward and backward; the backward pass computes
-the SiLUs again. The gradients of the parameters are summed over a block's cells, written once per block, and summed
-over the blocks in a fixed order, so that they are the same in every run.
+A block of cells × genes stays in registers during the loop over the channels, forward and backward; the backward pass
+recomputes the SiLUs. The gradients of the parameters are summed over a block's cells, written once per block, and
+summed over the blocks in a fixed order, so that they are the same in every run.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import torch
 import triton
 import triton.language as tl
 
-# With one warp a block, sums over its cells need no barrier; larger blocks do not fit a warp's registers.
+# With one warp per block, sums over its cells need no barrier; larger blocks do not fit a warp's registers.
 _CELLS, _GENES = 16, 32
 # Multiplications and additions may share a rounding; some versions of Triton warn where this is left open.
 _OPTIONS = {"num_warps": 1, "enable_fp_fusion": True}
 
 
 class FusedHead(torch.autograd.Function):
-    """See :func:`catran_causalbench.models.catran.silu_head.silu_head`, of which this is the sum itself."""
+    """The sum of :func:`~catran_causalbench.models.catran.silu_head.silu_head` itself, on a GPU."""
 
     @staticmethod
     def forward(
@@ -84,9 +84,9 @@ def differentiate(
     CELLS: tl.constexpr,
     GENES: tl.constexpr,
 ):
-    """Differentiate that sum: with respect to x, and by sums over the block's cells (blocks × 3 × channels × genes).
+    """Differentiate that sum with respect to x, and sum over the block's cells (blocks × 3 × channels × genes).
 
-    With g for the gradient handed in and a for the argument, these are Σ g·SiLU(a), Σ g·SiLU'(a) and Σ x·g·SiLU'(a).
+    With the incoming gradient g and the argument a, these sums are Σ g·SiLU(a), Σ g·SiLU'(a) and Σ x·g·SiLU'(a).
     """
     block = tl.program_id(0)
     cell = block * CELLS + tl.arange(0, CELLS)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from catran_causalbench.utils.validation import Validated, choices, number
 
-# What a gate network sees of an ordered pair of genes, in the order of its inputs.
+# What a gate network gets to know of an ordered pair of genes, in the order of its inputs.
 FEATURES = (
     "effect_score",
     "is_perturbed",
@@ -28,15 +28,14 @@ TERMS = ("effect", "partial", "factor_adjusted")
 
 @dataclass(frozen=True)
 class EvidenceSettings(Validated):
-    """Attention learned from statistics of the whole training set.
+    """Settings of the gates and of their training.
 
     Attributes
     ----------
     folds
-        Parts of the training cells; each is held out once for the others' statistics to predict.
+        Parts of the training cells; the effects in each are predicted from the statistics of all others.
     gates, gates_kept
-        Number of gate networks that are trained from different starts, and how many of them, those that predict best,
-        are averaged.
+        Number of gate networks that are trained from different starts, and of those that predict best and are averaged.
     width
         Hidden units of a gate network.
     prior_pairs
@@ -44,11 +43,10 @@ class EvidenceSettings(Validated):
         the noise that is added to the gates' inputs while they train: √(prior_pairs / number of pairs) times the
         inputs' spread.
     steps, pairs_per_minibatch, learning_rate, weight_decay
-        Of their training by AdamW.
-    disabled_features
-        Inputs that the gates do not get to see, out of :data:`FEATURES`; for ablations.
-    disabled_terms
-        Terms that are left out of the sum that the gates weigh, out of :data:`TERMS`; for ablations.
+        Of the training by AdamW.
+    disabled_features, disabled_terms
+        Inputs of the gates out of :data:`FEATURES`, and terms of their sum out of :data:`TERMS`, to leave out in
+        ablations.
     """
 
     section: ClassVar[str] = "evidence"

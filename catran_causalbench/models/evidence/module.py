@@ -1,14 +1,14 @@
-"""Attention held to evidence: small gates decide, pair by pair, how far to trust each kind of it.
+"""Attention as a weighted sum of evidence: small gates decide, pair by pair, how far to trust each kind.
 
-The attention of target l on source p is the size of the effect to be expected,
+The attention of target l on source p is the expected size of the effect,
 
     A[l, p] = g₁·|effect| + g₂·(± partial) + g₃·(± factor-adjusted) + g₄        (in l's standard deviations),
 
-where the second and third terms are correlations times the depth of p's knockdown. The gates g > 0 are computed by a
-network of about a thousand parameters from what is known of the pair and of its two genes: how many standard errors the
-effect has, how strongly p acts on others, how readily l responds to others, what the reverse pair shows. The two
-correlations count for the pair where they agree with the effect in sign, and against it elsewhere. These statistics
-take the place of a gene's embedding: they are computed from the cells instead of learned.
+where the second and third terms are correlations times the depth of p's knockdown. They count in favour of the pair
+where their sign agrees with that of the effect, and against it elsewhere. The gates g > 0 are computed by a neural
+network of about a thousand parameters from features of the pair and of its two genes: by how many standard errors the
+effect differs from zero, how strongly p acts on others, how readily l responds to others, what the reverse pair shows.
+These features take the place of a gene's embedding: they are computed from the cells instead of learned.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IS_PERTURBED = FEATURES.index("is_perturbed")
 # Effects and partial correlations below so many standard errors do not count towards a gene's activity.
 _NOISE = 2.0
 _LARGEST_SCORE = 1e6  # so that sums of squares stay finite
-# A feature that hardly varies among the pairs learned from may do so among others, where it must not drown the rest.
+# A feature that hardly varies among the training pairs may vary among others, where it must not dominate the rest.
 _SMALLEST_SPREAD = 0.05
 # Where the gates start: half the effect, a tenth of the partial correlation, half as much of the factor-adjusted one.
 # They stay within e^±3 of this, so that none vanishes.
@@ -37,7 +37,7 @@ _PAIRS_PER_BLOCK = 2**18
 
 @dataclass(frozen=True)
 class PairEvidence:
-    """Evidence on all ordered pairs, ready to be looked up; matrices are G × G, source × target, vectors G.
+    """Evidence on all ordered pairs; matrices are G × G, source × target, vectors G.
 
     Attributes
     ----------
@@ -45,17 +45,15 @@ class PairEvidence:
         The measured effect, and those that the two correlations predict; 0 on the diagonal.
     effect_score, partial_score
         The first two as multiples of their standard errors.
-    perturbed
-        Whether the source was perturbed.
-    depth
-        Of the source's knockdown.
+    perturbed, depth
+        Whether a gene was perturbed, and the depth of its knockdown.
     deviation
-        Standard deviation of the target on the scale of the data.
+        Standard deviation of a gene on the scale of the data.
     source_activity, target_activity, association
         Sums of squared scores beyond the noise, per gene: of its effects as a source, as a target, and of its partial
         correlations.
     disabled_features, disabled_terms
-        Positions of what the gates do not get to see, and of what they do not weigh.
+        Positions of the features and of the terms that are set to 0.
     """
 
     effect: torch.Tensor
@@ -74,30 +72,30 @@ class PairEvidence:
 
     @classmethod
     def gather(
-        cls, measured: PerturbationEffects, associations: Associations, settings: EvidenceSettings | None = None
+        cls, measured: PerturbationEffects, associations: Associations, settings: EvidenceSettings
     ) -> PairEvidence:
-        """Collect what effects and associations say; the settings name what is left out of it."""
-        settings = settings or EvidenceSettings()
+        """Collect effects and associations; the settings name the features and terms to leave out."""
         effect = measured.effect.copy()
         np.fill_diagonal(effect, 0)
         depth, error = knockdown_depths(measured), np.where(measured.perturbed, measured.error, 1.0)
         partial, adjusted = (matrix * depth[:, None] for matrix in (associations.partial, associations.factor_adjusted))
-        partial_score = associations.partial * np.sqrt(associations.num_cells)
-        values = (effect, partial, adjusted, effect / error[:, None], partial_score)
-        matrices = [torch.from_numpy(np.float32(value)) for value in values]
-        activity, association = _beyond_noise(matrices[3]), _beyond_noise(matrices[4])
+        arrays = {
+            "effect": effect,
+            "partial": partial,
+            "factor_adjusted": adjusted,
+            "effect_score": effect / error[:, None],
+            "partial_score": associations.partial * np.sqrt(associations.num_cells),
+            "perturbed": measured.perturbed,
+            "depth": depth,
+            "deviation": measured.deviation,
+        }
+        tensors = {name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}
+        activity = _beyond_noise(tensors["effect_score"])
         return cls(
-            effect=matrices[0],
-            partial=matrices[1],
-            factor_adjusted=matrices[2],
-            effect_score=matrices[3],
-            partial_score=matrices[4],
-            perturbed=torch.from_numpy(np.float32(measured.perturbed)),
-            depth=torch.from_numpy(np.float32(depth)),
-            deviation=torch.from_numpy(np.float32(measured.deviation)),
+            **tensors,
             source_activity=activity.sum(dim=1),
             target_activity=activity.sum(dim=0),
-            association=association.sum(dim=1),
+            association=_beyond_noise(tensors["partial_score"]).sum(dim=1),
             disabled_features=tuple(map(FEATURES.index, settings.disabled_features)),
             disabled_terms=tuple(map(TERMS.index, settings.disabled_terms)),
         )
@@ -112,18 +110,17 @@ class PairEvidence:
         source, target
             N genes each.
         is_perturbed
-            N, 1 where the source's own effects may be looked at and 0 where it is to be judged as if it had never been
-            perturbed.
+            N, 1 where the source's own effects are used and 0 where it is treated as if it had never been perturbed.
 
         Returns
         -------
         features
-            N × 12, what the gates see, in the order of :data:`~catran_causalbench.models.evidence.config.FEATURES`.
+            N × 12, input of the gates, in the order of :data:`~catran_causalbench.models.evidence.config.FEATURES`.
         terms
-            N × 3, what they weigh: the effect and those that the two correlations predict, turned so that the effect
-            (or, without one, the partial correlation) is positive.
+            N × 3, which the gates weigh: the effect and those that the two correlations predict, times the sign that
+            makes the effect (or, without one, the partial correlation) positive.
         sign
-            N, by which they were turned.
+            N, this sign.
         """
         num_genes, num_sources = len(self.depth), self.perturbed.sum().clamp_min(1)
         effect, score = self.effect[source, target] * is_perturbed, self.effect_score[source, target] * is_perturbed
@@ -139,7 +136,7 @@ class PairEvidence:
                 self.deviation[target].log(),
                 (partial_score * sign * self.depth[source].sign()).clamp(-8, 8) / 2,
                 (10 * partial * sign).clamp(-3, 3),
-                # Activities are those towards other genes: a pair's own score must not enter twice.
+                # Activities leave out the pair's own score, which must not enter twice.
                 ((self.source_activity[source] - own) / num_genes).clamp_min(0).log1p() * is_perturbed,
                 ((self.target_activity[target] - own) / num_sources).clamp_min(0).log1p(),
                 ((self.association[source] - own_association) / num_genes).clamp_min(0).log1p(),
@@ -160,17 +157,7 @@ def _beyond_noise(score: torch.Tensor) -> torch.Tensor:
 
 
 class GateModule(nn.Module):
-    """Several gate networks of the same form, trained side by side from different starts.
-
-    Parameters
-    ----------
-    members
-        How many.
-    width
-        Hidden units.
-    generator
-        Source of the initial weights.
-    """
+    """Several gate networks (members) with ``width`` hidden units each, trained side by side from different starts."""
 
     centre: torch.Tensor
     spread: torch.Tensor
@@ -195,22 +182,17 @@ class GateModule(nn.Module):
     def forward(
         self, features: torch.Tensor, terms: torch.Tensor, input_noise: torch.Tensor | float = 0.0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weigh the evidence on N pairs.
+        """Weigh the evidence on N pairs, as :meth:`PairEvidence.look_up` returns it.
 
-        Parameters
-        ----------
-        features, terms
-            See :meth:`PairEvidence.look_up`.
-        input_noise
-            N × 12, added to the features in units of their spread.
+        The input noise (N × 12) is added to the features in units of their spread.
 
         Returns
         -------
         effect
-            members × N, the size of the effect to be expected, in the target's standard deviations.
+            members × N, the expected size of the effect, in the target's standard deviations.
         gate_deviation
-            members × N, squared distance of a pair's gates (in logs) from the level that they have for all pairs alike,
-            of perturbed or of unperturbed sources.
+            members × N, squared distance of a pair's log gates from their common level, which perturbed and
+            unperturbed sources have each.
         """
         hidden = ((features - self.centre) / self.spread + input_noise).expand(len(self.weight_1), -1, -1)
         hidden = nn.functional.silu(torch.baddbmm(self.bias_1, hidden, self.weight_1))  # members × N × width
@@ -229,7 +211,7 @@ class GateModule(nn.Module):
         self.spread.copy_(features.std(dim=0).clamp_min(_SMALLEST_SPREAD))
 
     def keep(self, members: torch.Tensor) -> None:
-        """Drop all gate networks but some."""
+        """Keep some members and drop the others."""
         for parameter in self.parameters():
             parameter.data = parameter.data[members]
 
@@ -243,16 +225,13 @@ class GatedAttention(nn.Module):
         self.gates = gates
 
     def attention_rows(self, targets: torch.Tensor) -> torch.Tensor:
-        """Return the effects of all G genes to be expected on some targets, on the scale of the data: targets × G."""
-        return torch.cat([self._rows(block) for block in targets.split(max(1, _PAIRS_PER_BLOCK // self._num_genes))])
-
-    @property
-    def _num_genes(self) -> int:
-        return len(self.evidence.depth)
-
-    def _rows(self, targets: torch.Tensor) -> torch.Tensor:
-        source = torch.arange(self._num_genes).repeat(len(targets))
-        target = targets.repeat_interleave(self._num_genes)
-        features, terms, _ = self.evidence.look_up(source, target, self.evidence.perturbed[source])
-        effect = self.gates(features, terms)[0].mean(dim=0) * self.evidence.deviation[target]
-        return effect.view(len(targets), self._num_genes)
+        """Return the expected size of the effects of all G genes on some targets: targets × G, on the data's scale."""
+        num_genes = len(self.evidence.depth)
+        rows = []
+        for block in targets.split(max(1, _PAIRS_PER_BLOCK // num_genes)):
+            source = torch.arange(num_genes).repeat(len(block))
+            target = block.repeat_interleave(num_genes)
+            features, terms, _ = self.evidence.look_up(source, target, self.evidence.perturbed[source])
+            effect = self.gates(features, terms)[0].mean(dim=0) * self.evidence.deviation[target]
+            rows.append(effect.view(len(block), num_genes))
+        return torch.cat(rows)

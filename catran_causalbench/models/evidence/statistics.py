@@ -4,11 +4,11 @@ Three kinds of evidence that gene p acts on gene l, all in units of l's standard
 
 * the **perturbation effect**: mean of l where p is knocked down, minus its mean in controls;
 * the **partial correlation** of p and l within labels: the weight of p when l is masked and predicted from all other
-  genes at once. With squared error that task of the paper (§1.2) has a closed form. Times the depth of p's own
-  knockdown it predicts an effect, also for sources that were never perturbed;
+  genes at once. With squared error that task of the paper (§1.2) has a closed form;
 * the **factor-adjusted correlation** of p and l within labels, without latent factors that many genes share. Partial
-  correlations show direct effects only; these show the indirect ones, too. Times the depth of p's knockdown they
-  predict an effect as well.
+  correlations show direct effects only; these show the indirect ones, too.
+
+Either correlation, times the depth of p's own knockdown, predicts an effect, also where p was never perturbed.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ from catran_causalbench.utils.parallel import in_threads
 
 # Added to the diagonal of the correlations before they are inverted, so that few cells do not blow up their noise.
 _RIDGE = 0.05
-# There are at most so many latent factors per gene, and never more than _MAX_FACTORS.
-_FACTORS_PER_GENE = 0.05
-_MAX_FACTORS = 20
+_FACTORS_PER_GENE, _MAX_FACTORS = 0.05, 20  # both limit the number of latent factors
 _CELLS_PER_BLOCK = 4096
-_GENES_PER_PANEL, _PANELS = 64, 16  # at least so wide, for BLAS to be fast, and at most so many
+_MIN_GENES_PER_PANEL, _MAX_PANELS = 64, 16  # narrower panels would make BLAS slow
 
 
 @dataclass(frozen=True)
 class SufficientStatistics:
-    """Sums over the cells of every label, in folds; the label after the last gene is that of the controls.
+    """Sums over the cells of every label in every fold; the label after the last gene is that of the controls.
 
     Attributes
     ----------
@@ -50,19 +48,26 @@ class SufficientStatistics:
     square: np.ndarray
     covariance: np.ndarray
 
-    @property
-    def num_folds(self) -> int:
-        """Number of folds."""
-        return len(self.count)
-
     def effects(self, folds: list[int]) -> PerturbationEffects:
         """Return the effects that are measured in the cells of some folds."""
-        return _perturbation_effects(*(sums[folds].sum(axis=0) for sums in (self.count, self.total, self.square)))
+        count, total, square = (sums[folds].sum(axis=0) for sums in (self.count, self.total, self.square))
+        genes = total.shape[1]
+        mean = total / np.maximum(count, 1)[:, None]
+        within = square - count[:, None] * mean**2
+        freedom = np.repeat(np.maximum(count - 1, 0)[:, None], genes, axis=1)
+        np.fill_diagonal(within[:genes], 0)  # a knockdown changes a gene's own variance
+        np.fill_diagonal(freedom[:genes], 0)
+        variance = within.sum(axis=0) / np.maximum(freedom.sum(axis=0), 1)
+        deviation = np.sqrt(np.maximum(variance, 0)) + 1e-6
+        perturbed = (count[:genes] > 0) & (count[genes] > 0)
+        effect = np.where(perturbed[:, None], (mean[:genes] - mean[genes]) / deviation, 0)
+        error = np.sqrt(1 / np.maximum(count[:genes], 1) + 1 / np.maximum(count[genes], 1))
+        return PerturbationEffects(effect, np.where(perturbed, error, np.nan), deviation, mean[genes])
 
 
 @dataclass(frozen=True)
 class PerturbationEffects:
-    """What knockdowns did, in units of each target's standard deviation within labels.
+    """Effects of the knockdowns, in units of each target's standard deviation within labels.
 
     Attributes
     ----------
@@ -70,10 +75,8 @@ class PerturbationEffects:
         G × G, source × target; on the diagonal the depth of the knockdown itself; 0 for unperturbed sources.
     error
         G, the standard error of a source's effects; NaN for unperturbed sources.
-    deviation
-        G, the standard deviation that is the unit, on the scale of the data.
-    control_mean
-        G, mean expression in controls.
+    deviation, control_mean
+        G each: the standard deviation that is the unit, and the mean in controls, both on the scale of the data.
     """
 
     effect: np.ndarray
@@ -89,16 +92,9 @@ class PerturbationEffects:
 
 @dataclass(frozen=True)
 class Associations:
-    """How genes vary together among cells of one label, G × G each, symmetric, 0 on the diagonal.
+    """Correlations among cells of one label, G × G each, symmetric, 0 on the diagonal, and the number of these cells.
 
-    Attributes
-    ----------
-    partial
-        Partial correlations, see :func:`partial_correlations`.
-    factor_adjusted
-        Correlations, see :func:`factor_adjusted_correlations`.
-    num_cells
-        Number of cells that they come from.
+    See :func:`partial_correlations` and :func:`factor_adjusted_correlations`.
     """
 
     partial: np.ndarray
@@ -114,7 +110,7 @@ class Associations:
 
 
 def sufficient_statistics(dataset: PerturbationDataset, num_folds: int, seed: int) -> SufficientStatistics:
-    """Add up the cells of every label, dealt at random to folds; excluded cells take no part."""
+    """Sum over the cells of every label, which are dealt at random to the folds; excluded cells are left out."""
     genes = dataset.num_genes
     rng = np.random.default_rng(seed)
     count = np.zeros((num_folds, genes + 1))
@@ -139,7 +135,7 @@ def _pooled_covariance(dataset: PerturbationDataset, mean: np.ndarray) -> np.nda
     genes = dataset.num_genes
     included = np.flatnonzero(dataset.intervention >= CONTROL)
     label = np.where(dataset.intervention == CONTROL, genes, dataset.intervention)
-    width = max(_GENES_PER_PANEL, -(-genes // _PANELS))
+    width = max(_MIN_GENES_PER_PANEL, -(-genes // _MAX_PANELS))
     panels = [slice(start, start + width) for start in range(0, genes, width)]
     total = np.zeros((genes, genes))
 
@@ -152,21 +148,6 @@ def _pooled_covariance(dataset: PerturbationDataset, mean: np.ndarray) -> np.nda
             in_threads(add, panels)
     total = np.triu(total) + np.triu(total, 1).T
     return total / max(len(included) - len(np.unique(label[included])), 1)
-
-
-def _perturbation_effects(count: np.ndarray, total: np.ndarray, square: np.ndarray) -> PerturbationEffects:
-    genes = total.shape[1]
-    mean = total / np.maximum(count, 1)[:, None]
-    within = square - count[:, None] * mean**2
-    freedom = np.repeat(np.maximum(count - 1, 0)[:, None], genes, axis=1)
-    np.fill_diagonal(within[:genes], 0)  # a knockdown changes a gene's own variance
-    np.fill_diagonal(freedom[:genes], 0)
-    variance = within.sum(axis=0) / np.maximum(freedom.sum(axis=0), 1)
-    deviation = np.sqrt(np.maximum(variance, 0)) + 1e-6
-    perturbed = (count[:genes] > 0) & (count[genes] > 0)
-    effect = np.where(perturbed[:, None], (mean[:genes] - mean[genes]) / deviation, 0)
-    error = np.sqrt(1 / np.maximum(count[:genes], 1) + 1 / np.maximum(count[genes], 1))
-    return PerturbationEffects(effect, np.where(perturbed, error, np.nan), deviation, mean[genes])
 
 
 def partial_correlations(covariance: np.ndarray) -> np.ndarray:
@@ -186,11 +167,10 @@ def partial_correlations(covariance: np.ndarray) -> np.ndarray:
 def factor_adjusted_correlations(covariance: np.ndarray) -> np.ndarray:
     """Return the correlations of all pairs without shared latent factors, G × G, symmetric, 0 on the diagonal.
 
-    Latent factors such as the cell cycle move many genes at once: they are the leading principal components, and what
-    is left of the correlation is what the network itself passes on. Their number is where the eigenvalues fall most
-    steeply, in proportion (S. C. Ahn and A. R. Horenstein, "Eigenvalue ratio test for the number of factors",
-    Econometrica 81, 2013). Panels of fewer than 20 genes are too small to tell factors from the network; nothing is
-    taken out there.
+    Latent factors such as the cell cycle act on many genes at once. They are taken to be the leading principal
+    components, as many as come before the greatest ratio of neighbouring eigenvalues (S. C. Ahn and A. R. Horenstein,
+    "Eigenvalue ratio test for the number of factors", Econometrica 81, 2013). Panels of fewer than 20 genes are too
+    small to tell factors from the network, so nothing is removed there.
     """
     correlation = _unit_diagonal(covariance)
     genes = len(correlation)
@@ -212,10 +192,10 @@ def _unit_diagonal(symmetric: np.ndarray) -> np.ndarray:
 
 
 def knockdown_depths(measured: PerturbationEffects) -> np.ndarray:
-    """Return how far each gene's own expression falls when it is targeted, G, in its standard deviations (negative).
+    """Return by how many of its standard deviations each gene's own expression changes when it is knocked down, G.
 
-    A gene that was never targeted is expected to fall as perturbed genes of its level and variance do, or by one
-    standard deviation where no gene was perturbed.
+    For a gene that was never perturbed this is predicted from the perturbed genes of its mean and variance; it is −1
+    where no gene was perturbed.
     """
     perturbed = measured.perturbed
     if not perturbed.any():

@@ -1,8 +1,8 @@
-"""Training of the gates: the evidence of some training cells has to predict the effects in the others.
+"""Training of the gates: evidence from some training cells has to predict the effects in the others.
 
-The training cells are dealt to folds. Each fold is held out in turn: the gates see the evidence of all others, and the
-effects that are measured in the held-out fold are what they must predict. Where the data have sources that were never
-perturbed, the gates also see perturbed sources as if they were unperturbed, so that both kinds are scored on one scale.
+The training cells are divided into folds. Each is held out in turn: the gates get the evidence of all others and have
+to predict the effects in it. Where some genes were never perturbed, the gates also learn from perturbed sources that
+are treated as if they were not, so that both kinds are scored on one scale.
 """
 
 from __future__ import annotations
@@ -27,26 +27,24 @@ from catran_causalbench.models.evidence.statistics import (
 )
 from catran_causalbench.training.history import TrainingPlan
 
-# Held-out effects are fitted by a Huber loss that turns linear at so many of their standard errors.
-_HUBER_DELTA = 4.0
-# Number of pairs that set the scale of the features and decide which gates are kept.
-_SAMPLE = 2**17
+_HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
+_SAMPLE = 2**17  # pairs that set the scale of the features and decide which gates are kept
 
 
 @dataclass(frozen=True)
 class HeldOutFold:
-    """Evidence, and the effects that have to be predicted from it for the pairs of some sources.
+    """Evidence, and the effects of some sources that have to be predicted from it.
 
     Attributes
     ----------
     evidence
         Of all cells but the held-out ones.
     is_perturbed
-        1, or 0 where the gates see the sources as if they had never been perturbed.
+        1, or 0 where the sources are treated as if they had never been perturbed.
     effect, error
         G × G and G, the effects to be predicted and their sources' standard errors, in the unit of the evidence.
     sources
-        Genes that were perturbed on both sides.
+        Genes with perturbed cells both among the held-out cells and among the others.
     """
 
     evidence: PairEvidence
@@ -55,20 +53,12 @@ class HeldOutFold:
     error: torch.Tensor
     sources: torch.Tensor
 
-    @classmethod
-    def of(
-        cls, evidence: PairEvidence, is_perturbed: float, effect: np.ndarray, error: np.ndarray, sources: np.ndarray
-    ) -> HeldOutFold:
-        """Turn arrays into tensors."""
-        effects, errors = (torch.from_numpy(np.float32(values)) for values in (effect, error))
-        return cls(evidence, is_perturbed, effects, errors, torch.from_numpy(sources))
-
 
 @dataclass(frozen=True)
 class PairMinibatch:
-    """N ordered pairs: features (N × 12), terms (N × 3), held-out effect and its standard error (N).
+    """N ordered pairs: features (N × 12), terms (N × 3), held-out effect and its standard error (N each).
 
-    The input noise (N × 12) is added to the features in units of their spread.
+    The input noise (N × 12) is in units of the features' spread.
     """
 
     features: torch.Tensor
@@ -79,7 +69,7 @@ class PairMinibatch:
 
 
 class PairLoader:
-    """Iterable over minibatches of random pairs, the same ones for the same seed."""
+    """Iterable over minibatches of random pairs, which follow from the seed."""
 
     def __init__(self, folds: list[HeldOutFold], settings: EvidenceSettings, seed: int) -> None:
         self._folds = folds
@@ -87,17 +77,12 @@ class PairLoader:
         self._seed = seed
 
     @property
-    def has_folds(self) -> bool:
-        """Whether there is anything to learn from: a perturbed gene with cells in two folds."""
-        return bool(self._folds)
-
-    @property
     def prior(self) -> float:
-        """Weight of the prior against uneven gates, as a share of that of the pairs whose effect the gates see.
+        """Weight of the prior of equal gates, relative to all pairs with perturbed sources.
 
-        Few pairs could be learned by heart: the folds share their correlations, and with them what tells pairs apart.
-        The prior weighs as much as ``prior_pairs`` pairs do, so it holds small panels close to equal gates, while large
-        ones hardly feel it. It has two forms: a penalty on gates that differ between pairs, and noise on the inputs,
+        Few pairs could be memorised: the folds share their correlations, and with them what tells pairs apart. The
+        prior has the weight of ``prior_pairs`` pairs, so it keeps the gates of small panels nearly equal and hardly
+        affects large ones. It has two forms: a penalty on gates that differ between pairs, and noise on the inputs,
         √prior of their spread, which acts like a penalty on the gates' slopes (C. M. Bishop, "Training with noise is
         equivalent to Tikhonov regularization", Neural Computation 7, 1995).
         """
@@ -112,7 +97,7 @@ class PairLoader:
         for _ in range(len(self)):
             pairs = self.draw(self._settings.pairs_per_minibatch, generator)
             noise = math.sqrt(self.prior) * torch.randn(pairs.features.shape, generator=generator)
-            noise[:, IS_PERTURBED] = 0  # this is known for certain
+            noise[:, IS_PERTURBED] = 0  # known without error
             yield replace(pairs, input_noise=noise)
 
     def draw(self, num_pairs: int, generator: torch.Generator) -> PairMinibatch:
@@ -131,17 +116,7 @@ class PairLoader:
 
 
 class EvidenceTrainingPlan(TrainingPlan):
-    """The gates, their objective and their optimiser.
-
-    Parameters
-    ----------
-    dataset
-        Validated data.
-    settings
-        Of the model.
-    seed
-        Decides folds, initial weights and the pairs of every minibatch.
-    """
+    """The gates, their objective and their optimiser; the seed decides folds, initial weights and minibatches."""
 
     def __init__(self, dataset: PerturbationDataset, settings: EvidenceSettings, seed: int) -> None:
         super().__init__(1, "evidence.learning_rate", uses_gpu=False)  # gates are small and train on the CPU
@@ -150,17 +125,13 @@ class EvidenceTrainingPlan(TrainingPlan):
         associations = Associations.of(statistics)
         measured = statistics.effects(list(range(settings.folds)))
         self.evidence = PairEvidence.gather(measured, associations, settings)
-        folds = _held_out_folds(statistics, associations, self.evidence, measured, settings)
+        folds = self._held_out_folds(statistics, associations, measured)
+        self.can_learn = bool(folds)
         self.loader = PairLoader(folds, settings, seed)
         self.gates = GateModule(settings.gates, settings.width, torch.Generator().manual_seed(seed))
-        if self.loader.has_folds:
+        if self.can_learn:
             self._sample = self.loader.draw(_SAMPLE, torch.Generator().manual_seed(seed + 1))
             self.gates.standardise(self._sample.features)
-
-    @property
-    def can_learn(self) -> bool:
-        """Whether any perturbed gene has cells in two folds."""
-        return self.loader.has_folds
 
     def train_dataloader(self) -> PairLoader:
         """Return minibatches of pairs."""
@@ -169,7 +140,7 @@ class EvidenceTrainingPlan(TrainingPlan):
     def transfer_batch_to_device(
         self, batch: PairMinibatch, device: torch.device, dataloader_idx: int
     ) -> PairMinibatch:
-        """Return the minibatch as it is: it was made where the gates train."""
+        """Return the minibatch as it is: it was drawn on the CPU, where the gates train."""
         return batch
 
     def configure_optimizers(self) -> lightning.utilities.types.OptimizerLRSchedulerConfig:
@@ -180,54 +151,49 @@ class EvidenceTrainingPlan(TrainingPlan):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def training_step(self, minibatch: PairMinibatch, step: int) -> torch.Tensor:
-        """Return the sum of the losses of all gate networks: each learns as if it were alone."""
+        """Return the sum of the losses of all gate networks: each learns as if it were the only one."""
         losses = self._losses(minibatch)
         self.record(self.global_step, {"loss/held_out_effect": losses.detach().mean()})
         return losses.sum()
 
     def trained_module(self) -> GatedAttention:
-        """Return attention by the gates that predict the held-out effects best; by untrained ones without folds."""
-        with torch.no_grad():
-            if self.loader.has_folds:
+        """Return attention by the gates that predict the held-out effects best, or by untrained gates without folds."""
+        if self.can_learn:
+            with torch.no_grad():
                 self.gates.keep(self._losses(self._sample).argsort()[: self.settings.gates_kept])
         return GatedAttention(self.evidence, self.gates)
 
     def _losses(self, minibatch: PairMinibatch) -> torch.Tensor:
         """Compute each gate network's loss: Huber loss of the standardised residual, and the prior of equal gates.
 
-        Unperturbed sources need uneven gates and are seen once only: the penalty leaves them alone.
+        The penalty leaves out unperturbed sources: they need other gates, and each of their pairs occurs in one fold.
         """
         effect, gate_deviation = self.gates(minibatch.features, minibatch.terms, minibatch.input_noise)
-        standardised_residual = (effect - minibatch.effect) / minibatch.error
-        losses = huber_loss(
-            standardised_residual, torch.zeros_like(standardised_residual), reduction="none", delta=_HUBER_DELTA
-        )
+        residual = (effect - minibatch.effect) / minibatch.error
+        losses = huber_loss(residual, torch.zeros_like(residual), reduction="none", delta=_HUBER_DELTA)
         penalty = self.loader.prior * gate_deviation * minibatch.features[:, IS_PERTURBED]
         return (losses + penalty).mean(dim=1)
 
+    def _held_out_folds(
+        self, statistics: SufficientStatistics, associations: Associations, measured: PerturbationEffects
+    ) -> list[HeldOutFold]:
+        """Hold out every fold in turn, then treat all perturbed sources as unperturbed, where some genes are.
 
-def _held_out_folds(
-    statistics: SufficientStatistics,
-    associations: Associations,
-    evidence: PairEvidence,
-    measured: PerturbationEffects,
-    settings: EvidenceSettings,
-) -> list[HeldOutFold]:
-    """Hold out every fold in turn; then all perturbed sources as if they were unperturbed, where some sources are.
-
-    Gates that only ever saw the latter would have to guess what a measured effect is worth: there are no folds then.
-    """
-    folds = []
-    for number in range(statistics.num_folds):
-        rest = statistics.effects([other for other in range(statistics.num_folds) if other != number])
-        held_out = statistics.effects([number])
-        sources = np.flatnonzero(rest.perturbed & held_out.perturbed)
-        # Both in the unit of the evidence, which must not know the cells held out.
-        effect = held_out.effect * held_out.deviation / rest.deviation
-        shown = PairEvidence.gather(rest, associations, settings)
-        folds.append(HeldOutFold.of(shown, 1.0, effect, held_out.error, sources))
-    folds = [fold for fold in folds if len(fold.sources)]
-    if folds and not measured.perturbed.all():
-        sources = np.flatnonzero(measured.perturbed)
-        folds.append(HeldOutFold.of(evidence, 0.0, measured.effect, measured.error, sources))
-    return folds
+        The latter alone would not show what a measured effect is worth, so there are no folds without the former.
+        """
+        numbers = range(self.settings.folds)
+        folds = []
+        for number in numbers:
+            rest = statistics.effects([other for other in numbers if other != number])
+            held_out = statistics.effects([number])
+            sources = np.flatnonzero(rest.perturbed & held_out.perturbed)
+            if len(sources):
+                # In the unit of the evidence, which must not depend on the held-out cells.
+                effect = held_out.effect * held_out.deviation / rest.deviation
+                evidence = PairEvidence.gather(rest, associations, self.settings)
+                arrays = np.float32(effect), np.float32(held_out.error), sources
+                folds.append(HeldOutFold(evidence, 1.0, *map(torch.from_numpy, arrays)))
+        if folds and not measured.perturbed.all():
+            arrays = np.float32(measured.effect), np.float32(measured.error), np.flatnonzero(measured.perturbed)
+            folds.append(HeldOutFold(self.evidence, 0.0, *map(torch.from_numpy, arrays)))
+        return folds

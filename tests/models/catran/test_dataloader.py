@@ -74,8 +74,8 @@ def test_an_epoch_shows_every_cell_at_most_once():
     dataset, minibatches = loader()
     rows = torch.cat([minibatch.expression for minibatch in minibatches])
     assert len(rows) == len(minibatches) * 64 == dataset.num_cells // 64 * 64
-    shown = Counter(row.numpy().tobytes() for row in rows)
-    assert shown <= Counter(row.tobytes() for row in dataset.expression)
+    drawn = Counter(row.numpy().tobytes() for row in rows)
+    assert drawn <= Counter(row.tobytes() for row in dataset.expression)
 
 
 def test_fewer_cells_and_genes_than_a_minibatch_holds():

@@ -11,7 +11,7 @@ PAPER_PARAMETERS = 9000
 
 
 def naive_forward(state, expression, genes, token, eps=1e-5):
-    """The network of the paper as loops over cells, genes and channels in numpy; training-mode batch norm."""
+    """The module of the paper as loops over cells, genes and channels in numpy; training-mode batch norm."""
     weights = {name: value.double().numpy() for name, value in state.items()}
     embedding = weights["embedding.weight"][genes]
     n = len(genes)

@@ -84,7 +84,7 @@ def test_the_direct_sum_is_taken_without_a_compiler_and_that_is_said_once(monkey
         assert compiled_head(DEVICE) is DirectHead
         assert compiled_head(DEVICE) is DirectHead
     assert [record.message for record in caplog.records] == [
-        f"The network's head is not compiled for {DEVICE}, which makes training slower: "
+        f"The module's head is not compiled for {DEVICE}, which makes training slower: "
         "import of catran_causalbench.models.catran.triton_kernels halted; None in sys.modules"
     ]
 

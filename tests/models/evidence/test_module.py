@@ -1,4 +1,4 @@
-"""The gates: what they may not see, how they start, that they learn, and that learning pays on a known network."""
+"""The gates: what they must not use, how they start, that they learn, and that learning pays on a known network."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def gathered(change=None):
     measured = statistics.effects([0, 1])
     if change:
         change(measured.effect)
-    return dataset, PairEvidence.gather(measured, Associations.of(statistics))
+    return dataset, PairEvidence.gather(measured, Associations.of(statistics), EvidenceSettings())
 
 
 def all_pairs(genes):
@@ -43,13 +43,13 @@ def test_a_source_judged_as_unperturbed_is_judged_without_its_own_effects():
 
     _, changed = gathered(change)
     source, target = (column[all_pairs(dataset.num_genes)[0] == judged] for column in all_pairs(dataset.num_genes))
-    nothing_shown = torch.zeros(len(source))
+    unperturbed = torch.zeros(len(source))
     for before, after in zip(
-        evidence.look_up(source, target, nothing_shown), changed.look_up(source, target, nothing_shown), strict=True
+        evidence.look_up(source, target, unperturbed), changed.look_up(source, target, unperturbed), strict=True
     ):
         torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-4)
-    everything_shown = torch.ones(len(source))
-    before, after = (e.look_up(source, target, everything_shown)[0] for e in (evidence, changed))
+    perturbed = torch.ones(len(source))
+    before, after = (e.look_up(source, target, perturbed)[0] for e in (evidence, changed))
     assert (before - after).abs().max() > 1
 
 
@@ -69,10 +69,10 @@ def test_a_pairs_own_effect_enters_no_activity():
 def test_evidence_is_turned_to_the_sign_of_the_effect():
     dataset, evidence = gathered()
     source, target = all_pairs(dataset.num_genes)
-    shown = evidence.perturbed[source]
-    _, terms, sign = evidence.look_up(source, target, shown)
+    is_perturbed = evidence.perturbed[source]
+    _, terms, sign = evidence.look_up(source, target, is_perturbed)
     assert (terms[:, 0] >= 0).all()
-    assert (terms[shown == 0, 1] >= 0).all()
+    assert (terms[is_perturbed == 0, 1] >= 0).all()
     torch.testing.assert_close(terms[:, 1] * sign, evidence.partial[source, target])
     torch.testing.assert_close(terms[:, 2] * sign, evidence.factor_adjusted[source, target])
 
@@ -84,14 +84,14 @@ def test_untrained_gates_weigh_all_pairs_alike():
         rows = attention.attention_rows(torch.tensor([3, 0]))
     for row, target in zip(rows, (3, 0), strict=True):
         for source in range(dataset.num_genes):
-            shift, masked = evidence.effect[source, target], evidence.partial[source, target]
-            sign = shift.sign() if shift != 0 else masked.sign()
-            agreed = sign * (0.1 * masked + 0.05 * evidence.factor_adjusted[source, target])
-            expected = (0.5 * shift.abs() + agreed + 0.002) * evidence.deviation[target]
+            effect, partial = evidence.effect[source, target], evidence.partial[source, target]
+            sign = effect.sign() if effect != 0 else partial.sign()
+            agreed = sign * (0.1 * partial + 0.05 * evidence.factor_adjusted[source, target])
+            expected = (0.5 * effect.abs() + agreed + 0.002) * evidence.deviation[target]
             assert row[source].item() == pytest.approx(expected.item(), abs=1e-6)
 
 
-def test_a_fold_held_out_is_no_part_of_the_evidence_shown():
+def test_a_held_out_fold_is_no_part_of_the_evidence():
     dataset = validate_dataset(*random_data())
     statistics = sufficient_statistics(dataset, 3, seed=0)
     plan = EvidenceTrainingPlan(dataset, EvidenceSettings(), seed=0)
@@ -105,13 +105,11 @@ def test_a_fold_held_out_is_no_part_of_the_evidence_shown():
 
 
 def test_sources_judged_as_unperturbed_alone_are_no_fold():
-    """One cell of each perturbation lies in one fold only: what a measured shift is worth cannot be learned."""
+    """One cell of each perturbation lies in one fold only: how far to trust a measured effect cannot be learned."""
     matrix, labels, names = random_data(cells=40)
     single = [label if label == "non-targeting" else "excluded" for label in labels]
     single[:3] = names[:3]
-    assert not EvidenceTrainingPlan(
-        validate_dataset(matrix, single, names), EvidenceSettings(), seed=0
-    ).loader.has_folds
+    assert not EvidenceTrainingPlan(validate_dataset(matrix, single, names), EvidenceSettings(), seed=0).can_learn
 
 
 def test_members_learn_as_if_they_were_alone():
@@ -159,41 +157,41 @@ def recovery(edges, dataset, effects):
     return effect_recovery(edges["source"].map(column), edges["target"].map(column), effects)
 
 
-def known_world(genes, cells, seed, share=1, most=None):
-    """Cells of a simulated world in which a share of the genes is perturbed, in so many cells at most; true effects."""
-    world = sample_causal_model(replace(size_preset("small"), genes=genes, cells=cells), seed)
-    cells, effects = simulate_cells(world), np.abs(true_effects(world))
+def known_effects(genes, cells, seed, share=1, most=None):
+    """Simulate cells in which a share of the genes is perturbed, in ``most`` cells each at most; and true effects."""
+    model = sample_causal_model(replace(size_preset("small"), genes=genes, cells=cells), seed)
+    cells, effects = simulate_cells(model), np.abs(true_effects(model))
     np.fill_diagonal(effects, 0)
-    seen = {*world.gene_ids[:: round(1 / share)], "non-targeting"}
+    seen = {*model.gene_ids[:: round(1 / share)], "non-targeting"}
     labels = pd.Series(cells.labels)
     kept = labels.isin(seen).to_numpy()
     if most is not None:
         kept &= ((labels.groupby(labels).cumcount() < most) | (labels == "non-targeting")).to_numpy()
-    dataset = validate_dataset(cells.expression[kept], np.array(cells.labels)[kept].tolist(), list(world.gene_ids))
+    dataset = validate_dataset(cells.expression[kept], np.array(cells.labels)[kept].tolist(), list(model.gene_ids))
     return dataset, effects
 
 
 @pytest.mark.parametrize(("share", "margin"), [(0.5, 1.1), (1.0, 1.0)])
-def test_beats_mean_difference_on_a_world_whose_effects_are_known(share, margin):
-    dataset, effects = known_world(genes=100, cells=12_000, seed=3, share=share)
+def test_beats_mean_difference_where_the_true_effects_are_known(share, margin):
+    dataset, effects = known_effects(genes=100, cells=12_000, seed=3, share=share)
     ours = recovery(infer_network(dataset, CatranConfig(), seed=0).edges(250), dataset, effects)
     theirs = recovery(mean_difference(dataset, 250), dataset, effects)
     assert ours > margin * theirs
 
 
 def test_equally_many_cells_of_each_perturbation_are_no_trap():
-    """A feature that hardly varies then, but has other values where the gates are read out, would drown the others."""
-    dataset, effects = known_world(genes=80, cells=9600, seed=4, most=100)
+    """A feature that hardly varies here, but does where the gates are applied, would dominate the others."""
+    dataset, effects = known_effects(genes=80, cells=9600, seed=4, most=100)
     ours = recovery(infer_network(dataset, CatranConfig(), seed=0).edges(200), dataset, effects)
     theirs = recovery(mean_difference(dataset, 200), dataset, effects)
     assert ours > 1.1 * theirs
 
 
 def test_the_best_edges_of_a_small_panel_are_no_worse_than_mean_differences():
-    """Without input noise the gates learn such panels by heart, and fall behind Mean Difference."""
+    """Without input noise the gates memorise such panels, and fall behind Mean Difference."""
     ours, theirs = [], []
     for seed in (1, 5):
-        dataset, effects = known_world(genes=40, cells=7200, seed=seed)
+        dataset, effects = known_effects(genes=40, cells=7200, seed=seed)
         ours.append(recovery(infer_network(dataset, CatranConfig(), seed=0).edges(20), dataset, effects))
         edges = mean_difference(dataset, 20)
         theirs.append(recovery(edges, dataset, effects))
