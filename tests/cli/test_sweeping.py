@@ -1,4 +1,4 @@
-"""The command `sweep`: its exit code, its progress, and what a stop or a dead worker leaves behind."""
+"""The command `sweep`: its exit codes, its progress, and what remains if it is stopped or a worker dies."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def times(output):
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX signals")
 def test_killed_workers_and_runners_lose_nothing(directory, tmp_path):
-    """Kill the command, check that its workers end, start it again, kill a worker, and get every run once."""
+    """Kill the command, check that its workers end, start it again, kill a worker, and find every run once."""
     runner = start(tmp_path / "out", directory, *RUNS)
     wait_for(lambda: times(tmp_path), runner)
     workers = psutil.Process(runner.pid).children(recursive=True)
@@ -75,7 +75,7 @@ def test_killed_workers_and_runners_lose_nothing(directory, tmp_path):
 
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_sweep_leaves_its_results_only(directory, tmp_path, kind, code):
-    """By Ctrl-C, or by a scheduler or container that ends it."""
+    """SIGINT comes from Ctrl-C, SIGTERM from schedulers and containers."""
     (tmp_path / "temporary").mkdir()
     runner = start(tmp_path / "out", directory, *RUNS, TMPDIR=str(tmp_path / "temporary"))
     wait_for(lambda: times(tmp_path), runner)

@@ -1,4 +1,4 @@
-"""The directory of a sweep: results that are read back, and what is refused."""
+"""The directory of a sweep: results that are read back, and files that are refused."""
 
 import json
 

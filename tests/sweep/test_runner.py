@@ -1,4 +1,4 @@
-"""Whole sweeps: what is skipped, what is refused, and what a failure or a dead worker costs."""
+"""Whole sweeps: what is skipped, what is refused, and the consequences of failures and dead workers."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def test_other_references_or_truth_are_refused(make_plan, directory, sweep, tmp_
     content[-1] ^= 1
     (copy / name).unlink()  # the expression files are one
     (copy / name).write_bytes(content)
-    # The plan looks into the files: what it would say of a damaged one is tested elsewhere.
+    # The plan would refuse a damaged file, which is tested elsewhere.
     monkeypatch.setattr("catran_causalbench.causalbench.dataset_spec.check_data_directory", lambda _: [])
     with pytest.raises(InputError, match="references and truth of simulated: found"):
         sweep(make_plan(["random"], data=[copy]), tmp_path / "out")
@@ -132,7 +132,7 @@ def test_a_worker_with_many_threads_gets_one_run_at_a_time(make_plan, sweep, tmp
     assert together == [1] * 4
 
 
-def test_nobody_at_the_scheduler_s_address(make_plan, tmp_path):
+def test_an_address_that_does_not_answer(make_plan, tmp_path):
     with pytest.raises(InputError, match="scheduler: found no answer from"):
         run_sweep(make_plan(), tmp_path, print, scheduler="carrier-pigeon://1")
 

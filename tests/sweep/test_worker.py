@@ -1,4 +1,4 @@
-"""One run: CausalBench's own files and numbers, the result beside them, and what a failure leaves behind."""
+"""One run: CausalBench's own files and metrics, the result stored with them, and failures."""
 
 import json
 import time
@@ -75,7 +75,7 @@ def test_a_run_is_what_causalbench_run_writes(directory, protocol, tmp_path, mon
     their_arguments = json.loads((theirs / "arguments.json").read_text())
     assert our_arguments == {**their_arguments, "model_name": "catran-quick" if path != method else method}
     assert list(our_arguments) == list(their_arguments)
-    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (ours, theirs)]
+    metrics = [json.loads((each / "metrics.json").read_text()) for each in (ours, theirs)]
     for each in metrics:
         assert each["string_network_evaluation"]["true_positives"] > 0
         assert each["pooled_biological_sigificant_evaluation"]["true_positives"] > 0
@@ -93,7 +93,7 @@ def test_the_result_says_what_was_run(directory, protocol, tmp_path):
     assert "seed" not in result.data_settings
     assert result.peak_megabytes >= 1
     assert result.machine["cores"] >= 1
-    assert np.isnan(result.stability), "nobody asked for it"
+    assert np.isnan(result.stability), "it was not asked for"
     assert np.isnan(result.truth.unperturbed_average_precision), "all genes are perturbed"
     assert result.references["string_network"]["recall"] > 0
 
@@ -102,7 +102,7 @@ def test_the_oracle_recovers_all_effects(directory, protocol, tmp_path):
     result = run("oracle", directory, replace(protocol, stability=True), tmp_path, "partial_interventional", 0.5)
     assert result.truth.effect_recovery == pytest.approx(1)
     assert result.truth.unperturbed_average_precision == pytest.approx(1)
-    assert np.isnan(result.stability), "it sees no cells"
+    assert np.isnan(result.stability), "it does not learn from cells"
 
 
 def test_omissions_are_those_there_are(directory, protocol, tmp_path):
