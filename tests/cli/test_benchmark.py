@@ -91,7 +91,7 @@ def test_a_title_is_no_markup(tmp_path, finished):
 @pytest.mark.parametrize(
     ("data", "figure", "message"),
     [
-        ("absent", "f.png", "Error: data_directory: found no folder"),
+        ("absent", "f.png", "Error: data_directory: found no directory"),
         (".", "f.xyz", "Error: figure: found a file named f.xyz; expected a name that ends in .png"),
         (".", "absent/f.png", "which cannot be written (No such file or directory)"),
     ],
