@@ -40,11 +40,6 @@ def describe_data(data_directory: Path) -> dict[str, Any]:
 def read_runs(data_directory: Path, run_directories: list[Path]) -> pd.DataFrame:
     """Read the metrics of runs, and compare their edges with the true network if the benchmark directory has one.
 
-    Parameters
-    ----------
-    data_directory, run_directories
-        A benchmark directory, and output directories of ``causalbench_run``.
-
     Returns
     -------
     DataFrame
