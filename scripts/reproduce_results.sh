@@ -55,4 +55,4 @@ sweep "$RESULTS/small" "${SMALL[@]}" --methods "$SMALL_METHODS" --edges "$SMALL_
 
 say "Report"
 "$BIN/catran-causalbench" report "$RESULTS/large" "$RESULTS/small" --output "$RESULTS/report" --overwrite
-[ "$FAILED" -eq 0 ] || fail "some runs; start this script again to repeat them"
+[ "$FAILED" -eq 0 ] || fail "some runs failed; repeat this script to run them again"
