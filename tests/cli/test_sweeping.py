@@ -73,6 +73,11 @@ def test_killed_workers_and_runners_lose_nothing(directory, tmp_path):
     assert not list(tmp_path.rglob(".unfinished-*"))
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Commands that a scheduler or container ends (`SIGTERM`, exit code 143), and a sweep after Ctrl-C, "
+    "leave no temporary file and no process.",
+)
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_sweep_leaves_its_results_only(directory, tmp_path, kind, code):
     """SIGINT comes from Ctrl-C, SIGTERM from schedulers and containers."""

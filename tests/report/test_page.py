@@ -59,6 +59,11 @@ def test_runs_with_other_protocols_are_not_pooled(tmp_path, result, write_sweep,
     assert [value["mean"] for row in metrics for value in row if value["name"] == "mean_wasserstein"] == [0.2, 0.1]
 
 
+@pytest.mark.guarantee(
+    "Determinism",
+    "Runs of one sweep, and of sweeps reported together, have the same code, cells, reference networks, "
+    "true network and settings of a method; others are refused.",
+)
 @pytest.mark.parametrize("key", ["code", "settings of catran", "cells of simulated-0"])
 def test_one_name_never_stands_for_two_things(tmp_path, result, write_sweep, key):
     for value in ("a", "b"):

@@ -157,6 +157,10 @@ def test_a_long_lived_worker_sees_that_a_directory_was_replaced(protocol, simula
     assert run("random", directory, protocol, tmp_path / "third").truth.recall != second.truth.recall
 
 
+@pytest.mark.guarantee(
+    "Several processes",
+    "Runs of a sweep never share a process at one time, however many threads a Dask worker has.",
+)
 def test_runs_never_share_a_process(directory, protocol, make_plan, tmp_path, monkeypatch):
     inside, together = [], []
 
