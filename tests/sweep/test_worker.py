@@ -40,6 +40,7 @@ def agree(one, other):
 def test_a_run_is_what_causalbench_run_writes(directory, protocol, tmp_path, monkeypatch, method, regime):
     """Run the whole of CausalBench in this process, with the plugin, and compare with a run of a sweep."""
     (tmp_path / "quick.yaml").write_text(QUICK)
+    (tmp_path / "edges.yaml").write_text("output: {edges: 30}\n")
     path = str(tmp_path / method) if method.endswith("yaml") else method
     spec = RunSpec(path, directory, regime, 0.5 if regime == "partial_interventional" else 0.0, 1)
     assert not execute(spec, protocol, tmp_path).error
@@ -51,8 +52,8 @@ def test_a_run_is_what_causalbench_run_writes(directory, protocol, tmp_path, mon
     from causalscbench.apps.main_app import MainApp
     from causalscbench.models.training_regimes import TrainingRegime
 
-    monkeypatch.setenv("CATRAN_CONFIG", str(tmp_path / "quick.yaml"))
-    monkeypatch.setenv("CATRAN_METHOD", "catran" if method.endswith("yaml") else method)
+    monkeypatch.setenv("CATRAN_CONFIG", str(tmp_path / ("edges.yaml" if path == method else "quick.yaml")))
+    monkeypatch.setenv("CATRAN_METHOD", method if path == method else "catran")
     our_arguments = json.loads((ours / "arguments.json").read_text())
     MainApp(
         output_directory=str(tmp_path / "theirs"),
