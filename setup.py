@@ -28,7 +28,7 @@ setup(
     python_requires=">=3.10,<3.13",
     # Loose ranges: what the code needs. constraints.txt pins what was verified to work together.
     install_requires=[
-        "anndata>=0.10",
+        "anndata>=0.11",
         "causalbench>=1.1.2",
         "cryptography>=41",  # the key of a sweep's own Dask cluster
         "dask[distributed]>=2024.2",

@@ -136,17 +136,23 @@ def load_config(name_or_path: str | None = None) -> CatranConfig:
     ----------
     name_or_path
         A preset in ``configs/`` (``evidence``, ``paper``, …) or the path of a YAML file. By default the environment
-        variable ``CATRAN_CONFIG`` decides, and the preset ``evidence`` where it is unset. The variable
-        ``CATRAN_RUN_DIRECTORY``, where set, replaces ``output.run_directory``.
+        variable ``CATRAN_CONFIG`` decides; the defaults, which are those of the preset ``evidence``, count where it is
+        unset. The variable ``CATRAN_RUN_DIRECTORY``, where set, replaces ``output.run_directory``.
 
     Raises
     ------
     InputError
         The file is missing, is no YAML mapping, or holds a wrong value.
     """
+    chosen = name_or_path or os.environ.get(CONFIG_VARIABLE)
+    config = _read_config(chosen) if chosen else CatranConfig()
+    run_directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
+    return replace(config, output=replace(config.output, run_directory=run_directory)) if run_directory else config
+
+
+def _read_config(chosen: str) -> CatranConfig:
     import yaml
 
-    chosen = name_or_path or os.environ.get(CONFIG_VARIABLE) or DEFAULT_PRESET
     path = _preset_folder() / f"{chosen}.yaml" if chosen in presets() else Path(chosen)
     if not os.path.isfile(path):  # unlike Path.is_file, not upset by names that are too long
         expected = f"one of {', '.join(presets())}, or the path of a YAML file"
@@ -156,9 +162,7 @@ def load_config(name_or_path: str | None = None) -> CatranConfig:
     except Exception as error:  # PyYAML lets errors of its conversions through: ValueError, KeyError, RecursionError …
         found = f"no readable YAML ({' '.join(str(error).split())})"
         raise InputError.of(str(path), found, "keys and values") from None
-    config = CatranConfig.from_mapping({} if values is None else values, str(path))
-    run_directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
-    return replace(config, output=replace(config.output, run_directory=run_directory)) if run_directory else config
+    return CatranConfig.from_mapping({} if values is None else values, str(path))
 
 
 def presets() -> list[str]:

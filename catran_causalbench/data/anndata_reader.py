@@ -54,10 +54,8 @@ class Screen:
     cells
         Number of cells of each kind: ``perturbed``, ``control``, ``combined`` (several genes), ``unlabelled`` and
         ``other`` (a gene that is not considered). All but the first two are excluded.
-    origin
-        What the data say about being simulated; else the name of the file, empty for an AnnData.
-    simulated
-        Whether the data are marked as simulated.
+    origin, simulated
+        What the data say about being simulated, and whether they do; else the name of the file, if there is one.
     """
 
     expression: np.ndarray
@@ -103,16 +101,12 @@ def read_screen(
         In a combined label (``A+B``) the control label and repetitions do not count: ``A+control`` and ``A+A`` are
         ``A``, ``control+control`` is a control. Cells with several perturbed genes are excluded, because no single
         source explains them, and so are cells without a label.
-    control
-        Label of the control cells.
-    layer
-        Layer with the expression; by default ``X``.
-    genes
+    control, layer
+        Label of the control cells, and the layer with the expression if it is not ``X``.
+    genes, min_cells
         ``"perturbed"``: the measured genes with more than ``min_cells`` perturbed cells, which is CausalBench's rule.
         ``"all"``: all genes. In both cases genes that have the same value in all cells are left out. Or the names of
         genes. Cells in which another gene is perturbed are excluded.
-    min_cells
-        See ``genes``.
     counts
         Whether the values are raw counts, to be log-normalised as in CausalBench: cells without any count are left out,
         the others are scaled to the median of their totals over all genes, then log1p is taken.
@@ -127,8 +121,8 @@ def read_screen(
         Naming the argument, what was found and what was expected.
     """
     with _opened(data, perturbation_key) as adata:
-        names, origin = _names(adata.var), str(adata.uns.get("simulated") or "")
-        labels = _read_labels(adata, perturbation_key)
+        var, simulated = adata.var, str(adata.uns.get("simulated") or "")
+        names, labels = _names(var), _read_labels(adata, perturbation_key)
         targets_of = {label: _targets(label, control) for label in set(labels)}
         if () not in targets_of.values():
             shown = ", ".join(f"{label!r} ({number})" for label, number in Counter(labels).most_common(5))
@@ -136,9 +130,9 @@ def read_screen(
             raise InputError.of("control", found, "the label of the control cells")
         single = {targets[0] for targets in targets_of.values() if targets and len(targets) == 1}
         columns_of = _find_columns(names, single, "perturbation_key")
-        code_of = {(): CONTROL, **{(target,): column for target, column in columns_of.items()}}
-        code_of_label = {label: code_of.get(targets, EXCLUDED) for label, targets in targets_of.items()}
-        intervention = np.array([code_of_label[label] for label in labels])  # as columns of the file
+        code_of: dict[tuple[str, ...] | None, int] = {(target,): column for target, column in columns_of.items()}
+        code_of[()] = CONTROL
+        intervention = np.array([code_of.get(targets_of[label], EXCLUDED) for label in labels])  # columns of the file
         columns = _choose_columns(names, intervention, genes, min_cells)
         expression, totals = _read_columns(_matrix(adata, layer), columns)
     _check_values(expression, totals, counts, allow_counts)
@@ -172,17 +166,17 @@ def read_screen(
         expression=expression,
         gene_ids=names["id"][columns].tolist(),
         gene_symbols=names.get("gene_name", names["id"])[columns].tolist(),
-        gene_names=_names_like(names, single)[columns].tolist(),
+        gene_names=gene_names_like(var, single)[columns].tolist(),
         intervention=intervention,
         cells=cells,
-        origin=origin or (Path(data).name if isinstance(data, str | os.PathLike) else ""),
-        simulated=bool(origin),
+        origin=simulated or (Path(data).name if isinstance(data, str | os.PathLike) else ""),
+        simulated=bool(simulated),
     )
 
 
 def gene_names_like(var: pd.DataFrame, wanted: Collection[str]) -> np.ndarray:
     """Return the names of all genes, from ``var_names`` or the column of ``var`` that has most of the wanted ones."""
-    return _names_like(_names(var), wanted)
+    return max(_names(var).values(), key=lambda names: len(set(wanted).intersection(names)))
 
 
 # Labels and genes
@@ -193,7 +187,7 @@ def _read_labels(adata: AnnData, perturbation_key: str) -> list[str | None]:
         expected = f"one of {', '.join(map(str, adata.obs.columns)) or 'its columns, of which there are none'}"
         raise InputError.of("perturbation_key", f"no {perturbation_key!r} in obs", expected)
     column = adata.obs[perturbation_key]
-    return np.where(column.isna(), None, column.astype(str)).tolist()
+    return [None if missing else label for label, missing in zip(column.astype(str), column.isna(), strict=True)]
 
 
 def _targets(label: str | None, control: str) -> tuple[str, ...] | None:
@@ -220,10 +214,6 @@ def _names(var: pd.DataFrame) -> dict[str, np.ndarray]:
     return {"id": ids, **{key: np.where(var[key].isna() | (of == ""), ids, of) for key, of in names.items()}}
 
 
-def _names_like(names: dict[str, np.ndarray], wanted: Collection[str]) -> np.ndarray:
-    return max(names.values(), key=lambda of: len(set(wanted).intersection(of)))
-
-
 def _find_columns(names: dict[str, np.ndarray], wanted: set[str], field: str) -> dict[str, int]:
     """Find genes by their ids, else by their other names; refuse a name that two genes share."""
     columns: dict[str, set[int]] = defaultdict(set)
@@ -236,9 +226,7 @@ def _find_columns(names: dict[str, np.ndarray], wanted: set[str], field: str) ->
     for name in sorted(columns):
         if len(columns[name]) > 1:
             first, second, *_ = names["id"][sorted(columns[name])]
-            raise InputError.of(
-                field, f"{name!r}, a name of {first} and {second}", "names that stand for one gene each"
-            )
+            raise InputError.of(field, f"{name!r}, a name of {first} and {second}", "names of one gene each")
     return {name: found.pop() for name, found in columns.items()}
 
 

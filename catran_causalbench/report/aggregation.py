@@ -41,7 +41,11 @@ def estimate(values: Iterable[float]) -> Estimate:
 def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
     """Make one row per run: what was run, every metric of the whole network, and the machine."""
     return pd.DataFrame(
-        {name: value for name, value in vars(result).items() if isinstance(value, str | bool | int | float)}
+        {
+            name: value
+            for name, value in vars(result).items()
+            if isinstance(value, str | bool | int | float) and name not in METRICS
+        }
         | metric_values(result)
         | {f"machine_{name}": value for name, value in result.machine.items()}
         for result in results

@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import anndata
 import h5py
 import numpy as np
 import pandas as pd
@@ -56,9 +55,7 @@ def main() -> None:
     }
     stages = results["stages"]
     with measured(stages, "reading"):
-        dataset = read_screen(
-            anndata.read_h5ad(screen_file, backed="r"), perturbation_key="target", genes="all"
-        ).dataset
+        dataset = read_screen(screen_file, perturbation_key="target", genes="all").dataset()
     results["in_a_file"] = dataset.expression.base is not None
     with measured(stages, "evidence"):
         infer_network(dataset, load_config("genome-wide")).edges()

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Do the tests notice when the code is wrong? Changes the losses, the ranking and the evaluator in one place at a time.
+"""Do the tests notice when the code is wrong? Change the losses, the ranking and the evaluation in one place at a time.
 
-Every mutant (a comparison, an operator or a number altered, a condition negated) runs the tests of its module in a
-process of its own, which forks from one with all libraries loaded. A mutant that no test notices has survived; those
-that cannot be noticed stand in equivalent_mutants.yaml with the reason. Nothing is written to the source files.
+For each mutant (a comparison, an operator or a number changed, a condition negated) the tests of its module run in a
+process of their own, forked from one in which the libraries are loaded. A mutant survives when all of its tests pass.
+Mutants that no test can notice are listed in equivalent_mutants.yaml with the reason. No source file is changed.
 """
 
 from __future__ import annotations
@@ -11,18 +11,14 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
-import importlib
-import importlib.abc
-import importlib.machinery
 import importlib.util
 import os
 import random
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, ModuleType
+from typing import NamedTuple
 
 import yaml
 
@@ -30,71 +26,34 @@ from catran_causalbench.utils.hardware import available_cores
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a pool of OpenMP threads does not survive a fork
 
-PACKAGE = Path(__file__).resolve().parents[2] / "catran_causalbench"
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = REPOSITORY / "catran_causalbench"
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.yaml")
-EVALUATOR = ("tests/test_evaluation.py", "tests/test_evaluation_truth.py")
-TESTS = {
-    "losses": ("tests/test_losses.py",),
-    "edges": ("tests/test_edges.py",),
-    **{
-        f"evaluation.{name}": EVALUATOR
-        for name in (
-            "closures",
-            "edge_lists",
-            "fixed_size",
-            "harness_metrics",
-            "held_out",
-            "null",
-            "reference",
-            "truth",
-        )
-    },
-}
+EVALUATION = sorted(path.stem for path in (PACKAGE / "evaluation").glob("[!_]*.py"))
+MODULES = ["models.catran.losses", "grn.edges", *(f"evaluation.{name}" for name in EVALUATION)]
 # Needed by the modules and their tests, and slow to load.
 LIBRARIES = ("causalscbench.evaluation.statistical_evaluation", "pandas", "pytest", "scipy.stats", "torch")
-SECONDS = 120  # a mutant that takes so long is noticed by whoever waits for it
+SECONDS = 120  # after which a mutant counts as noticed: an endless loop cannot be overlooked
 
-OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Div,
-    ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult,
-    ast.MatMult: ast.Mult,
-    ast.Pow: ast.Mult,
-    ast.BitAnd: ast.BitOr,
-    ast.BitOr: ast.BitAnd,
-    ast.And: ast.Or,
-    ast.Or: ast.And,
+SWAPPED = (
+    (ast.Lt, ast.LtE),
+    (ast.Gt, ast.GtE),
+    (ast.Eq, ast.NotEq),
+    (ast.In, ast.NotIn),
+    (ast.Is, ast.IsNot),
+    (ast.Add, ast.Sub),
+    (ast.Mult, ast.Div),
+    (ast.BitAnd, ast.BitOr),
+    (ast.And, ast.Or),
+)
+REPLACEMENTS: dict[type[ast.AST], type[ast.AST]] = {
+    **{old: new for pair in SWAPPED for old, new in (pair, pair[::-1])},
+    **dict.fromkeys((ast.FloorDiv, ast.Mod, ast.MatMult, ast.Pow), ast.Mult),
 }
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One change of one module.
-
-    Attributes
-    ----------
-    module
-        Name within the package.
-    place
-        Which of the nodes that can be changed.
-    number, line
-        Number and text of the line in the source file.
-    change
-        The expression before and after.
-    """
+class Mutant(NamedTuple):
+    """One change of one module: which of its changeable expressions, on which line, and what it becomes."""
 
     module: str
     place: int
@@ -104,35 +63,34 @@ class Mutant:
 
 
 def mutants_of(module: str) -> Iterator[Mutant]:
-    """List all mutants of a module, in the order of its source."""
+    """Yield all mutants of a module, in the order of its source."""
     source = source_file(module).read_text(encoding="utf-8")
     lines = source.splitlines()
     for place, node in enumerate(changeable(ast.parse(source))):
-        before = ast.unparse(node)
         changed = copy.deepcopy(node)
         change(changed)
         line = lines[node.lineno - 1].split("  #")[0].strip()
-        yield Mutant(module, place, node.lineno, line, f"{before} → {ast.unparse(changed)}")
+        yield Mutant(module, place, node.lineno, line, f"{ast.unparse(node)} → {ast.unparse(changed)}")
 
 
 def changeable(tree: ast.Module) -> list[ast.expr]:
-    """Find the expressions that can be changed: none in types, decorators and ``strict=``, which guard the reader."""
-    silent = set()
+    """Return the expressions that can be changed, except in annotations, decorators and ``strict=`` (safety checks)."""
+    excluded = set()
     for node in ast.walk(tree):
-        guards = [getattr(node, field, None) for field in ("annotation", "returns")]
-        guards += getattr(node, "decorator_list", [])
+        parts = [getattr(node, field, None) for field in ("annotation", "returns")]
+        parts += getattr(node, "decorator_list", [])
         if isinstance(node, ast.keyword) and node.arg == "strict":
-            guards.append(node)
-        for guard in guards:
-            if isinstance(guard, ast.AST):
-                silent.update(map(id, ast.walk(guard)))
+            parts.append(node)
+        for part in parts:
+            if isinstance(part, ast.AST):
+                excluded.update(map(id, ast.walk(part)))
     return [
         node
         for node in ast.walk(tree)
-        if id(node) not in silent
+        if id(node) not in excluded
         and (
-            (isinstance(node, ast.Compare) and type(node.ops[0]) in OPPOSITES)
-            or (isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in OPPOSITES)
+            (isinstance(node, ast.Compare) and type(node.ops[0]) in REPLACEMENTS)
+            or (isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in REPLACEMENTS)
             or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert | ast.USub))
             or (isinstance(node, ast.Constant) and isinstance(node.value, int | float))
         )
@@ -142,48 +100,31 @@ def changeable(tree: ast.Module) -> list[ast.expr]:
 def change(node: ast.AST) -> None:
     """Change an expression in place."""
     if isinstance(node, ast.Compare):
-        node.ops[0] = OPPOSITES[type(node.ops[0])]()  # type: ignore[assignment]
+        node.ops[0] = REPLACEMENTS[type(node.ops[0])]()  # type: ignore[assignment]
     elif isinstance(node, ast.BinOp | ast.BoolOp):
-        node.op = OPPOSITES[type(node.op)]()  # type: ignore[assignment]
+        node.op = REPLACEMENTS[type(node.op)]()  # type: ignore[assignment]
     elif isinstance(node, ast.UnaryOp):
         node.op = ast.UAdd() if isinstance(node.op, ast.USub) else ast.Invert()
-        if isinstance(node.op, ast.Invert):  # twice is not at all
+        if isinstance(node.op, ast.Invert):  # applied twice, it changes nothing
             node.operand = ast.UnaryOp(ast.Invert(), node.operand)
     elif isinstance(node, ast.Constant):
         node.value = not node.value if isinstance(node.value, bool) else node.value + 1  # type: ignore[operator]
 
 
-class MutantLoader(importlib.machinery.SourceFileLoader):
-    """Loads a module with one change."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        super().__init__(f"catran_causalbench.{mutant.module}", str(source_file(mutant.module)))
-        self._place = mutant.place
-
-    def get_code(self, fullname: str) -> CodeType:
-        """Compile the changed source."""
-        tree = ast.parse(Path(self.path).read_text(encoding="utf-8"))
-        change(changeable(tree)[self._place])
-        return compile(ast.fix_missing_locations(tree), self.path, "exec")
-
-
-class MutantFinder(importlib.abc.MetaPathFinder):
-    """Finds the changed module before the real one."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self._loader = MutantLoader(mutant)
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        """Answer for the one module only."""
-        if fullname != self._loader.name:
-            return None
-        return importlib.util.spec_from_loader(fullname, self._loader)
+def import_changed(mutant: Mutant) -> None:
+    """Import the mutant in place of its module, which must not have been imported before."""
+    name = f"catran_causalbench.{mutant.module}"
+    assert name not in sys.modules
+    spec = importlib.util.find_spec(name)
+    assert spec
+    tree = ast.parse(source_file(mutant.module).read_text(encoding="utf-8"))
+    change(changeable(tree)[mutant.place])
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    exec(compile(ast.fix_missing_locations(tree), str(spec.origin), "exec"), vars(module))
 
 
 def start(mutant: Mutant) -> int:
-    """Fork a process that runs the mutant's tests; it ends with 0 where all pass."""
+    """Fork a process that runs the mutant's tests and exits with 0 if all pass; return its id."""
     process = os.fork()
     if process:
         return process
@@ -191,22 +132,23 @@ def start(mutant: Mutant) -> int:
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silence, stream)
-    import pytest
-
-    sys.meta_path.insert(0, MutantFinder(mutant))
     code = 1
     try:
-        options = ["-x", "-p", "no:cacheprovider", "-p", "no:timeout", "-o", "addopts=", "-W", "ignore"]
-        code = int(pytest.main([*options, *TESTS[mutant.module]]))
+        import pytest
+
+        import_changed(mutant)
+        *folders, name = mutant.module.split(".")
+        options = ["-x", "-p", "no:cacheprovider", "-p", "no:timeout", "-o", "addopts=--import-mode=importlib"]
+        code = int(pytest.main([*options, "-W", "ignore", "/".join(["tests", *folders, f"test_{name}.py"])]))
     finally:
         os._exit(code)
 
 
-def survivors_of(mutants: list[Mutant], together: int) -> list[Mutant]:
+def survivors_of(mutants: list[Mutant], at_a_time: int) -> list[Mutant]:
     """Run the tests of all mutants, some at a time, and return those that no test noticed."""
     waiting, running, survivors = list(reversed(mutants)), {}, []
     while waiting or running:
-        while waiting and len(running) < together:
+        while waiting and len(running) < at_a_time:
             mutant = waiting.pop()
             running[start(mutant)] = mutant
         process, status = os.wait()
@@ -217,36 +159,36 @@ def survivors_of(mutants: list[Mutant], together: int) -> list[Mutant]:
 
 
 def source_file(module: str) -> Path:
-    """Where a module lies."""
+    """Return the path of a module."""
     return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def main() -> int:
-    """Give 1 where a mutant survived that should not have."""
+    """Return 1 if a mutant survives that is not listed as equivalent."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sample", type=int, default=30, help="how many mutants; 0 for all")
-    parser.add_argument("--seed", type=int, default=0, help="decides which mutants are drawn")
-    parser.add_argument("--modules", nargs="+", choices=TESTS, default=list(TESTS), help="modules to change")
+    parser.add_argument("--sample", type=int, default=30, help="number of mutants; 0 for all")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw of mutants")
+    parser.add_argument("--modules", nargs="+", choices=MODULES, default=MODULES, help="modules to change")
     arguments = parser.parse_args()
-    os.chdir(PACKAGE.parent)
+    os.chdir(REPOSITORY)
     for library in LIBRARIES:
         importlib.import_module(library)
     mutants = [mutant for module in arguments.modules for mutant in mutants_of(module)]
     if arguments.sample:
         mutants = random.Random(arguments.seed).sample(mutants, min(arguments.sample, len(mutants)))
-    reasons = {
-        (module, line, changed): reason
+    equivalent = {
+        (module, line, changed)
         for module, lines in yaml.safe_load(EQUIVALENT.read_text(encoding="utf-8")).items()
         for line, changes in lines.items()
-        for changed, reason in changes.items()
+        for changed in changes
     }
-    survivors = survivors_of(mutants, together=available_cores())
-    unexplained = [mutant for mutant in survivors if (mutant.module, mutant.line, mutant.change) not in reasons]
+    survivors = survivors_of(mutants, at_a_time=available_cores())
+    unexplained = [mutant for mutant in survivors if (mutant.module, mutant.line, mutant.change) not in equivalent]
     for mutant in unexplained:
         print(f"survived: {mutant.module}, line {mutant.number}: {mutant.line}\n    {mutant.change}")
     print(
         f"{len(mutants)} mutants: {len(mutants) - len(survivors)} killed, "
-        f"{len(survivors) - len(unexplained)} survived as explained, {len(unexplained)} survived"
+        f"{len(survivors) - len(unexplained)} survived as equivalent, {len(unexplained)} survived"
     )
     return int(bool(unexplained))
 

@@ -1,35 +1,21 @@
 """Each baseline against its definition written as loops, and the rules that hold for all of them."""
 
-import importlib.util
-import inspect
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from catran_causalbench import baselines as rivals
-from catran_causalbench.baselines import (
-    betterboost,
-    grnboost,
-    guanlab,
-    rival_edges,
-    rival_names,
-    rival_scores,
-    sparserc,
-    statistics,
-)
+from catran_causalbench import CatranConfig, InputError, infer_network, validate_dataset
+from catran_causalbench.baselines import betterboost, grnboost, guanlab, sparserc, statistics
 from catran_causalbench.data.dataset import CONTROL
-from catran_causalbench.data.validation import validate_dataset
-from catran_causalbench.errors import InputError
-from catran_causalbench.grn.edges import rank_matrix
+from catran_causalbench.grn.edges import rank_edges
+from catran_causalbench.methods import baseline_names, find_method
 
 GENES = [f"gene{number}" for number in range(8)]
 PERTURBED = GENES[:5]
-PLUGIN = Path(rivals.__file__).parent / "plugin.py"
 
 
 def linked_data(cells=900, seed=0):
@@ -51,7 +37,7 @@ def dataset():
     return validate_dataset(*linked_data())
 
 
-@pytest.fixture(scope="module", params=rival_names()[:-4])
+@pytest.fixture(scope="module", params=baseline_names()[:-4])
 def name(request):
     return request.param
 
@@ -69,15 +55,24 @@ def off_diagonal(scores):
     return scores[~np.eye(len(scores), dtype=bool)]
 
 
+def best_edges(name, dataset, num_edges, seed):
+    return infer_network(dataset, CatranConfig(), seed, name).edges(num_edges, complete=True)
+
+
+def named_pairs(edges):
+    return list(zip(edges["source"], edges["target"], strict=True))
+
+
 # Rules for all
 
 
+@pytest.mark.filterwarnings("ignore:1000 edges were asked for")
 @pytest.mark.parametrize("wanted", [1, 20, 56, 1000])
 def test_gives_exactly_the_edges_asked_for(name, dataset, wanted, quick_sparserc):
-    edges = rival_edges(name, dataset, wanted, seed=0)
-    assert len(set(pairs(edges))) == len(edges) == min(wanted, 56)
-    assert (edges.source != edges.target).all()
-    assert (np.diff(edges.weight[np.isfinite(edges.weight)]) <= 0).all()
+    edges = best_edges(name, dataset, wanted, seed=0)
+    assert len(set(named_pairs(edges))) == len(edges) == min(wanted, 56)
+    assert (edges["source"] != edges["target"]).all()
+    assert (np.diff(edges["weight"][np.isfinite(edges["weight"])]) <= 0).all()
 
 
 def test_order_of_genes_and_cells_is_irrelevant(name, dataset, quick_sparserc):
@@ -87,38 +82,40 @@ def test_order_of_genes_and_cells_is_irrelevant(name, dataset, quick_sparserc):
     shuffled = validate_dataset(
         matrix[cells][:, columns], [labels[cell] for cell in cells], [genes[c] for c in columns]
     )
-    assert pairs(rival_edges(name, shuffled, 40, seed=3)) == pairs(rival_edges(name, dataset, 40, seed=3))
+    assert named_pairs(best_edges(name, shuffled, 40, 3)) == named_pairs(best_edges(name, dataset, 40, 3))
 
 
 @pytest.mark.parametrize("name", ["random", "guanlab", "betterboost", "sparserc", "grnboost"])
 def test_the_seed_decides_the_draws(name, dataset, quick_sparserc):
-    first, again, other = (rival_scores(name)(dataset, seed) for seed in (1, 1, 2))
+    score = find_method(name).score_pairs
+    first, again, other = (score(dataset, CatranConfig(), seed).weights for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_edges_beyond_the_known_are_random_and_last(dataset):
-    edges, others = (rival_edges("mean_difference", dataset, 50, seed) for seed in (0, 1))
+    edges, others = (best_edges("mean_difference", dataset, 50, seed) for seed in (0, 1))
     known = len(PERTURBED) * (len(GENES) - 1)
-    assert {source for source, _ in pairs(edges)[:known]} == set(PERTURBED)
-    assert (edges.weight[known:] == -np.inf).all()
-    assert np.isfinite(edges.weight[:known]).all()
-    assert pairs(edges)[:known] == pairs(others)[:known]
-    assert pairs(edges)[known:] != pairs(others)[known:]
+    assert set(edges["source"][:known]) == set(PERTURBED)
+    assert (edges["weight"][known:] == -np.inf).all()
+    assert np.isfinite(edges["weight"][:known]).all()
+    assert named_pairs(edges)[:known] == named_pairs(others)[:known]
+    assert named_pairs(edges)[known:] != named_pairs(others)[known:]
 
 
-def test_an_unknown_rival_is_refused_by_name(dataset):
+def test_an_unknown_baseline_is_refused_by_name(dataset):
     with pytest.raises(InputError, match=r"'genie'.*guanlab.*grnboost"):
-        rival_edges("genie", dataset, 10, seed=0)
+        best_edges("genie", dataset, 10, seed=0)
 
 
-def test_no_rival_needs_causalbench():
-    code = "import sys; from catran_causalbench.baselines import *; [rival_scores(name) for name in rival_names()];"
-    code += "sys.exit('causalscbench' in sys.modules or 'dask' in sys.modules)"
-    assert (
-        subprocess.run([sys.executable, "-c", code.replace("import *", "import rival_names, rival_scores")]).returncode
-        == 0
+def test_no_baseline_but_dcdi_needs_causalbench():
+    code = (
+        "import sys; from catran_causalbench.methods import baseline_names, find_method\n"
+        "for name in baseline_names()[:-4]: find_method(name).load()\n"
+        "print(*{'causalscbench', 'dask'} & set(sys.modules))"
     )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.split() == []
 
 
 # One by one
@@ -152,7 +149,7 @@ def test_correlation_is_that_of_the_controls(dataset):
     scores = statistics.correlation(dataset, 0)
     controls = dataset.expression[dataset.intervention == CONTROL].astype(np.float64)
     np.testing.assert_allclose(scores, np.abs(np.corrcoef(controls.T)), rtol=1e-9)
-    assert set(pairs(rank_matrix(scores, 2))) == {("gene1", "gene2"), ("gene2", "gene1")}
+    assert set(pairs(rank_edges(scores, 2))) == {("gene1", "gene2"), ("gene2", "gene1")}
 
 
 def test_correlation_with_a_constant_gene_is_unknown():
@@ -189,7 +186,7 @@ def test_guanlab_finds_the_pairs_whose_means_tell_that_they_correlate():
     matrix = rng.normal(20, 1, (4000, 20)).astype(np.float32)
     matrix[labels != "non-targeting", :6] -= 3  # six genes answer every perturbation, so that they correlate
     scores = guanlab.guanlab(validate_dataset(matrix, [str(label) for label in labels], names), 0)
-    assert set(pairs(rank_matrix(scores, 30), names)) == {(a, b) for a in names[:6] for b in names[:6] if a != b}
+    assert set(pairs(rank_edges(scores, 30), names)) == {(a, b) for a in names[:6] for b in names[:6] if a != b}
 
 
 def test_guanlab_learns_from_controls_alone(dataset):
@@ -219,7 +216,7 @@ def test_trees_rank_edges_as_arboreto_does(baseline, share, patience, dataset, m
         settings = ("GBM", core.SGBM_KWARGS, x[:, kept], kept, target, x[:, target], False, patience, 7)
         links = core.infer_partial_network(*settings)
         expected |= {(source, target): links["importance"][row] for row, source in links["TF"].items()}
-    edges = rank_matrix(baseline(dataset, 7), 56)
+    edges = rank_edges(baseline(dataset, 7), 56)
     found = list(zip(edges.source.tolist(), edges.target.tolist(), strict=True))
     assert found == sorted(expected, key=expected.get, reverse=True)
     if name == "grnboost":
@@ -267,7 +264,7 @@ def test_betterboost_sorts_by_p_value_then_importance(dataset, monkeypatch):
     significant = [row[2:] for rank, row in enumerate(tested, 1) if row[0] < 0.05 * rank / len(tested)]
     assert 0 < len(significant) < len(tested)
     expected = [*significant, *(row[1:] for row in untested)]
-    edges = rank_matrix(betterboost.betterboost(dataset, 0), 56)
+    edges = rank_edges(betterboost.betterboost(dataset, 0), 56)
     assert list(zip(edges.source, edges.target, strict=True)) == expected
 
 
@@ -329,61 +326,5 @@ def test_sparserc_finds_a_sparse_acyclic_network(monkeypatch):
     causes = rng.gamma(2, 1, (1500, 6)) * (rng.random((1500, 6)) < 0.35)
     matrix = (causes @ np.linalg.inv(np.eye(6) - network)).astype(np.float32)
     dataset = validate_dataset(matrix, [str(label) for label in labels], GENES[:6])
-    found = rank_matrix(sparserc.sparserc(dataset, 0), len(edges))
+    found = rank_edges(sparserc.sparserc(dataset, 0), len(edges))
     assert set(zip(found.source.tolist(), found.target.tolist(), strict=True)) == set(edges)
-
-
-# The plugin
-
-
-def load_as_the_harness_does():
-    spec = importlib.util.spec_from_file_location("custom_acqfunc", PLUGIN)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    base = module.AbstractInferenceModel
-    (model,) = [found for _, found in inspect.getmembers(module, inspect.isclass) if base in found.__bases__]
-    return model(), module.TrainingRegime
-
-
-@pytest.fixture
-def plugin(monkeypatch, tmp_path):
-    pytest.importorskip("causalscbench")
-    (tmp_path / "few.yaml").write_text("output: {edges: 7}")
-    monkeypatch.setenv("CATRAN_CONFIG", str(tmp_path / "few.yaml"))
-    monkeypatch.setenv("CATRAN_RIVAL", "mean_difference")
-    return load_as_the_harness_does()
-
-
-def test_the_plugin_returns_the_rivals_edges(plugin, dataset):
-    model, regime = plugin
-    edges = model(*linked_data(), regime.Interventional, 3)
-    assert edges == pairs(rival_edges("mean_difference", dataset, 7, 3))
-    assert all(type(edge) is tuple and all(type(gene) is str for gene in edge) for edge in edges)
-
-
-def test_the_observational_regime_sees_controls_alone(plugin, monkeypatch):
-    model, regime = plugin
-    monkeypatch.setenv("CATRAN_RIVAL", "grnboost")
-    matrix, labels, genes = linked_data()
-    control = np.array(labels) == "non-targeting"
-    expected = model(matrix[control], ["non-targeting"] * control.sum(), genes, regime.Interventional, 0)
-    assert model(matrix, labels, genes, regime.Observational, 0) == expected
-    assert model(matrix, labels, genes, regime.Interventional, 0) != expected
-
-
-@pytest.mark.parametrize("value", [None, "", "Guanlab"])
-def test_the_plugin_says_which_rivals_there_are(plugin, monkeypatch, value):
-    model, regime = plugin
-    monkeypatch.delenv("CATRAN_RIVAL")
-    if value is not None:
-        monkeypatch.setenv("CATRAN_RIVAL", value)
-    with pytest.raises(InputError, match=r"CATRAN_RIVAL.*random, correlation.*grnboost"):
-        model(*linked_data(), regime.Interventional, 0)
-
-
-def test_the_plugin_refuses_unusable_input(plugin):
-    model, regime = plugin
-    matrix, labels, genes = linked_data()
-    matrix[3, 2] = np.nan
-    with pytest.raises(InputError, match="NaN"):
-        model(matrix, labels, genes, regime.Interventional, 0)

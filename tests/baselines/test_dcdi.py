@@ -11,12 +11,13 @@ import torch
 from causalscbench.models import dcdi_models
 from causalscbench.models.training_regimes import TrainingRegime
 
-from catran_causalbench.baselines import dcdi, rival_names
+from catran_causalbench.baselines import dcdi
 from catran_causalbench.baselines.config import DcdiSettings
 from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError, TrainingError
-from catran_causalbench.grn.edges import rank_matrix
+from catran_causalbench.grn.edges import rank_edges
+from catran_causalbench.methods import baseline_names
 
 GENES = [f"gene{number:02d}" for number in range(12)]
 RARE = 5
@@ -110,7 +111,7 @@ def causalbench_edges(model, dataset, seed, monkeypatch):
 
 
 def best(scores, number):
-    edges = rank_matrix(scores, number)
+    edges = rank_edges(scores, number)
     return {(GENES[source], GENES[target]) for source, target in zip(edges.source, edges.target, strict=True)}
 
 
@@ -265,4 +266,4 @@ def test_no_genes_are_no_edges(name):
 
 
 def test_all_four_are_registered():
-    assert rival_names()[-4:] == list(KINDS)
+    assert baseline_names()[-4:] == list(KINDS)

@@ -71,9 +71,10 @@ def test_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor.sys, "executable", "/bin/true")  # importing CausalBench takes ten seconds
     result = CliRunner().invoke(app, ["doctor", str(tmp_path), "--json"])
     answer = json.loads(result.stdout)
-    assert set(answer["checks"]) == {"Versions", "Device", f"Data in {tmp_path}", "CausalBench"}
+    sections = {section["title"]: section["checks"] for section in answer["sections"]}
+    assert set(sections) == {"Versions", "Device", f"Data in {tmp_path}", "CausalBench"}
     assert answer["passed"] == (result.exit_code == 0)
-    assert answer["checks"]["CausalBench"][0]["passed"]
+    assert sections["CausalBench"][0]["passed"]
 
 
 def test_a_broken_causalbench_ends_with_1(monkeypatch, tmp_path):

@@ -34,12 +34,10 @@ def convert_screen(
     reference_network: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a user's screen as a benchmark directory.
+    """Write a user's screen as a benchmark directory, and return its path.
 
     Parameters
     ----------
-    folder
-        The directory to make.
     source_file, perturbation_key, control, layer, genes, min_cells, counts
         See :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default the genes are chosen as CausalBench
         does (its `preprocessing.preprocess_dataset`). Excluded cells are left out where they are too few to be split
@@ -49,11 +47,6 @@ def convert_screen(
         a gene outside the matrix are left out. By default all reference networks are empty.
     overwrite
         Whether to replace a directory that this package made before.
-
-    Returns
-    -------
-    Path
-        The directory.
 
     Raises
     ------
