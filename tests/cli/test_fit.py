@@ -107,7 +107,7 @@ def test_an_earlier_result_is_replaced_only_with_overwrite(screen, tmp_path):
 
 @pytest.mark.guarantee(
     "Faults",
-    "`--overwrite` replaces what the same command made, and refuses a folder that holds anything else.",
+    "`--overwrite` replaces what the same command made, and refuses a directory that holds anything else.",
 )
 def test_what_others_put_there_is_never_replaced(screen, tmp_path):
     (tmp_path / "thesis.tex").write_text("do not lose this")

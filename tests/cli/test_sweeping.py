@@ -46,6 +46,7 @@ def times(output):
     return {path.parent.name: path.stat().st_mtime_ns for path in output.rglob("details.json")}
 
 
+@pytest.mark.guarantee("Several processes", "A sweep survives the death of workers and of the process that drives it.")
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX signals")
 def test_killed_workers_and_runners_lose_nothing(directory, tmp_path):
     """Kill the command, check that its workers end, start it again, kill a worker, and find every run once."""

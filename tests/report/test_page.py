@@ -159,6 +159,9 @@ def test_command_prints_where_the_page_is_and_json(tmp_path, result, write_sweep
     assert summary["conclusions"][0].startswith("SIMULATED · 30 genes, 4,500 cells · 2 data sets: ")
 
 
+@pytest.mark.guarantee(
+    "Faults", "`--overwrite` replaces what the same command made, and refuses a directory that holds anything else."
+)
 def test_a_directory_that_is_no_report_is_never_replaced(tmp_path, result, write_sweep, draw_less):
     draw_less(0)
     sweep = write_sweep(tmp_path / "sweep", [result()])

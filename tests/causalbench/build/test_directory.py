@@ -155,7 +155,7 @@ def test_archives_hold_no_time(directory):
 
 @pytest.mark.guarantee(
     "Faults",
-    "`--overwrite` replaces what the same command made, and refuses a folder that holds anything else.",
+    "`--overwrite` replaces what the same command made, and refuses a directory that holds anything else.",
 )
 def test_overwrite_replaces_own_directories_only(tmp_path):
     target = write_benchmark_directory(tmp_path / "data", tiny_dataset(), References(), ORIGIN)

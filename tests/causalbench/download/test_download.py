@@ -256,7 +256,7 @@ def test_only_encrypted_sources_are_trusted(server, tmp_path):
 
 @pytest.mark.guarantee(
     "Faults",
-    "One process at a time writes to a run directory, to the folder of a sweep or to that of a download.",
+    "One process at a time writes to the directory of a run, of a sweep or of a download.",
 )
 def test_one_download_at_a_time(server, tmp_path):
     with (
