@@ -101,7 +101,8 @@ def test_another_share_of_dcdi_s_training_does_not_mix(make_plan, protocol, swee
 
 @pytest.mark.guarantee(
     "Determinism",
-    "Runs of one sweep, and of sweeps reported together, have the same code, cells, reference networks, true network and settings of a method; others are refused.",
+    "Runs of one sweep, and of sweeps reported together, have the same code, cells, reference "
+    "networks, true network and settings of a method; others are refused.",
 )
 def test_runs_of_other_code_do_not_mix(make_plan, sweep, tmp_path, monkeypatch):
     sweep(make_plan(["random"]), tmp_path)
