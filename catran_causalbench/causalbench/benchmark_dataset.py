@@ -27,12 +27,9 @@ class _Splitter(DatasetSplitter):
 
     def __init__(self, expression: np.ndarray, genes: np.ndarray, labels: np.ndarray, seed: int) -> None:
         self.gene_names = list(genes)
-        (
-            self.expression_matrix_train,
-            self.expression_matrix_test,
-            self.interventions_train,
-            self.interventions_test,
-        ) = train_test_split(expression, labels, test_size=0.2, random_state=seed, stratify=labels)
+        parts = train_test_split(expression, labels, test_size=0.2, random_state=seed, stratify=labels)
+        self.expression_matrix_train, self.expression_matrix_test = parts[:2]
+        self.interventions_train, self.interventions_test = parts[2:]
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,7 @@ _LIGAND_COLUMNS = ("ligand_gene_symbol", "ligand_ensembl_gene_id", "receptor_ens
 FILES = {
     file.name: file
     for file in (
-        *(
-            DataFile(name, "genes and their names, read for every data set", _EXPRESSION_PARTS)
-            for name in EXPRESSION_FILES
-        ),
+        *(DataFile(name, "genes and their names, always read", _EXPRESSION_PARTS) for name in EXPRESSION_FILES),
         *(DataFile(name, _FIRST_RUN, _ARRAYS, optional=True) for name in DATASET_FILES[:2]),
         *(DataFile(name, f"{_FIRST_RUN} with --do_filter", _ARRAYS, optional=True) for name in DATASET_FILES[2:]),
         DataFile(SUMMARY, "strength of the perturbations, for --do_filter only", ("xl/workbook.xml",), optional=True),

@@ -40,13 +40,8 @@ _LARGEST_SVG = 300_000  # bytes: a drawing of thousands of lines is smaller as P
 def write_report(sweeps: Sequence[Path], output: Path, overwrite: bool = False) -> dict[str, Any]:
     """Write the report of one or several sweeps, complete or not at all.
 
-    The directory gets index.html, results.csv (one row per run), table.md, and figures/ with every figure as PNG and
-    PDF.
-
-    Parameters
-    ----------
-    sweeps, output, overwrite
-        Directories of sweeps, the directory to make, and whether it may replace an earlier report.
+    The directory ``output`` gets index.html, results.csv (one row per run), table.md, and figures/ with every figure as
+    PNG and PDF; ``overwrite`` lets it replace an earlier report.
 
     Returns
     -------

@@ -105,6 +105,10 @@ def test_an_earlier_result_is_replaced_only_with_overwrite(screen, tmp_path):
     assert len(pd.read_csv(output / "edges.csv")) == 5
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "`--overwrite` replaces what the same command made, and refuses a directory that holds anything else.",
+)
 def test_what_others_put_there_is_never_replaced(screen, tmp_path):
     (tmp_path / "thesis.tex").write_text("do not lose this")
     assert "other things" in fit(screen, tmp_path, "--overwrite", code=2).stderr

@@ -59,6 +59,11 @@ def test_runs_with_other_protocols_are_not_pooled(tmp_path, result, write_sweep,
     assert [value["mean"] for row in metrics for value in row if value["name"] == "mean_wasserstein"] == [0.2, 0.1]
 
 
+@pytest.mark.guarantee(
+    "Determinism",
+    "Runs of one sweep, and of sweeps reported together, have the same code, cells, reference networks, "
+    "true network and settings of a method; others are refused.",
+)
 @pytest.mark.parametrize("key", ["code", "settings of catran", "cells of simulated-0"])
 def test_one_name_never_stands_for_two_things(tmp_path, result, write_sweep, key):
     for value in ("a", "b"):
@@ -154,6 +159,9 @@ def test_command_prints_where_the_page_is_and_json(tmp_path, result, write_sweep
     assert summary["conclusions"][0].startswith("SIMULATED · 30 genes, 4,500 cells · 2 data sets: ")
 
 
+@pytest.mark.guarantee(
+    "Faults", "`--overwrite` replaces what the same command made, and refuses a directory that holds anything else."
+)
 def test_a_directory_that_is_no_report_is_never_replaced(tmp_path, result, write_sweep, draw_less):
     draw_less(0)
     sweep = write_sweep(tmp_path / "sweep", [result()])

@@ -99,6 +99,11 @@ def test_another_share_of_dcdi_s_training_does_not_mix(make_plan, protocol, swee
         sweep(make_plan(["random"], protocol=replace(protocol, dcdi_training_share=0.1)), tmp_path)
 
 
+@pytest.mark.guarantee(
+    "Determinism",
+    "Runs of one sweep, and of sweeps reported together, have the same code, cells, reference "
+    "networks, true network and settings of a method; others are refused.",
+)
 def test_runs_of_other_code_do_not_mix(make_plan, sweep, tmp_path, monkeypatch):
     sweep(make_plan(["random"]), tmp_path)
     monkeypatch.setattr("catran_causalbench.sweep.plan.code_version", lambda: "0.1.0+other")
@@ -111,6 +116,7 @@ def test_runs_of_other_code_do_not_mix(make_plan, sweep, tmp_path, monkeypatch):
     assert not list(tmp_path.rglob(FAILURE))
 
 
+@pytest.mark.guarantee("Faults", "One process at a time writes to the directory of a run, of a sweep or of a download.")
 def test_one_sweep_at_a_time(make_plan, tmp_path):
     with lock_directory(tmp_path, "output", "sweep"), pytest.raises(InputError, match="another sweep"):
         run_sweep(make_plan(), tmp_path, print)

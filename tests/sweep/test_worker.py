@@ -40,6 +40,7 @@ def agree(one, other):
 def test_a_run_is_what_causalbench_run_writes(directory, protocol, tmp_path, monkeypatch, method, regime):
     """Run the whole of CausalBench in this process, with the plugin, and compare with a run of a sweep."""
     (tmp_path / "quick.yaml").write_text(QUICK)
+    (tmp_path / "edges.yaml").write_text("output: {edges: 30}\n")
     path = str(tmp_path / method) if method.endswith("yaml") else method
     spec = RunSpec(path, directory, regime, 0.5 if regime == "partial_interventional" else 0.0, 1)
     assert not execute(spec, protocol, tmp_path).error
@@ -157,6 +158,10 @@ def test_a_long_lived_worker_sees_that_a_directory_was_replaced(protocol, simula
     assert run("random", directory, protocol, tmp_path / "third").truth.recall != second.truth.recall
 
 
+@pytest.mark.guarantee(
+    "Several processes",
+    "Runs of a sweep never share a process at one time, however many threads a Dask worker has.",
+)
 def test_runs_never_share_a_process(directory, protocol, make_plan, tmp_path, monkeypatch):
     inside, together = [], []
 

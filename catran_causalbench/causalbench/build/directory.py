@@ -203,8 +203,8 @@ A data directory for CausalBench (causalbench_run --data_directory), made by {MA
 
 CausalBench asks for a K562 and an RPE1 data set, each also filtered for --do_filter. All four are the same here, so the
 result does not depend on the choice. The .h5ad files hold the names of the genes but no expression, and {SUMMARY}
-holds headings only, because CausalBench reads nothing else from them. Empty reference networks hold headings only;
-their scores are then 0. ChIP-seq comes with CausalBench and has real gene symbols only.
+holds headings only, because CausalBench reads nothing else from them. Empty reference networks hold headings only, and
+their scores are 0. ChIP-seq comes with CausalBench and has real gene symbols only.
 Files that CausalBench does not read: {", ".join(extra_files)}.
 """
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
