@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -123,6 +124,14 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
                 raise
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name; copy it where the file system has no hard links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:

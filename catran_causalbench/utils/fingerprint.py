@@ -1,4 +1,4 @@
-"""A fingerprint of the code that made a result, since commits share a version number."""
+"""Fingerprints of files, and of the code that made a result, since commits share a version number."""
 
 from __future__ import annotations
 
@@ -17,3 +17,12 @@ def code_version() -> str:
     for module in sorted(package.rglob("*.py")):
         digest.update(repr((module.relative_to(package).as_posix(), module.read_bytes())).encode())
     return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the checksum of a file of any size."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,13 +1,11 @@
 """A downloader that continues where a broken connection stopped.
 
-A file grows under the name ``NAME.part`` and gets its own name once it is whole, so that CausalBench never finds an
-incomplete one. ``downloads.json`` holds the checksums of what was received, against which the files can be checked
-later.
+A file arrives as ``NAME.part`` and is renamed when it is complete and correct, so that CausalBench never finds an
+incomplete one. ``downloads.json`` holds the checksums of what was received, for later checks.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -24,11 +22,12 @@ from urllib.parse import urlsplit
 from catran_causalbench.causalbench.download.sources import SOURCES, RemoteFile
 from catran_causalbench.causalbench.manifest import find_fault
 from catran_causalbench.errors import DownloadError, InputError
-from catran_causalbench.utils.atomic_io import write_json
+from catran_causalbench.utils.atomic_io import link_or_copy, write_json
+from catran_causalbench.utils.fingerprint import file_digest
 from catran_causalbench.utils.locking import lock_directory
 
 RECEIPT = "downloads.json"
-TRIES = 6  # without a byte more
+TRIES = 6  # without progress
 _BLOCK = 2**20
 _TIMEOUT = 60  # seconds without a byte
 
@@ -37,80 +36,73 @@ Progress = Callable[[str, int, int | None], object]
 
 
 def download_files(
-    folder: Path,
+    directory: Path,
     files: Sequence[RemoteFile] = SOURCES,
     have: Path | None = None,
     say: Say = lambda message: None,
     progress: Progress = lambda name, arrived, total: None,
 ) -> list[Path]:
-    """Download files into a folder; those that are there and whole stay as they are.
+    """Download files that are missing or damaged, and return the paths of all files.
 
     Parameters
     ----------
-    folder, files
-        CausalBench's data directory, made if there is none, and what to download.
+    directory, files
+        CausalBench's data directory, made if it does not exist, and the files to download.
     have
-        A folder that holds some of the files: they are checked, and linked or copied instead of downloaded.
+        A directory that holds some of the files: they are checked, and linked or copied instead of downloaded.
     say, progress
-        Called with a message for every step; and for every block that arrives with the name of the file, the bytes
-        that have arrived and the bytes in total, if known.
-
-    Returns
-    -------
-    list of Path
-        The files, in their order.
+        Called with a message for every step; and for every block that arrives with the file's name, the bytes that
+        have arrived and the bytes in total (None if unknown).
 
     Raises
     ------
     InputError
-        Before anything is downloaded: the folder cannot be written to, another download is writing there, the disk is
-        too small, or there is no folder `have`.
+        Before anything is downloaded: the directory cannot be written to, another download is writing there, the disk
+        is too small, or there is no directory `have`.
     DownloadError
-        After all files were tried: some are not available, or not what they should be. What has arrived is kept for
-        the next try, unless it is wrong.
+        After all files were tried: some are not available, or wrong. What has arrived is kept for the next try, unless
+        it is wrong.
     """
     if have and not have.is_dir():
-        raise InputError.of("have", f"no folder {str(have)!r}", "the folder of the files that you have")
-    with lock_directory(folder, "folder", "download"):
-        faults = check_files(folder, files)
+        raise InputError.of("have", f"no directory {str(have)!r}", "the directory of the files that you have")
+    with lock_directory(directory, "directory", "download"):
+        faults = check_files(directory, files)
         missing = [file for file in files if faults[file.name]]
         at_hand = {file.name: have / file.name for file in missing if have and not _fault(file, have / file.name)}
-        _check_disk(folder, missing, at_hand)
+        _check_disk(directory, missing, at_hand)
         failures = []
         for file in missing:
+            part = _part(directory, file)
             try:
                 if file.name in at_hand:
                     say(f"{file.name}: taken from {have}")
-                    _take(at_hand[file.name], _part(file, folder))
+                    part.unlink(missing_ok=True)
+                    link_or_copy(at_hand[file.name], part)
                 else:
                     say(f"{file.name}: from {urlsplit(file.url).hostname}")
-                    _fetch(file, _part(file, folder), say, progress)
-                os.replace(_part(file, folder), folder / file.name)
-                _note_receipt(file, folder)
+                    _fetch(file, part, say, progress)
+                receipt = {"url": file.url, "num_bytes": _size(part), "sha256": file_digest(part)}
+                os.replace(part, directory / file.name)
+                write_json(directory / RECEIPT, {**_receipts(directory), file.name: receipt})
             except (DownloadError, OSError) as error:
                 failures.append(str(error))
     if failures:
         raise DownloadError("\n".join(failures))
-    return [folder / file.name for file in files]
+    return [directory / file.name for file in files]
 
 
-def check_files(folder: Path, files: Sequence[RemoteFile] = SOURCES) -> dict[str, str | None]:
-    """Compare files with their published sizes and checksums.
+def check_files(directory: Path, files: Sequence[RemoteFile] = SOURCES) -> dict[str, str | None]:
+    """Compare files with their published sizes and checksums; return what is wrong with each, or None, by its name.
 
-    Where no checksum is published, the file must have the form that CausalBench reads, and the content noted when it
-    was downloaded, if it was.
-
-    Returns
-    -------
-    dict
-        Name of each file → what is wrong with it, or None.
+    Where no checksum is published, the file must have the form that CausalBench reads and, if it was downloaded, the
+    content that was received.
     """
-    receipts = _receipts(folder)
-    return {file.name: _fault(file, folder / file.name, receipts.get(file.name, {}).get("sha256")) for file in files}
+    receipts = _receipts(directory)
+    return {file.name: _fault(file, directory / file.name, receipts.get(file.name, {}).get("sha256")) for file in files}
 
 
 def _fault(file: RemoteFile, path: Path, received: str | None = None) -> str | None:
-    """Return what is wrong with a file on this disk; `received` is the SHA-256 of what was received before."""
+    """Return what is wrong with a file on this disk; `received` is the SHA-256 of an earlier download."""
     if not path.is_file():
         return "missing"
     size = path.stat().st_size
@@ -121,51 +113,35 @@ def _fault(file: RemoteFile, path: Path, received: str | None = None) -> str | N
     if not file.md5 and not file.sha256 and (fault := find_fault(path, file.name)):
         return fault
     algorithm, expected = ("md5", file.md5) if file.md5 else ("sha256", file.sha256 or received)
-    if expected and _digest(path, algorithm) != expected:
+    if expected and file_digest(path, algorithm) != expected:
         return f"another content than expected ({algorithm})"
     return None
 
 
-def _digest(path: Path, algorithm: str) -> str:
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as content:
-        while block := content.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _check_disk(folder: Path, files: Sequence[RemoteFile], at_hand: Mapping[str, Path]) -> None:
+def _check_disk(directory: Path, files: Sequence[RemoteFile], at_hand: Mapping[str, Path]) -> None:
     needed = 0
     for file in files:
         if file.name not in at_hand:
-            needed += max((file.num_bytes or 0) - _size(_part(file, folder)), 0)
-        elif at_hand[file.name].stat().st_dev != folder.stat().st_dev:  # on the same disk it is linked
+            needed += max((file.num_bytes or 0) - _size(_part(directory, file)), 0)
+        elif at_hand[file.name].stat().st_dev != directory.stat().st_dev:  # on the same disk it is linked
             needed += _size(at_hand[file.name])
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(directory).free
     if needed > free:
-        raise InputError.of("folder", f"{free / 1e9:.1f} GB free on the disk of {folder}", f"{needed / 1e9:.1f} GB")
+        found = f"{free / 1e9:.1f} GB free on the disk of {directory}"
+        raise InputError.of("directory", found, f"{needed / 1e9:.1f} GB")
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _part(file: RemoteFile, folder: Path) -> Path:
-    return folder / f"{file.name}.part"
+def _part(directory: Path, file: RemoteFile) -> Path:
+    return directory / f"{file.name}.part"
 
 
 def _version(part: Path) -> Path:
-    """Return the file that holds the server's name for the version that is arriving."""
+    """Return the path of the server's name for the version of the file that is arriving."""
     return part.with_name(f"{part.name}.version")
-
-
-def _take(source: Path, part: Path) -> None:
-    """Link a file, or copy it where that is not possible."""
-    part.unlink(missing_ok=True)
-    try:
-        part.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, part)
 
 
 def _fetch(file: RemoteFile, part: Path, say: Say, progress: Progress) -> None:
@@ -185,14 +161,14 @@ def _fetch(file: RemoteFile, part: Path, say: Say, progress: Progress) -> None:
 
 
 def _attempt(file: RemoteFile, part: Path, progress: Progress) -> str:
-    """Try once; return the reason of a failure after which another try may succeed, or the empty string."""
+    """Try once; return why it failed if another try may succeed, or the empty string."""
     try:
         _continue(file, part, progress)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # more than the whole file is here: it must be another one
+        if error.code == 416:  # more than the whole file is here, so it is another version
             part.unlink(missing_ok=True)
         elif error.code not in {408, 429} and error.code < 500:
-            advice = f"get it by other means, name it {file.name}, and start again with --have its folder"
+            advice = f"get it by other means, name it {file.name}, and start again with --have its directory"
             raise DownloadError(f"{file.name}: {file.url} answered {error.code} {error.reason}; {advice}") from None
         return f"{error.code} {error.reason}"
     except (OSError, HTTPException) as error:
@@ -201,71 +177,61 @@ def _attempt(file: RemoteFile, part: Path, progress: Progress) -> str:
 
 
 def _continue(file: RemoteFile, part: Path, progress: Progress) -> None:
-    """Ask for what is missing of a file, and append it; start anew if the server has another version by now."""
-    arrived = _size(part) if _version(part).exists() else 0
+    """Request the missing part of a file and append it; start again if the server has another version by now."""
+    version = _version(part)
+    arrived = _size(part) if version.exists() else 0
     if arrived and arrived == file.num_bytes:
         return
+    _refuse_plain_http(file.url)
     request = urllib.request.Request(file.url, headers={"User-Agent": "catran-causalbench"})
     if arrived:
         request.add_header("Range", f"bytes={arrived}-")
-        request.add_header("If-Range", _version(part).read_text())
-    _refuse_plain_http(file.url)
+        request.add_header("If-Range", version.read_text())
     with _OPENER.open(request, timeout=_TIMEOUT) as answer:
         total = answer.length
-        if answer.status != 206:
-            arrived = 0
+        if answer.status == 206:
+            part_sent = re.match(rf"bytes {arrived}-\d+/(\d*)", answer.headers.get("Content-Range", ""))
+            if not part_sent:
+                raise ConnectionError("the server sent another part of the file than was requested")
+            total = int(part_sent[1]) if part_sent[1] else None
         else:
-            given = re.match(rf"bytes {arrived}-\d+/(\d*)", answer.headers.get("Content-Range", ""))
-            if not given:
-                raise ConnectionError("another part came than was asked for")
-            total = int(given[1]) if given[1] else None
+            arrived = 0
         if file.num_bytes is not None and total not in {None, file.num_bytes}:
             raise DownloadError(f"{file.name}: {file.url} offers {total:,} bytes; expected {file.num_bytes:,}")
         try:
-            _note_version(part, answer)
+            name = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+            if name and not name.startswith("W/"):  # a weak name may stand for different bytes
+                version.write_text(name)
+            else:  # without a name, the download cannot be continued later
+                version.unlink(missing_ok=True)
             with part.open("ab" if arrived else "wb") as content:
-                while block := _received(answer):
+                while block := _receive(answer):
                     arrived += content.write(block)
                     progress(file.name, arrived, total)
         except OSError as error:
-            raise DownloadError(
-                f"{file.name}: {error.strerror}; {part.name} is kept, start again to continue"
-            ) from None
+            message = f"{file.name}: {error.strerror}; {part.name} is kept, start again to continue"
+            raise DownloadError(message) from None
     if total is not None and arrived != total:
         raise ConnectionError(f"{arrived:,} of {total:,} bytes arrived")
 
 
-def _received(answer: HTTPResponse) -> bytes:
-    """Read a block; an error here is the connection's, so it gets another type than errors of the disk."""
+def _receive(answer: HTTPResponse) -> bytes:
+    """Read a block; errors of the connection get another type than those of the disk."""
     try:
         return answer.read(_BLOCK)
     except OSError as error:
         raise HTTPException(str(error)) from None
 
 
-def _note_version(part: Path, answer: HTTPResponse) -> None:
-    """Keep the server's name for this version; without one, the download cannot be continued."""
-    name = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-    if name and not name.startswith("W/"):  # a weak name may stand for different bytes
-        _version(part).write_text(name)
-    else:
-        _version(part).unlink(missing_ok=True)
-
-
-def _note_receipt(file: RemoteFile, folder: Path) -> None:
-    path = folder / file.name
-    receipt = {"url": file.url, "num_bytes": path.stat().st_size, "sha256": _digest(path, "sha256")}
-    write_json(folder / RECEIPT, {**_receipts(folder), file.name: receipt})
-
-
-def _receipts(folder: Path) -> dict[str, Any]:
-    path = folder / RECEIPT
+def _receipts(directory: Path) -> dict[str, Any]:
+    path = directory / RECEIPT
     try:
         receipts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError:
         receipts = None
     if not isinstance(receipts, dict) or not all(isinstance(receipt, dict) for receipt in receipts.values()):
-        raise InputError.of(str(path), "no readable receipt", "what an earlier download wrote; delete it to start anew")
+        expected = "what an earlier download wrote; delete the file to start again"
+        raise InputError.of(str(path), "no readable receipt", expected)
     return receipts
 
 
@@ -276,7 +242,7 @@ def _refuse_plain_http(url: str) -> None:
 
 
 class _EncryptedRedirects(urllib.request.HTTPRedirectHandler):
-    """Follow a server's redirections, but never to where anyone could change the file on its way."""
+    """Follow redirections, but never to an unencrypted address."""
 
     def redirect_request(self, *arguments: Any) -> urllib.request.Request | None:
         _refuse_plain_http(arguments[-1])
