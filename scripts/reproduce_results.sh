@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
-# From nothing to the table of results: environment, SIMULATED data sets, sweeps over all methods, report.
-# Run it again to resume.
+# Reproduce the table of results: environment, SIMULATED data sets, sweeps over all methods, report. Repeat to resume.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-# Like RPE1 at a reduced size: fewer genes, about as many cells per perturbation.
+# Smaller than RPE1: fewer genes, but about as many cells per perturbation.
 SEEDS="${SEEDS:-100 101 102 103 104}"
 GENES="${GENES:-120}"
 CELLS="${CELLS:-28800}"
 EDGES="${EDGES:-500}"
 METHODS="${METHODS:-catran,catran-paper,random,correlation,mean_difference,effect_size,guanlab,sparserc,grnboost,betterboost,oracle}"
-# A size that DCDI and DCDFG finish too, all genes perturbed, after a share of the training that CausalBench gives them
-# (the whole takes hours on a CPU).
+# A size at which DCDI and DCDFG finish, too, with all genes perturbed and with a share of the training that CausalBench
+# gives them (all of it takes hours on a CPU).
 DCDI_TRAINING_SHARE="${DCDI_TRAINING_SHARE:-0.05}"
 SMALL_GENES="${SMALL_GENES:-20}"
 SMALL_CELLS="${SMALL_CELLS:-4000}"
@@ -22,19 +21,19 @@ RESULTS="${RESULTS:-$REPOSITORY/results}"
 
 prepare_environment
 
-# simulate GENES CELLS: a data set for each seed, unless it is there; DATA lists them.
+# simulate GENES CELLS: make a data set for each seed unless it exists; DATA lists them.
 simulate() {
-    local genes="$1" cells="$2" seed folder
+    local genes="$1" cells="$2" seed directory
     DATA=()
     for seed in $SEEDS; do
-        folder="$RESULTS/data/$genes-genes-seed$seed"
-        DATA+=("$folder")
-        [ -e "$folder/description.json" ] ||
-            "$BIN/catran-causalbench" simulate "$folder" --genes "$genes" --cells "$cells" --seed "$seed"
+        directory="$RESULTS/data/$genes-genes-seed$seed"
+        DATA+=("$directory")
+        [ -e "$directory/description.json" ] ||
+            "$BIN/catran-causalbench" simulate "$directory" --genes "$genes" --cells "$cells" --seed "$seed"
     done
 }
 
-# A run that fails is recorded and stops nothing; the report is made of the others.
+# A failed run is recorded and does not stop the sweep; the report covers the others.
 FAILED=0
 sweep() {
     "$BIN/catran-causalbench" sweep "$@" || FAILED=$?
@@ -56,4 +55,4 @@ sweep "$RESULTS/small" "${SMALL[@]}" --methods "$SMALL_METHODS" --edges "$SMALL_
 
 say "Report"
 "$BIN/catran-causalbench" report "$RESULTS/large" "$RESULTS/small" --output "$RESULTS/report" --overwrite
-[ "$FAILED" -eq 0 ] || fail "some runs; start this script again to repeat them"
+[ "$FAILED" -eq 0 ] || fail "some runs failed; repeat this script to run them again"

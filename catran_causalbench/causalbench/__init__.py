@@ -1,1 +1,1 @@
-"""Everything that stands between this package and CausalBench's own programs and files."""
+"""Adapters to the programs and files of CausalBench."""

@@ -23,85 +23,62 @@ from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 
 
 class _Splitter(DatasetSplitter):
-    """CausalBench's splitter with any seed, given the cells: it would unpickle the file."""
+    """CausalBench's splitter with any seed; CausalBench's own would unpickle the file."""
 
     def __init__(self, expression: np.ndarray, genes: np.ndarray, labels: np.ndarray, seed: int) -> None:
         self.gene_names = list(genes)
-        (
-            self.expression_matrix_train,
-            self.expression_matrix_test,
-            self.interventions_train,
-            self.interventions_test,
-        ) = train_test_split(expression, labels, test_size=0.2, random_state=seed, stratify=labels)
+        parts = train_test_split(expression, labels, test_size=0.2, random_state=seed, stratify=labels)
+        self.expression_matrix_train, self.expression_matrix_test = parts[:2]
+        self.interventions_train, self.interventions_test = parts[2:]
 
 
 @dataclass(frozen=True)
 class BenchmarkDataset:
-    """What methods learn from and are scored against.
+    """The training cells of a data set, and what networks are evaluated against."""
 
-    Attributes
-    ----------
-    title, simulated
-        How the directory describes its data, and whether they are simulated.
-    settings
-        What the data were simulated from, the name of the regulatory graph included and the seed left out; empty for
-        measured data.
-    held_out
-        The fifth of each label's cells that no method sees.
-    known
-        The reference networks.
-    truth
-        The ground truth; None for measured data.
-    """
-
-    title: str
+    title: str  # of the directory's description
     simulated: bool
-    settings: dict[str, Any]
-    held_out: HeldOutEvaluator
+    settings: dict[str, Any]  # of the simulation, with the regulatory graph's name, without the seed; empty if measured
+    held_out: HeldOutEvaluator  # a fifth of each label's cells, which no method sees
     known: ReferenceNetworks
-    truth: GroundTruth | None
+    truth: GroundTruth | None  # None for measured data
     _splitter: DatasetSplitter
 
     @classmethod
-    def read(cls, folder: Path, spec: DatasetSpec, split_seed: int = 0) -> BenchmarkDataset:
-        """Read a benchmark directory; nothing is ever downloaded.
+    def read(cls, directory: Path, spec: DatasetSpec, split_seed: int = 0) -> BenchmarkDataset:
+        """Read a data set of a benchmark directory; nothing is ever downloaded.
 
-        Parameters
-        ----------
-        folder, spec
-            The directory, and which of its data sets to read.
-        split_seed
-            Decides which cells are held out; CausalBench always takes 0.
+        The split seed decides which cells are held out; CausalBench always takes 0.
 
         Raises
         ------
         InputError
             A file is missing or damaged, or the cells cannot be split.
         """
-        path = spec.check(folder)
+        path = spec.check(directory)
         cells = read_cells(path)
         try:
             splitter = _Splitter(*cells, split_seed)
-        except ValueError as error:  # as of a label with one cell
+        except ValueError as error:  # for example, if a label has one cell
             raise InputError.of(str(path), f"cells that cannot be split ({error})", "several of each label") from None
         held_out = HeldOutEvaluator(*splitter.get_test_data())
-        metadata = find_metadata(folder)
+        metadata = find_metadata(directory)
         settings = dict(metadata.get("settings") or {})
         if graph := settings.get("regulatory_graph"):
             settings["regulatory_graph"] = graph["name"]
         return cls(
-            title=str(metadata.get("title", f"Data in {folder.name}")),
+            title=str(metadata.get("title", f"Data in {directory.name}")),
             simulated=bool(metadata.get("simulated", False)),
             settings=settings,
             held_out=held_out,
-            known=ReferenceNetworks.read(folder, spec.dataset_name, held_out),
-            truth=GroundTruth.read(folder, held_out.gene_names),
+            known=ReferenceNetworks.read(directory, spec.dataset_name, held_out),
+            truth=GroundTruth.read(directory, held_out.gene_names),
             _splitter=splitter,
         )
 
     @cached_property
     def significant(self) -> np.ndarray:
-        """bool, G × G, source × target: whether the target changes significantly in the held-out cells."""
+        """Whether the target changes significantly in the held-out cells: bool, (G, G), source × target."""
         genes = len(self.held_out.gene_names)
         source, target = np.nonzero((self.held_out.num_cells > 0)[:, None] & ~np.eye(genes, dtype=bool))
         significant = np.zeros((genes, genes), bool)
@@ -111,12 +88,7 @@ class BenchmarkDataset:
     def training_cells(self, regime: str, fraction: float, seed: int) -> tuple[np.ndarray, list[str], list[str]]:
         """Return the expression matrix, the labels and the gene names that CausalBench gives a model.
 
-        Parameters
-        ----------
-        regime
-            One of ``REGIMES``.
-        fraction, seed
-            Share of the labels kept in the partial regime, and the seed of its draw.
+        In the partial regime, the seed draws the labels to keep, a fraction of all.
         """
         kept = {OBSERVATIONAL: 0.0, INTERVENTIONAL: 1.0}.get(regime, fraction)
         matrix, labels, genes = self._splitter.get_partial_interventional(kept, seed)

@@ -1,4 +1,4 @@
-"""The ground truth that lies beside a simulated data set."""
+"""The ground truth of a simulated data set."""
 
 from __future__ import annotations
 
@@ -18,32 +18,24 @@ TRUE_NETWORK, TRUE_EFFECTS = "true_network.csv", "true_effects.npz"
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The causal model behind simulated cells; its G genes are in the order of the expression matrix.
+    """The true network and effects of G genes, in the order of the expression matrix."""
 
-    Attributes
-    ----------
-    network
-        bool, G × G, source × target: direct edges.
-    effects
-        float, G × G, source × target: noise-free change of the target's expression when the source is perturbed.
-    """
-
-    network: np.ndarray
-    effects: np.ndarray
+    network: np.ndarray  # bool, (G, G), source × target: direct edges
+    effects: np.ndarray  # (G, G), source × target: noise-free perturbation effect of the source on the target
 
     @classmethod
-    def read(cls, folder: Path, gene_names: Sequence[str]) -> GroundTruth | None:
-        """Read the ground truth; return None where the directory holds none.
+    def read(cls, directory: Path, gene_names: Sequence[str]) -> GroundTruth | None:
+        """Read the ground truth; return None if the directory holds none.
 
         Raises
         ------
         InputError
-            A file cannot be read, or the genes are not those of ``gene_names``.
+            A file cannot be read, or its genes are not those of ``gene_names``.
         """
-        if not has_truth(folder):
+        if not has_truth(directory):
             return None
-        edges = read_true_network(folder)
-        arrays = read_npz(folder / TRUE_EFFECTS, ["gene_ids", "effects"])
+        edges = read_true_network(directory)
+        arrays = read_npz(directory / TRUE_EFFECTS, ["gene_ids", "effects"])
         ids, effects = arrays["gene_ids"].ravel().astype(str).tolist(), arrays["effects"]
         if set(ids) != set(gene_names):
             found = f"{len(set(ids) ^ set(gene_names))} genes that are in one and not in the other"
@@ -56,11 +48,11 @@ class GroundTruth:
         return cls(network, effects[np.ix_(order, order)])
 
 
-def read_true_network(folder: Path) -> list[tuple[str, str]]:
-    """Read the direct edges (source, target); raise InputError where they cannot be read."""
+def read_true_network(directory: Path) -> list[tuple[str, str]]:
+    """Read the direct edges (source, target); raise InputError if they cannot be read."""
     import pandas as pd
 
-    path = folder / TRUE_NETWORK
+    path = directory / TRUE_NETWORK
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         return list(zip(table["source"], table["target"], strict=True))
@@ -68,6 +60,6 @@ def read_true_network(folder: Path) -> list[tuple[str, str]]:
         raise InputError.of(str(path), f"what cannot be read ({error!r})", "columns source and target") from None
 
 
-def has_truth(folder: Path) -> bool:
+def has_truth(directory: Path) -> bool:
     """Return whether a directory holds the true network and the true effects."""
-    return (folder / TRUE_NETWORK).is_file() and (folder / TRUE_EFFECTS).is_file()
+    return (directory / TRUE_NETWORK).is_file() and (directory / TRUE_EFFECTS).is_file()

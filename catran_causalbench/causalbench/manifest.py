@@ -1,7 +1,4 @@
-"""The files of a CausalBench data directory, and whether they are present, whole and of the right form.
-
-The names and contents are those that causalbench 1.1.2 reads in `causalscbench.data_access`.
-"""
+"""The files that causalbench 1.1.2 reads (`causalscbench.data_access`), and whether they are present and intact."""
 
 from __future__ import annotations
 
@@ -25,47 +22,34 @@ REFERENCE_FILES = CORUM, LIGAND_RECEPTOR, STRING_NETWORK, STRING_PHYSICAL, STRIN
     "protein.info.txt.gz",
 )
 
-_ADVICE = "catran-causalbench download fetches it; simulate and convert make whole directories without it"
+_ADVICE = "catran-causalbench download fetches it; simulate and convert make complete directories without it"
 _BLOCK = 2**20
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a data directory."""
+    """One file of a data directory, and what it must hold."""
 
     name: str
     purpose: str  # what CausalBench takes from it
-    parts: tuple[str, ...]  # what it must hold: columns of a table, members of any other file
+    parts: tuple[str, ...]  # columns of a table, members of any other file
     separator: str = ""  # between the columns of a table; empty for other files
     optional: bool = False  # whether a run can do without it
 
 
+_EXPRESSION_PARTS = ("obs/gene_id", "var/gene_name", "X")
+_ARRAYS = tuple(f"{array}.npy" for array in CELL_ARRAYS)
+_FIRST_RUN = "made by CausalBench from the .h5ad at its first run"
+_LIGAND_COLUMNS = ("ligand_gene_symbol", "ligand_ensembl_gene_id", "receptor_ensembl_gene_id")
 FILES = {
     file.name: file
     for file in (
-        *(
-            DataFile(
-                name, "genes and their names, read whichever data set is run", ("obs/gene_id", "var/gene_name", "X")
-            )
-            for name in EXPRESSION_FILES
-        ),
-        *(
-            DataFile(
-                name,
-                f"made by CausalBench from the .h5ad at its first run{' with --do_filter' * ('filtered' in name)}",
-                tuple(f"{array}.npy" for array in CELL_ARRAYS),
-                optional=True,
-            )
-            for name in DATASET_FILES
-        ),
+        *(DataFile(name, "genes and their names, always read", _EXPRESSION_PARTS) for name in EXPRESSION_FILES),
+        *(DataFile(name, _FIRST_RUN, _ARRAYS, optional=True) for name in DATASET_FILES[:2]),
+        *(DataFile(name, f"{_FIRST_RUN} with --do_filter", _ARRAYS, optional=True) for name in DATASET_FILES[2:]),
         DataFile(SUMMARY, "strength of the perturbations, for --do_filter only", ("xl/workbook.xml",), optional=True),
         DataFile(CORUM, "protein complexes", ("subunits(Gene name)",), "\t"),
-        DataFile(
-            LIGAND_RECEPTOR,
-            "ligand and receptor pairs",
-            ("ligand_gene_symbol", "ligand_ensembl_gene_id", "receptor_ensembl_gene_id"),
-            "\t",
-        ),
+        DataFile(LIGAND_RECEPTOR, "ligand and receptor pairs", _LIGAND_COLUMNS, "\t"),
         DataFile(STRING_NETWORK, "STRING's network", ("protein1", "protein2"), " "),
         DataFile(STRING_PHYSICAL, "STRING's physical network", ("protein1", "protein2"), " "),
         DataFile(STRING_PROTEINS, "names of STRING's proteins", ("#string_protein_id", "preferred_name"), "\t"),
@@ -78,14 +62,11 @@ def dataset_file(cell_line: str, filtered: bool = False) -> str:
     return f"dataset_{cell_line}{'_filtered' * filtered}.npz"
 
 
-def check_data_directory(folder: Path) -> list[Check]:
-    """Look for every file, and into each.
-
-    Of the expression files only the index is read: the real ones hold 10 GB each.
-    """
+def check_data_directory(directory: Path) -> list[Check]:
+    """Check every file; of expression files, which may hold 10 GB each, only the index is read."""
     checks = []
     for name, file in FILES.items():
-        path = folder / name
+        path = directory / name
         if not path.exists():
             passed, advice = (None, "") if file.optional else (False, _ADVICE)
             checks.append(Check(name, passed, f"missing: {file.purpose}", advice))
@@ -97,11 +78,11 @@ def check_data_directory(folder: Path) -> list[Check]:
 
 
 def find_fault(path: Path, name: str) -> str:
-    """Return why a file cannot be CausalBench's file of that name; empty if it can, or if there is no such file."""
+    """Return why a file cannot be CausalBench's file of that name; empty if it can, or for any other name."""
     if name not in FILES:
         return ""
     if not path.stat().st_size:
-        return "0 bytes, a download that failed"
+        return "0 bytes, from a failed download"
     file = FILES[name]
     try:
         present = _parts(path, file)
@@ -119,7 +100,6 @@ def _parts(path: Path, file: DataFile) -> list[str]:
         import h5py
 
         with h5py.File(path, "r") as content:
-            # The columns of obs and var are the members of groups by these names.
             return [part for part in file.parts if part in content]
     if not file.separator:
         with zipfile.ZipFile(path) as archive:
@@ -134,5 +114,5 @@ def _parts(path: Path, file: DataFile) -> list[str]:
 def _columns(table: Any, separator: str) -> list[str]:
     heading = table.readline().decode().rstrip("\r\n").split(separator)
     while table.read(_BLOCK):
-        pass  # a compressed file that was cut off shows it at its end only
+        pass  # an incomplete compressed file fails at its end only
     return heading

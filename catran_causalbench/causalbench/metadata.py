@@ -1,4 +1,4 @@
-"""What a benchmark directory says about itself, in description.json."""
+"""The description of a benchmark directory that this package made, in description.json."""
 
 from __future__ import annotations
 
@@ -13,20 +13,13 @@ DESCRIPTION = "description.json"
 MADE_BY = "catran_causalbench"
 
 
-def find_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the description of a benchmark directory: ``title``, ``simulated`` and more.
+def find_metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the description of a benchmark directory (``title``, ``simulated`` and more), empty if there is none.
 
-    Returns
-    -------
-    dict
-        Empty if this package did not make the directory.
-
-    Raises
-    ------
-    InputError
-        The file is damaged, so that nobody can tell whether the cells are simulated.
+    Descriptions that this package did not write do not count. Raise InputError if the file is damaged, as the cells
+    might be simulated.
     """
-    path = Path(folder) / DESCRIPTION
+    path = Path(directory) / DESCRIPTION
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

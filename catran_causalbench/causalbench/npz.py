@@ -1,4 +1,4 @@
-"""Arrays from .npz files of any origin: nothing is unpickled, and one line says why a file cannot be read."""
+"""Arrays from .npz files of any origin; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -11,36 +11,27 @@ import numpy as np
 
 from catran_causalbench.errors import InputError
 
-# What reading may raise if a file is damaged, cut off or not what its name says.
+# What reading may raise if a file is damaged, incomplete or of another format than its name says.
 UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile)
 CELL_ARRAYS = ("expression_matrix", "var_names", "interventions")
 
 
-def read_npz(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Read the arrays of these names, and the optional ones if the file holds them.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, or lacks an array.
-    """
+def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read arrays by name; raise InputError if one is missing or cannot be read."""
     try:
         with zipfile.ZipFile(path):
-            pass  # numpy would take a single array under this ending, too
+            pass  # numpy would also read a single array under this name
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in (*names, *(name for name in optional if name in arrays))}
+            return {name: arrays[name] for name in names}
     except UNREADABLE as error:
-        expected = f"an .npz with {', '.join(names) or 'arrays'}, none of them pickled"
+        expected = f"an .npz with {', '.join(names)}, none of them pickled"
         raise InputError.of(str(path), f"what cannot be read ({error})", expected) from None
 
 
 def read_cells(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read `expression_matrix` (cells × genes), `var_names` and `interventions`.
 
-    Raises
-    ------
-    InputError
-        They cannot be read, or their shapes do not fit together.
+    Raise InputError if they cannot be read, or their shapes do not fit together.
     """
     expression, genes, labels = read_npz(path, CELL_ARRAYS).values()
     fit = genes.ndim == labels.ndim == 1 and expression.shape == (len(labels), len(genes))

@@ -23,27 +23,23 @@ DIRECTED = ("chipseq", "pooled_biological_sigificant")  # CausalBench's spelling
 
 @dataclass(frozen=True)
 class ReferenceNetworks:
-    """Reference networks by name.
+    """Pairs by the name of their network: the five networks that CausalBench reads, and two pooled from them.
 
-    Attributes
-    ----------
-    pairs
-        The five networks that CausalBench reads, then two pooled from them: all pairs in both directions, and those
-        of them whose target changes significantly in the held-out cells.
+    The pooled networks hold all pairs in both directions, and those of them whose target changes significantly in the
+    held-out cells.
     """
 
     pairs: dict[str, Pairs]
 
     @classmethod
-    def read(cls, folder: Path, dataset_name: str, held_out: HeldOutEvaluator) -> ReferenceNetworks:
-        """Read the networks through CausalBench. It downloads missing files: check the directory first."""
+    def read(cls, directory: Path, dataset_name: str, held_out: HeldOutEvaluator) -> ReferenceNetworks:
+        """Read the networks through CausalBench, which downloads missing files: check the directory first."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # from pkg_resources, and from scanpy about how CausalBench calls it
             from causalscbench.data_access.create_evaluation_datasets import CreateEvaluationDatasets
 
-            pairs: dict[str, Pairs] = dict(
-                zip(NAMES, CreateEvaluationDatasets(str(folder), dataset_name).load(), strict=True)
-            )
+            networks = CreateEvaluationDatasets(str(directory), dataset_name).load()
+        pairs: dict[str, Pairs] = dict(zip(NAMES, networks, strict=True))
         pooled = set().union(*pairs.values())
         pairs["pooled_biological"] = pooled | {(target, source) for source, target in pooled}
         pairs["pooled_biological_sigificant"] = _significant(pairs["pooled_biological"], held_out)
@@ -58,7 +54,7 @@ class ReferenceNetworks:
 
 
 def _significant(pairs: Pairs, held_out: HeldOutEvaluator) -> Pairs:
-    """Keep the pairs whose target changes significantly; a source without held-out cells cannot be tested."""
+    """Return the pairs whose target changes significantly; sources without held-out cells cannot be tested."""
     genes = {gene for gene, cells in zip(held_out.gene_names, held_out.num_cells, strict=True) if cells}
     tested = sorted((a, b) for a, b in pairs if a != b and a in genes and b in held_out.gene_names)
     significant = held_out.compare(*edge_columns(tested, held_out.gene_names)).significant

@@ -1,7 +1,6 @@
-"""The command ``catran-causalbench``: one module for each group of commands, each public function one command.
+"""The command ``catran-causalbench``: a module for each group of commands, a public function for each command.
 
-The modules import only what their options need, so that help, version and completion are fast; a command imports the
-rest when it runs.
+The modules import only what their options need, so that help and completion are fast; commands import the rest.
 """
 
 from __future__ import annotations
@@ -24,13 +23,8 @@ for group, commands in {
     "Network": (fit.fit,),
     "Data": (data.simulate, data.convert, data.download),
     "Benchmark": (
-        benchmark.plugin,
-        benchmark.presets,
-        benchmark.methods,
-        benchmark.compare,
-        benchmark.evaluate,
-        sweeping.sweep,
-        benchmark.report,
+        *(benchmark.plugin, benchmark.presets, benchmark.methods, benchmark.compare, benchmark.evaluate),
+        *(sweeping.sweep, benchmark.report),
     ),
     "Challenge and setup": (challenge.check_submission, doctor.doctor),
 }.items():
@@ -50,4 +44,4 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Declare the options that come before a command."""
+    """Declare the options that precede a command."""

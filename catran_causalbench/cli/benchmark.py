@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @command
 def plugin() -> None:
-    """Print the path of the file to hand to causalbench_run --inference_function_file_path.
+    """Print the path of the file for causalbench_run --inference_function_file_path.
 
-    The environment variable CATRAN_METHOD picks the method, CATRAN_CONFIG its settings.
+    The environment variable CATRAN_METHOD selects the method, CATRAN_CONFIG its settings.
 
     Example: cp "$(catran-causalbench plugin)" main.py
     """
@@ -29,7 +29,7 @@ def plugin() -> None:
 
 @command
 def presets(as_json: AsJson = False) -> None:
-    """List the presets that CATRAN_CONFIG can name, with what they are for.
+    """List the presets for CATRAN_CONFIG, each with its purpose.
 
     Example: catran-causalbench presets
     """
@@ -40,7 +40,7 @@ def presets(as_json: AsJson = False) -> None:
 
 @command
 def methods(as_json: AsJson = False) -> None:
-    """List the methods that CATRAN_METHOD and sweeps can name, CaTran and the baselines, each with one line.
+    """List the methods for CATRAN_METHOD and sweeps, CaTran and the baselines, each with a description.
 
     Example: catran-causalbench methods
     """
@@ -52,11 +52,11 @@ def methods(as_json: AsJson = False) -> None:
 @command
 def compare(
     data_directory: Annotated[Path, typer.Argument(help="The benchmark directory.", show_default=False)],
-    runs: Annotated[list[Path], typer.Argument(help="Output folders of causalbench_run.", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(help="Output directories of causalbench_run.", show_default=False)],
     figure: Annotated[Path | None, typer.Option(help="Draw the metrics into this file (.png, .pdf, .svg).")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare runs of causalbench_run in one table, with precision where the true network is known.
+    """Compare runs of causalbench_run in one table, with precision if the true network is known.
 
     Example: catran-causalbench compare simulated runs/catran runs/random --figure comparison.png
     """
@@ -90,7 +90,7 @@ def evaluate(
     ],
     max_path_length: Annotated[int, typer.Option(help="As in causalbench_run.")] = 1,
     omission_estimation_size: Annotated[int, typer.Option(help="As in causalbench_run.")] = 500,
-    dataset_name: Annotated[str, typer.Option(help="Or weissmann_k562.")] = "weissmann_rpe1",
+    dataset_name: Annotated[str, typer.Option(help="weissmann_rpe1 or weissmann_k562.")] = "weissmann_rpe1",
     do_filter: Annotated[
         bool, typer.Option("--do-filter", help="Strong perturbations only, as in the challenge.")
     ] = False,
@@ -98,7 +98,7 @@ def evaluate(
 ) -> None:
     """Score a network from any source on the held-out cells of a benchmark directory.
 
-    An output_network.csv of causalbench_run will do. The key "metrics" of --json holds what CausalBench would write.
+    It may be an output_network.csv of causalbench_run. The key "metrics" of --json holds what CausalBench would write.
 
     Example: catran-causalbench evaluate simulated edges.csv
     """
@@ -127,12 +127,12 @@ def evaluate(
 
 @command
 def report(
-    sweeps: Annotated[list[Path], typer.Argument(help="Output folders of sweeps.", show_default=False)],
-    output: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+    sweeps: Annotated[list[Path], typer.Argument(help="Output directories of sweeps.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="Directory to make.", show_default=False)],
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Report sweeps as a page that opens offline, with figures (PNG, PDF), results.csv and a Markdown table.
+    """Report sweeps on a page that opens offline, with figures (PNG, PDF), results.csv and a Markdown table.
 
     Example: catran-causalbench report sweep --output report
     """
@@ -142,15 +142,12 @@ def report(
     if as_json:
         print_json(summary)
         return
-    for sentence in summary["conclusions"]:
-        typer.echo(sentence)
-    if summary["failed"]:
-        typer.echo(f"{summary['failed']} failed runs are listed in the report.")
-    typer.echo(f"Wrote {summary['page']}.")
+    failed = [f"{summary['failed']} failed runs are listed in the report."] if summary["failed"] else []
+    typer.echo("\n".join([*summary["conclusions"], *failed, f"Wrote {summary['page']}."]))
 
 
 def _read_edges(path: Path) -> Edges:
-    """Read columns source and target, or CausalBench's own, 0 and 1."""
+    """Read the columns source and target, or 0 and 1 as CausalBench names them."""
     import pandas as pd
 
     try:
@@ -173,7 +170,7 @@ def _print_descriptions(descriptions: dict[str, str], as_json: bool) -> None:
 
 
 def _print_table(title: str, columns: list[str], rows: Iterable[list[str]]) -> None:
-    """Print a table whose first column holds names, and whose others hold numbers."""
+    """Print a table with names in its first column and numbers in the others."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -21,20 +21,18 @@ PLUGIN = Path(__file__).parent.parent / "plugin.py"
 def check_submission(
     main: Annotated[Path, typer.Argument(help="The file to submit.", show_default="CaTran's plugin")] = PLUGIN,
     data_directory: Annotated[
-        Path | None, typer.Option(help="Benchmark directory to try it on.", show_default="a small simulated one")
+        Path | None, typer.Option(help="Benchmark directory to run it on.", show_default="a small simulated one")
     ] = None,
-    time_limit: Annotated[float, typer.Option(help="Seconds that one run may take.", min=1)] = 600,
+    time_limit: Annotated[float, typer.Option(help="Seconds allowed for each run.", min=1)] = 600,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Check what the challenge asks of a submission: one class, 1,000 edges, no duplicates, all fractions, and more.
 
-    The file is run six times, each time in a process of its own; this takes about a minute for CaTran. The exit code is
-    1 if a check fails.
+    The file is run six times, each time in its own process; this takes about a minute for CaTran. The exit code is 1 if
+    a check fails.
 
-    Examples: catran-causalbench check-submission main.py
-
-    catran-causalbench check-submission main.py --data-directory mydata --json
+    Example: catran-causalbench check-submission main.py --data-directory mydata --json
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -51,10 +49,9 @@ def check_submission(
         def announce(trial: Trial) -> None:
             bar.update(task, description=trial.title, completed=submission.TRIALS.index(trial))
 
+        data = data_directory or Path(scratch) / "simulated"
         if data_directory is None:
-            folder, tried_on = Path(scratch) / "simulated", "SIMULATED cells, 40 genes"
-            write_simulated_directory(folder, submission.PRACTICE_SETTINGS, seed=0)
-        else:
-            folder, tried_on = data_directory, str(data_directory)
-        checks = submission.check_submission(main, submission.find_dataset(folder), time_limit, announce=announce)
-    finish_with({f"{main.name} as a submission, tried on {tried_on}": checks}, as_json)
+            write_simulated_directory(data, submission.PRACTICE_SETTINGS, seed=0)
+        checks = submission.check_submission(main, submission.find_dataset(data), time_limit, announce=announce)
+    title = f"{main.name} as a submission, run on {data_directory or 'SIMULATED cells, 40 genes'}"
+    finish_with({title: checks}, as_json)

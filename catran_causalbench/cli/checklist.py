@@ -14,17 +14,16 @@ _MARKS = {True: "[green]✓[/green]", False: "[bold red]✗[/bold red]", None: "
 
 
 def finish_with(sections: Mapping[str, Sequence[Check]], as_json: bool) -> None:
-    """Print checks under their titles, and end the command with exit code 1 if one of them failed."""
-    checks = [check for section in sections.values() for check in section]
-    failed = sum(check.passed is False for check in checks)
+    """Print checks under their titles, and end the command; the exit code is 1 if a check failed."""
+    results = [check.passed for section in sections.values() for check in section]
+    failed = results.count(False)
     if as_json:
         listed = [{"title": title, "checks": list(map(asdict, section))} for title, section in sections.items()]
         print_json({"passed": not failed, "sections": listed})
     else:
         _print_sections(sections)
-        passed = sum(check.passed is True for check in checks)
-        typer.echo(f"\n{passed} checks passed, {failed or 'none'} failed.")
-    raise typer.Exit(1 if failed else 0)
+        typer.echo(f"\n{results.count(True)} checks passed, {failed or 'none'} failed.")
+    raise typer.Exit(int(failed > 0))
 
 
 def _print_sections(sections: Mapping[str, Sequence[Check]]) -> None:

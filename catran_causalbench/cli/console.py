@@ -1,4 +1,4 @@
-"""Shared by all commands: options, exit codes, and where output goes.
+"""Shared by all commands: options, exit codes and output.
 
 Exit codes: 0 success, 1 failure, 2 input that cannot be used, 130 interrupted, 143 terminated. Results go to standard
 output, everything else to standard error; progress bars appear on a terminal only.
@@ -23,7 +23,7 @@ from catran_causalbench.errors import DownloadError, InputError, TrainingError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# How to read a screen, for every command that reads one.
+# Options of every command that reads a screen.
 PerturbationKey = Annotated[str, typer.Option(help="Column of obs with each cell's target; an .npz needs none.")]
 Control = Annotated[str, typer.Option(help="Label of the control cells.")]
 Layer = Annotated[str | None, typer.Option(help="Layer with the expression, instead of X.")]
@@ -37,11 +37,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but re
 
 
 def command(function: Command) -> Command:
-    """Turn errors that the user can fix into one line and an exit code instead of a traceback."""
+    """Report errors that the user can fix in one line and an exit code, without a traceback."""
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> Any:
-        atexit.register(gc.freeze)  # or Python spends a second at exit collecting garbage of all libraries
+        atexit.register(gc.freeze)  # else Python spends a second at exit on collecting garbage
         try:
             with _terminable():
                 return function(*arguments, **options)
@@ -57,7 +57,7 @@ def command(function: Command) -> Command:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Turn SIGTERM, by which schedulers and containers end a process, into an exception, so that cleanup code runs."""
+    """Turn SIGTERM, with which schedulers and containers end a process, into an exception, so that cleanup runs."""
     if threading.current_thread() is not threading.main_thread():  # signals can be handled in the main thread only
         yield
         return
@@ -74,12 +74,12 @@ def _terminate(number: int, frame: Any) -> None:
 
 
 def chosen_genes(genes: str) -> str | list[str]:
-    """Return what the option ``--genes`` means to the reader of screens."""
+    """Return the option ``--genes`` as the reader of screens takes it."""
     return genes if genes in ("perturbed", "all") else [name.strip() for name in genes.split(",")]
 
 
 def print_json(result: Any) -> None:
-    """Print a result as one JSON document, NaN as null."""
+    """Print a result as one JSON document, with null for NaN."""
     typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=False))
 
 

@@ -7,48 +7,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from catran_causalbench.cli.console import (
-    Control,
-    Counts,
-    Genes,
-    Layer,
-    MinCells,
-    Overwrite,
-    PerturbationKey,
-    Quiet,
-    Seed,
-    chosen_genes,
-    command,
-    show_progress,
-)
+from catran_causalbench.cli import console
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-Folder = Annotated[Path, typer.Argument(help="The benchmark directory to make.", show_default=False)]
+Directory = Annotated[Path, typer.Argument(help="The benchmark directory to make.", show_default=False)]
 
 
-@command
+@console.command
 def simulate(
-    folder: Folder,
+    directory: Directory,
     size: Annotated[str, typer.Option(help="tiny, small, rpe1 or k562.")] = "small",
-    genes: Annotated[int | None, typer.Option(help="Genes, instead of the size's.")] = None,
-    cells: Annotated[int | None, typer.Option(help="Cells, instead of the size's.")] = None,
+    genes: Annotated[int | None, typer.Option(help="Number of genes, instead of the size's.")] = None,
+    cells: Annotated[int | None, typer.Option(help="Number of cells, instead of the size's.")] = None,
     difficulty: Annotated[str, typer.Option(help="easy, standard or hard.")] = "standard",
     graph: Annotated[
-        Path | None,
-        typer.Option(
-            help="Table of the true edges: .csv or .tsv with columns source, target and perhaps sign or mode."
-        ),
+        Path | None, typer.Option(help="True edges: .csv or .tsv with columns source, target and perhaps sign or mode.")
     ] = None,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
+    seed: console.Seed = 0,
+    overwrite: console.Overwrite = False,
 ) -> None:
-    """Simulate a Perturb-seq experiment whose true network is known, as a directory that causalbench_run reads.
+    """Simulate a Perturb-seq experiment with known ground truth, as a directory that causalbench_run reads.
 
-    Examples: catran-causalbench simulate mydata --genes 100 --cells 16000
-
-    catran-causalbench simulate mydata --genes 200 --cells 36000 --graph trrust.tsv --difficulty hard
+    Example: catran-causalbench simulate mydata --genes 200 --cells 36000 --graph trrust.tsv --difficulty hard
     """
     from dataclasses import replace
 
@@ -61,41 +43,41 @@ def simulate(
     regulatory_graph = None
     if graph:
         table = read_regulatory_graph(graph)
-        left_out = f"{table.self_loops} edges to the gene itself and {table.repeats} repeated ones left out"
+        left_out = f"{table.self_loops} edges from a gene to itself and {table.repeats} duplicates left out"
         typer.echo(f"{table.name}: {table.edges.sum()} edges among {len(table.gene_names)} genes; {left_out}", err=True)
         regulatory_graph = table.neighbourhood(settings.genes, seed)
-    path = write_simulated_directory(folder, settings, seed, overwrite, regulatory_graph)
+    path = write_simulated_directory(directory, settings, seed, overwrite, regulatory_graph)
     typer.echo(f"Wrote {path} (SIMULATED DATA); the true network is in {path / 'true_network.csv'}.")
 
 
-@command
+@console.command
 def convert(
-    output: Folder,
+    directory: Directory,
     source: Annotated[Path, typer.Argument(help="Your screen: .h5ad or .npz.", show_default=False)],
-    perturbation_key: PerturbationKey = "gene",
-    control: Control = "non-targeting",
-    layer: Layer = None,
-    genes: Genes = "perturbed",
-    min_cells: MinCells = 100,
-    counts: Counts = False,
+    perturbation_key: console.PerturbationKey = "gene",
+    control: console.Control = "non-targeting",
+    layer: console.Layer = None,
+    genes: console.Genes = "perturbed",
+    min_cells: console.MinCells = 100,
+    counts: console.Counts = False,
     reference_network: Annotated[
-        Path | None, typer.Option(help="CSV (source, target) of known interactions to score against.")
+        Path | None, typer.Option(help="CSV (source, target) of known interactions to evaluate against.")
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: console.Overwrite = False,
 ) -> None:
-    """Convert your own screen to a directory that causalbench_run reads.
+    """Convert your screen to a directory that causalbench_run reads.
 
     Example: catran-causalbench convert mydata screen.h5ad --perturbation-key target_gene --control NT --counts
     """
     from catran_causalbench.causalbench.build.from_screen import convert_screen
 
     path = convert_screen(
-        output,
+        directory,
         source,
         perturbation_key=perturbation_key,
         control=control,
         layer=layer,
-        genes=chosen_genes(genes),
+        genes=console.chosen_genes(genes),
         min_cells=min_cells,
         counts=counts,
         reference_network=reference_network,
@@ -104,37 +86,33 @@ def convert(
     typer.echo(f"Wrote {path}.")
 
 
-@command
+@console.command
 def download(
-    folder: Annotated[Path, typer.Argument(help="CausalBench's data directory.", show_default=False)],
+    directory: Annotated[Path, typer.Argument(help="CausalBench's data directory.", show_default=False)],
     have: Annotated[
-        Path | None, typer.Option(help="Folder with files that you have: they are checked, not downloaded.")
+        Path | None, typer.Option(help="Directory of files that you have: they are checked, not downloaded.")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only check what is in the folder.")] = False,
-    quiet: Quiet = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check the files in the directory.")] = False,
+    quiet: console.Quiet = False,
 ) -> None:
     """Download the K562 and RPE1 data of CausalBench, 19 GB; an interrupted download continues where it stopped.
 
-    Examples: catran-causalbench download data
-
-    catran-causalbench download data --have ~/Downloads
-
-    catran-causalbench download data --check
+    Example: catran-causalbench download data --have ~/Downloads
     """
     from catran_causalbench.causalbench.download.download import check_files, download_files
 
     if check:
-        faults = check_files(folder)
+        faults = check_files(directory)
         for name, fault in faults.items():
-            typer.echo(f"{name:32}{fault or 'whole'}")
+            typer.echo(f"{name:32}{fault or 'intact'}")
         raise typer.Exit(int(any(faults.values())))
 
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    console = Console(stderr=True, quiet=quiet, markup=False)  # folders' names may look like markup
+    terminal = Console(stderr=True, quiet=quiet, markup=False)  # names of directories may look like markup
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not show_progress(quiet)) as bars:
+    with Progress(*columns, TimeRemainingColumn(), console=terminal, disable=not console.show_progress(quiet)) as bars:
         bar_of: dict[str, TaskID] = {}
 
         def progress(name: str, arrived: int, total: int | None) -> None:
@@ -142,5 +120,5 @@ def download(
                 bar_of[name] = bars.add_task(name)
             bars.update(bar_of[name], completed=arrived, total=total)
 
-        download_files(folder, have=have, say=console.print, progress=progress)
-    typer.echo(f"{folder} holds all files.")
+        download_files(directory, have=have, say=terminal.print, progress=progress)
+    typer.echo(f"{directory} holds all files.")

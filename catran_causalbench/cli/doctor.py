@@ -33,7 +33,6 @@ LIMITS = {
     "scprep": ("<1.2", "later ones force a pandas that was built for numpy 1"),
     "setuptools": ("<81", "causalbench imports pkg_resources, which later ones no longer have"),
 }
-OPTIONAL = {"magic-impute": "data.preprocessing: magic"}
 _INSTALL = "pip install -c constraints.txt . installs a set that works together"
 _IMPORT_LIMIT = 120
 
@@ -41,27 +40,23 @@ _IMPORT_LIMIT = 120
 @command
 def doctor(
     data_directory: Annotated[
-        Path | None, typer.Argument(help="A benchmark directory, to look for CausalBench's files in.")
+        Path | None, typer.Argument(help="A benchmark directory whose files are checked, too.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what this machine has, what is missing or known to fail, and what to do about it.
+    """Report what this machine has, what is missing or known to fail, and what to do about it.
 
-    The exit code is 1 if something is broken.
+    The exit code is 1 if a check fails.
 
     Example: catran-causalbench doctor mydata
     """
     from catran_causalbench.causalbench.manifest import check_data_directory
 
     if data_directory is not None and not data_directory.is_dir():
-        raise InputError.of("data_directory", f"no folder {str(data_directory)!r}", "a benchmark directory")
-    # CausalBench takes seconds to import: check the rest meanwhile, and let a crash hit that process only.
-    importing = subprocess.Popen(
-        [sys.executable, "-c", "import causalscbench.apps.main_app"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+        raise InputError.of("data_directory", f"no directory {str(data_directory)!r}", "a benchmark directory")
+    # CausalBench takes seconds to import, and may crash: another process imports it while the rest is checked.
+    command_line = [sys.executable, "-c", "import causalscbench.apps.main_app"]
+    importing = subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     sections = {"Versions": check_versions(_installed), "Device": check_device()}
     if data_directory is not None:
         sections[f"Data in {data_directory}"] = check_data_directory(data_directory)
@@ -70,20 +65,16 @@ def doctor(
 
 
 def check_versions(installed: Callable[[str], str | None]) -> list[Check]:
-    """Compare versions with those that setup.py asks for and those known to fail.
+    """Compare versions with those that setup.py requires and those known to fail.
 
-    Parameters
-    ----------
-    installed
-        Returns a distribution's version, or None if it is not installed.
+    ``installed`` returns the version of a distribution, or None if it is not installed.
     """
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
     running = platform.python_version()
     supported = SpecifierSet(PYTHON).contains(running)
-    advice = "" if supported else f"Python {PYTHON} is what causalbench resolves on"
-    checks = [Check("python", supported, running, advice)]
+    checks = [Check("python", supported, running, "" if supported else f"causalbench requires Python {PYTHON}")]
     try:
         allowed_of = _allowed()
     except metadata.PackageNotFoundError:
@@ -102,14 +93,13 @@ def check_versions(installed: Callable[[str], str | None]) -> list[Check]:
     if numpy and pandas and Version(numpy) >= Version("2") and Version(pandas) < Version("2.2.2"):
         found = f"numpy {numpy}, pandas {pandas}"
         checks.append(Check("numpy with pandas", False, found, f"This pandas was built for numpy 1. {_INSTALL}"))
-    for name, purpose in OPTIONAL.items():
-        version = installed(name)
-        checks.append(Check(name, True if version else None, version or f"not installed; only needed for {purpose}"))
-    return checks
+    magic = installed("magic-impute")
+    found = magic or "not installed; only needed for data.preprocessing: magic"
+    return [*checks, Check("magic-impute", True if magic else None, found)]
 
 
 def check_device() -> list[Check]:
-    """Tell what training runs on."""
+    """Report the cores and GPUs that training can use."""
     from catran_causalbench.utils.hardware import available_cores
 
     try:
@@ -126,7 +116,7 @@ def check_device() -> list[Check]:
 
 
 def _allowed() -> dict[str, SpecifierSet]:
-    """Return the versions of each distribution that setup.py (without extras) and LIMITS allow."""
+    """Return the versions that setup.py (without extras) and LIMITS allow, by distribution."""
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
@@ -145,13 +135,13 @@ def _installed(name: str) -> str | None:
 
 
 def _check_import(importing: subprocess.Popen[str]) -> Check:
-    failure = ""
+    name = "causalbench_run can be imported"
     try:
         _, errors = importing.communicate(timeout=_IMPORT_LIMIT)
-        if importing.returncode:
-            failure = (errors.strip().splitlines() or [f"exit code {importing.returncode}"])[-1]
     except subprocess.TimeoutExpired:
         importing.kill()
         importing.communicate()
-        failure = f"not within {_IMPORT_LIMIT} s"
-    return Check("causalbench_run can be imported", not failure, failure or "yes", _INSTALL if failure else "")
+        return Check(name, False, f"not within {_IMPORT_LIMIT} s", _INSTALL)
+    if importing.returncode:
+        return Check(name, False, (errors.strip().splitlines() or [f"exit code {importing.returncode}"])[-1], _INSTALL)
+    return Check(name, True, "yes")

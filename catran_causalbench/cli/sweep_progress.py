@@ -15,29 +15,14 @@ from catran_causalbench.sweep.worker import FinishedRun
 
 
 class SweepProgress:
-    """Show how far a sweep is, and how it ended.
+    """Show the progress of a sweep and its end, with a progress bar if ``live``, or failures only if ``quiet``.
 
-    Parameters
-    ----------
-    output
-        The sweep's directory.
-    total, left
-        Number of runs of the plan, and of those that are not done yet.
-    live
-        Whether to draw a progress bar.
-    quiet
-        Whether to show failures only.
-
-    Attributes
-    ----------
-    failed
-        Runs that failed since the start.
+    Of its ``total`` runs, ``left`` are not done yet; ``failed`` counts those that fail from now on.
     """
 
     def __init__(self, output: Path, total: int, left: int, live: bool, quiet: bool) -> None:
-        self.failed: list[FinishedRun] = []
         self._output, self._total, self._before, self._quiet = output, total, total - left, quiet
-        self._ended = 0
+        self._ended = self.failed = 0
         self._start = time.monotonic()
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar = Progress(
@@ -67,8 +52,7 @@ class SweepProgress:
     def show(self, run: FinishedRun) -> None:
         """Count a run that ended, and print a line about it."""
         self._ended += 1
-        if run.error:
-            self.failed.append(run)
+        self.failed += bool(run.error)
         self._bar.update(self._task, advance=1, description=self._state())
         name = escape(str(run.spec.directory))
         if run.error:
@@ -82,8 +66,8 @@ class SweepProgress:
             )
 
     def _state(self) -> str:
-        done = self._before + self._ended - len(self.failed)
+        done = self._before + self._ended - self.failed
         per_minute = 60 * self._ended / max(time.monotonic() - self._start, 1e-9)
         speed = f" · {per_minute:.1f} runs a minute" if self._ended else ""
         left = self._total - self._before - self._ended
-        return f"{done} done · {len(self.failed)} failed · {left} left{speed}"
+        return f"{done} done · {self.failed} failed · {left} left{speed}"

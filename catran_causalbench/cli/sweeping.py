@@ -27,7 +27,7 @@ def sweep(
     omission_estimation_size: Annotated[
         int | None, typer.Option(help="As in causalbench_run.", show_default="500")
     ] = None,
-    dataset_name: Annotated[str | None, typer.Option(help="Or weissmann_k562.", show_default="weissmann_rpe1")] = None,
+    dataset_name: Annotated[str | None, typer.Option(help="weissmann_rpe1 (default) or weissmann_k562.")] = None,
     do_filter: Annotated[
         bool | None, typer.Option("--do-filter", help="Strong perturbations only, as in the challenge.")
     ] = None,
@@ -35,20 +35,20 @@ def sweep(
         float | None, typer.Option(help="Share of their full training for DCDI and its relatives.", show_default="1")
     ] = None,
     stability: Annotated[
-        bool | None, typer.Option("--stability", help="Compare the edges of two halves of the cells: trains thrice.")
+        bool | None, typer.Option("--stability", help="Train twice more, on halves of the cells, and compare edges.")
     ] = None,
     split_by_seed: Annotated[
         bool | None, typer.Option("--split-by-seed", help="Let the seed also decide which cells are held out.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes.", show_default="one per core", min=1)] = None,
-    scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler to use instead; one run a worker.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler to use instead; one run per worker.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run methods × data × regimes × fractions × seeds; each run is stored as causalbench_run stores it.
+    """Run methods × data × regimes × fractions × seeds, and store each run as causalbench_run does.
 
     Separate several values by commas. The default regime is partial_interventional with the challenge's fractions
-    0.25,0.5,0.75,1 and seed 0. Run the same command again to resume an interrupted sweep and to repeat failed runs, or
-    a larger one to add runs. The exit code is 1 if a run failed.
+    0.25,0.5,0.75,1 and seed 0. Repeat the command to resume an interrupted sweep and to run failed runs again; add
+    values to add runs. The exit code is 1 if a run failed.
 
     Examples: catran-causalbench sweep results data1 data2 --methods catran,mean_difference,random --seeds 0,1
 
@@ -90,4 +90,4 @@ def _numbers(name: str, text: str | None, kind: type[int] | type[float]) -> list
     try:
         return None if text is None else [kind(part) for part in text.split(",")]
     except ValueError:
-        raise InputError.of(name, repr(text), "numbers with commas between them") from None
+        raise InputError.of(name, repr(text), "numbers separated by commas") from None

@@ -15,22 +15,8 @@ from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 def excess_wasserstein(evaluator: HeldOutEvaluator, source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return by how much each edge's Wasserstein distance exceeds its permutation null; 0 on average without effect.
 
-    Parameters
-    ----------
-    evaluator
-        The held-out cells.
-    source, target
-        Length E: columns of the genes.
-
-    Returns
-    -------
-    np.ndarray
-        float64, length E, on the scale of the data.
-
-    Raises
-    ------
-    InputError
-        A column does not exist, or a source has no held-out cells.
+    Edges are two arrays of length E, the columns of their genes; the result is float64, length E, on the scale of the
+    data. Raise InputError where a column does not exist or a source has no held-out cells.
     """
     source, target = evaluator.check_edges(source, target)
     null = np.empty(len(source))

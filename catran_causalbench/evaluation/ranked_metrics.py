@@ -14,22 +14,8 @@ from catran_causalbench.evaluation.reachability import adjacency_matrix, reachab
 def wasserstein_curve(evaluator: HeldOutEvaluator, edges: Sequence[tuple[str, str]]) -> np.ndarray:
     """Return the mean Wasserstein distance of the K best edges for K = 1, …, E, since it falls as edges are added.
 
-    Parameters
-    ----------
-    evaluator
-        The held-out cells.
-    edges
-        E distinct edges (source, target), best first.
-
-    Returns
-    -------
-    np.ndarray
-        float64, length E, on the scale of the data.
-
-    Raises
-    ------
-    InputError
-        An edge is repeated, a self-edge, unknown or without held-out cells.
+    Edges are distinct and sorted, best first; the result is float64, length E, on the scale of the data. Raise
+    InputError where an edge is repeated, a self-edge, unknown or without held-out cells.
     """
     source, target = edge_columns(edges, evaluator.gene_names)
     check_ranking(source, target, evaluator.gene_names)
@@ -42,21 +28,8 @@ def false_omission_rate(
     """Return the share of significant pairs among all that the network omits; NaN where it omits none.
 
     A pair is omitted where its genes differ, its source has held-out cells, and no path leads from source to target.
-    CausalBench estimates the rate from a sample of these pairs.
-
-    Parameters
-    ----------
-    evaluator
-        The held-out cells.
-    edges
-        Edges (source, target).
-    max_path_length
-        As in :mod:`~catran_causalbench.evaluation.reachability`; with 1, only the edges themselves count as paths.
-
-    Raises
-    ------
-    InputError
-        An edge has an unknown gene.
+    CausalBench estimates the rate from a sample of these pairs. ``max_path_length`` is that of
+    :mod:`~catran_causalbench.evaluation.reachability`; with 1, only the edges themselves count as paths.
     """
     genes = len(evaluator.gene_names)
     joined = reachable(adjacency_matrix(*edge_columns(edges, evaluator.gene_names), genes), max_path_length)

@@ -48,23 +48,8 @@ def reference_metrics(
 
     The reference is restricted to pairs of two different genes of ``gene_names``, since no method could find the
     others. Precision, recall and F1 are those of sets of pairs: unordered pairs, so that a → b and b → a are one,
-    unless ``directed``.
-
-    Parameters
-    ----------
-    edges
-        Distinct edges (source, target).
-    reference
-        Pairs of gene names, in one order or in both.
-    gene_names
-        The genes of the expression matrix.
-    directed
-        Whether the reference's pairs are (source, target), as for ChIP-seq.
-
-    Raises
-    ------
-    InputError
-        An edge is repeated, a self-edge, or has an unknown gene.
+    unless the reference is ``directed``, as ChIP-seq is. Raise InputError where an edge is repeated, a self-edge, or
+    has an unknown gene.
     """
     check_ranking(*edge_columns(edges, gene_names), gene_names)
     genes = set(gene_names)

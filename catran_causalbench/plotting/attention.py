@@ -33,11 +33,6 @@ def draw_attention(adjacency: pd.DataFrame, num_genes: int | None = 60, *, title
         How many genes to draw, those with the largest sums of weights; None draws all. More than 60 are not labelled.
     title
         Description of the data.
-
-    Returns
-    -------
-    Figure
-        Not managed by pyplot.
     """
     from matplotlib.colors import LinearSegmentedColormap
 

@@ -127,8 +127,10 @@ def _draw_edges(
 
 
 def _draw_genes(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], radius: dict[str, float]) -> None:
+    x, y = np.transpose([place[gene] for gene in graph])
     axes.scatter(
-        *np.transpose([place[gene] for gene in graph]),
+        x,
+        y,
         s=[(2 * radius[gene]) ** 2 for gene in graph],
         c=[INK if graph.out_degree(gene) else "white" for gene in graph],
         edgecolors=[INK if graph.out_degree(gene) else FAINT for gene in graph],

@@ -25,24 +25,10 @@ _MANY_POINTS = 100
 
 
 def draw_training(losses: pd.DataFrame, *, title: str = "") -> Figure:
-    """Draw loss curves.
+    """Draw loss curves in a figure that pyplot does not manage; raise InputError where there are no losses.
 
-    Parameters
-    ----------
-    losses
-        Columns ``step`` and ``loss/…``; one row per step (model ``evidence``) or epoch (model ``catran``).
-    title
-        Description of the data.
-
-    Returns
-    -------
-    Figure
-        Not managed by pyplot.
-
-    Raises
-    ------
-    InputError
-        There are no losses.
+    ``losses`` has the columns ``step`` and ``loss/…``, and one row per step (model ``evidence``) or epoch (``catran``);
+    ``title`` describes the data.
     """
     logged = losses.dropna(axis=1, how="all")
     names = [str(name).removeprefix(_PREFIX) for name in logged if str(name).startswith(_PREFIX)]

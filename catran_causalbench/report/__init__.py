@@ -1,1 +1,1 @@
-"""The report of a sweep: a page that opens offline, figures and tables."""
+"""The report of a sweep: a page that opens offline, with figures and tables."""

@@ -19,18 +19,16 @@ from catran_causalbench.simulation.causal_model import SimulationConfig
 from catran_causalbench.simulation.presets import with_difficulty
 from catran_causalbench.sweep.records import Curve, RunResult
 
-ORACLE, RANDOM = "oracle", "random"
-# The challenge's improvement is that between these shares of the perturbations.
-CHALLENGE_FRACTIONS = (0.25, 1.0)
+RANDOM = "random"
 
 
 def is_catran(method: str) -> bool:
-    """Whether a method is CaTran with one of its presets or settings files."""
+    """Return whether a method is CaTran with one of its presets or settings files."""
     return method.lower().startswith("catran")
 
 
 def estimate(values: Iterable[float]) -> Estimate:
-    """Mean and 95 % t-interval of independent values; NaN values are left out."""
+    """Return the mean and the 95 % t-interval of independent values, without those that are NaN."""
     known = np.array([value for value in values if not np.isnan(value)], dtype=np.float64)
     if len(known) < 2:
         return Estimate(known.sum() if len(known) else np.nan, np.nan, len(known))
@@ -39,7 +37,7 @@ def estimate(values: Iterable[float]) -> Estimate:
 
 
 def runs_table(results: Iterable[RunResult]) -> pd.DataFrame:
-    """Make one row per run: what was run, every metric of the whole network, and the machine."""
+    """Return one row per run: what was run, every metric of the whole network, and the machine."""
     return pd.DataFrame(
         {
             name: value
@@ -58,18 +56,16 @@ class ResultGroup:
 
     Attributes
     ----------
-    name
-        What distinguishes it from the report's other groups.
-    simulated
-        Whether its data are simulated.
+    name, simulated
+        What distinguishes it from the report's other groups; whether its data are simulated.
     replicate
         What is repeated: ``data set`` or ``seed``.
     protocol
-        The options of the evaluation, where the sweep recorded them.
-    results, folders
-        The runs, and where each is.
+        The options of the evaluation, if the sweep recorded them.
+    results, directories
+        The runs, and where each is stored.
     runs
-        One row per run, in the order of the results (see :func:`runs_table`), and its ``replicate``.
+        One row per run, in the order of the results (see :func:`runs_table`), with its ``replicate``.
     """
 
     name: str
@@ -77,12 +73,12 @@ class ResultGroup:
     replicate: str
     protocol: dict[str, Any]
     results: tuple[RunResult, ...]
-    folders: tuple[Path, ...]
+    directories: tuple[Path, ...]
     runs: pd.DataFrame
 
     @property
     def title(self) -> str:
-        """Name and number of replicates, with the word SIMULATED where it applies."""
+        """Name and number of replicates, after the word SIMULATED if the data are."""
         count = self.runs["replicate"].nunique()
         return f"{'SIMULATED · ' * self.simulated}{self.name} · {count} {self.replicate}{'s' * (count != 1)}"
 
@@ -93,26 +89,26 @@ class ResultGroup:
 
     @property
     def has_truth(self) -> bool:
-        """Whether some run was compared with the true network."""
+        """Whether some run was compared with the ground truth."""
         return "effect_recovery" in self.runs and bool(self.runs["effect_recovery"].notna().any())
 
     @property
     def leading_metric(self) -> str:
-        """The metric that orders methods: against the true network where it is known, beyond noise elsewhere."""
+        """The metric by which methods are ranked: against the ground truth if it is known, else beyond noise."""
         return "effect_recovery" if self.has_truth else "excess_wasserstein"
 
     @property
     def reference_metrics(self) -> list[str]:
-        """Metrics against reference networks."""
-        found = {f"{name}_": None for result in self.results for name in result.references}
-        return [column for column in self.runs if str(column).startswith(tuple(found)) and column not in METRICS]
+        """Names of the metrics against reference networks."""
+        prefixes = tuple(f"{name}_" for result in self.results for name in result.references)
+        return [column for column in self.runs if str(column).startswith(prefixes) and column not in METRICS]
 
     @cached_property
     def values(self) -> pd.DataFrame:
-        """Every metric, indexed by method and replicate, at the group's largest fraction.
+        """Every metric at the group's largest fraction, indexed by method and replicate.
 
         Several seeds of one data set are averaged. Challenge score and improvement are computed within each replicate,
-        so that intervals can be given.
+        so that they have intervals.
         """
         columns = [name for name in (*METRICS, *self.reference_metrics) if name in self.runs]
         keys = ["method", "replicate"]
@@ -121,7 +117,7 @@ class ResultGroup:
 
     @cached_property
     def summary(self) -> dict[str, dict[str, Estimate]]:
-        """Estimates of every metric of every method: method → metric → estimate, the best method first."""
+        """Method → metric → estimate, the best method first."""
         names = [name for name in (*METRICS, *self.reference_metrics) if name in self.values]
         summary = {
             str(method): {name: estimate(rows[name]) for name in names}
@@ -133,7 +129,7 @@ class ResultGroup:
 
     @cached_property
     def incomplete(self) -> dict[str, str]:
-        """Methods that lack replicates at the largest fraction, and how many they have, as ``2 of 3 seeds``."""
+        """Methods that lack replicates at the largest fraction, and how many they have, such as ``2 of 3 seeds``."""
         complete = self.runs["replicate"].where(self.runs["fraction"] == self.fraction)
         counts, every = complete.groupby(self.runs["method"]).nunique(), self.runs["replicate"].nunique()
         return {str(name): f"{count} of {every} {self.replicate}s" for name, count in counts.items() if count < every}
@@ -145,20 +141,20 @@ class ResultGroup:
 
     @property
     def best_run(self) -> int:
-        """Position of CaTran's best run or, without CaTran, of the best method's."""
+        """Position of the best run of CaTran or, without CaTran, of the best method."""
         method = next(filter(is_catran, self.summary), next(iter(self.summary)))
         runs = self.runs[self.runs["method"] == method]
         runs = runs[runs["fraction"] == runs["fraction"].max()]
         return int(runs[self.leading_metric].fillna(-np.inf).idxmax())
 
     def by_fraction(self, metric: str) -> dict[str, dict[float, Estimate]]:
-        """Estimate one metric per method and fraction."""
+        """Estimate one metric for each method and fraction."""
         return _estimates(self.runs.groupby(["method", "fraction", "replicate"])[metric].mean())
 
     def mean_curve(self, pick: Callable[[RunResult], Curve]) -> dict[str, dict[int, Estimate]]:
-        """Estimate a curve per method and number of edges, at the largest fraction.
+        """Estimate a curve at the largest fraction, for each method and number of edges.
 
-        Only numbers of edges that all replicates of the method have are kept: elsewhere the mean would jump.
+        Only numbers of edges that all replicates of the method share are kept: at others the mean would jump.
         """
         points = [
             (result.method, edges, replicate, value)
@@ -174,23 +170,22 @@ class ResultGroup:
     def _challenge_metrics(self, keys: list[str]) -> pd.DataFrame:
         """Return challenge score and improvement, indexed by the keys, as in the challenge's plotting script.
 
-        The score is the trapezoid area of mean Wasserstein over the fractions, after the median over the other runs;
-        the improvement is the median at 1 minus that at 0.25. NaN where a fraction is missing, or there is only one.
+        The score is the trapezoid area under the median of mean Wasserstein over the fractions; the improvement is the
+        median at 1 minus that at 0.25. NaN if a fraction is missing or there is only one.
         """
         medians = self.runs.groupby([*keys, "fraction"])["mean_wasserstein"].median()
         wasserstein = medians.unstack("fraction").sort_index(axis=1)
         fractions = wasserstein.columns.to_numpy(dtype=float)
-        low, high = CHALLENGE_FRACTIONS
         metrics = pd.DataFrame(np.nan, wasserstein.index, ["challenge_score", "improvement"])
         if len(fractions) > 1:
             metrics["challenge_score"] = integrate.trapezoid(wasserstein.to_numpy(), fractions)
-        if {low, high} <= set(fractions):
-            metrics["improvement"] = wasserstein[high] - wasserstein[low]
+        if {0.25, 1.0} <= set(fractions):
+            metrics["improvement"] = wasserstein[1.0] - wasserstein[0.25]
         return metrics
 
 
 def _estimates(values: pd.Series) -> dict[str, dict[Any, Estimate]]:
-    """Estimate values indexed by method, position and replicate, for every method and position."""
+    """Estimate values, indexed by method, position and replicate, for each method and position."""
     estimates: dict[str, dict[Any, Estimate]] = {}
     for (method, position), replicates in values.groupby(level=[0, 1]):
         estimates.setdefault(str(method), {})[position] = estimate(replicates)
@@ -200,44 +195,38 @@ def _estimates(values: pd.Series) -> dict[str, dict[Any, Estimate]]:
 def group_results(
     found: Sequence[tuple[Path, RunResult]], protocols: Mapping[Path, Mapping[str, Any]]
 ) -> list[ResultGroup]:
-    """Group runs, each given with its folder, by what their data and their evaluation have in common.
+    """Group runs, each given with its directory, by what their data and their evaluation have in common.
 
-    Simulated data sets that differ in their seed alone belong together; a measured data set stands for itself. Runs on
-    controls alone (the observational regime) are groups of their own, because they see less, and so are runs with
-    another evaluation protocol. Replicates are data sets where there are several, seeds otherwise.
+    Simulated data sets that differ only in their seed belong together; a measured data set is on its own. Runs on
+    controls alone (the observational regime) are separate groups, because they see less, and so are runs with another
+    evaluation protocol. Replicates are data sets if there are several, otherwise seeds.
     """
     by_data: dict[tuple[str, bool, bool], dict[tuple[Any, ...], list[tuple[Path, RunResult]]]] = {}
-    for folder, result in found:
+    for directory, result in found:
         data = json.dumps(result.data_settings, sort_keys=True) if result.data_settings else result.data
         by_protocol = by_data.setdefault((data, result.simulated, result.regime == OBSERVATIONAL), {})
-        by_protocol.setdefault(tuple(protocols.get(folder, {}).items()), []).append((folder, result))
+        by_protocol.setdefault(tuple(protocols.get(directory, {}).items()), []).append((directory, result))
     every_settings = [result.data_settings for _, result in found]
     groups = []
     for (_, simulated, observational), by_protocol in by_data.items():
         common = set.intersection(*map(set, by_protocol))
         for protocol, runs_found in by_protocol.items():
-            folders, results = zip(*runs_found, strict=True)
+            directories, results = zip(*runs_found, strict=True)
             name = data_name(results[0].data_settings, every_settings) or results[0].data
             differing = [f"{option} {value}" for option, value in protocol if (option, value) not in common]
             name = ", ".join([name + " · controls only" * observational, *differing])
             runs = runs_table(results)
             replicate = "data set" if simulated and runs["data"].nunique() > 1 else "seed"
             runs["replicate"] = runs["data" if replicate == "data set" else "seed"]
-            groups.append(ResultGroup(name, simulated, replicate, dict(protocol), results, folders, runs))
+            groups.append(ResultGroup(name, simulated, replicate, dict(protocol), results, directories, runs))
     return groups
 
 
 def data_name(settings: Mapping[str, Any], every_settings: Iterable[Mapping[str, Any]]) -> str:
     """Name simulated data by their settings, such as ``30 genes, 4,500 cells, hard, edges from trrust.tsv``.
 
-    Named are genes, cells, and each setting that is not at its default, or differs, in any of the report's data.
-
-    Parameters
-    ----------
-    settings
-        What the data were simulated from, without the seed; empty for measured data, which get no name.
-    every_settings
-        The settings of all data of the report.
+    The name contains genes, cells, and each setting that is not at its default in some of the report's data, whose
+    settings are ``every_settings``. Measured data have no settings, and their name is empty.
     """
     if not settings:
         return ""
@@ -258,7 +247,8 @@ def _difficulty(settings: Mapping[str, Any]) -> str:
 
 
 def _unusual(settings: Mapping[str, Any]) -> list[str]:
-    """Name the settings, but for genes and cells, that have neither their default nor their difficulty's value."""
-    usual = {**asdict(with_difficulty(SimulationConfig(), _difficulty(settings))), "difficulty": "standard"}
-    values = {"difficulty": _difficulty(settings), **settings, "genes": usual["genes"], "cells": usual["cells"]}
+    """Name the settings, except genes and cells, that have neither their default nor their difficulty's value."""
+    difficulty = _difficulty(settings)
+    usual = {**asdict(with_difficulty(SimulationConfig(), difficulty)), "difficulty": "standard"}
+    values = {"difficulty": difficulty, **settings, "genes": usual["genes"], "cells": usual["cells"]}
     return [name for name, value in values.items() if value != usual.get(name)]

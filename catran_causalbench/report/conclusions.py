@@ -1,4 +1,4 @@
-"""Who wins where, by how much, and where CaTran loses: one sentence per group."""
+"""In which metrics CaTran is better or worse than its best baseline, and by how much: one sentence per group."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catran_causalbench.report.aggregation import ORACLE, ResultGroup, estimate, is_catran
+from catran_causalbench.report.aggregation import ResultGroup, estimate, is_catran
 from catran_causalbench.report.metrics import METRICS, Estimate
+from catran_causalbench.sweep.plan import ORACLE
 
 _COMPARED = ("mean_wasserstein", "false_omission_rate", "challenge_score")
 _VERDICTS = {"leads": "leads in", "loses": "loses in", "level": "cannot be told apart from its best baseline in"}
@@ -15,16 +16,14 @@ _VERDICTS = {"leads": "leads in", "loses": "loses in", "level": "cannot be told 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method against its best baseline in one metric.
+    """A method and its best baseline in one metric.
 
     Attributes
     ----------
-    metric, method, baseline
-        Names.
     own, other
-        Their means over the replicates that both have.
+        Mean of the method and of the baseline over the replicates that both have.
     gain
-        How much better the method is there, replicate by replicate; negative where it is worse.
+        By how much the method is better, replicate by replicate; negative if it is worse.
     """
 
     metric: str
@@ -36,8 +35,8 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """``leads``, ``loses``, or ``level`` where the interval of the gain holds zero or is unknown."""
-        if not abs(self.gain.mean) > self.gain.half_width:  # which is NaN for a single result
+        """``leads``, ``loses``, or ``level`` if the interval of the gain contains zero or is unknown."""
+        if not abs(self.gain.mean) > self.gain.half_width:  # NaN for a single result
             return "level"
         return "leads" if self.gain.mean > 0 else "loses"
 
@@ -47,11 +46,10 @@ class Comparison:
 
 
 def compare(group: ResultGroup) -> list[Comparison]:
-    """Compare the best CaTran (or else the best method) with the best of the others, metric by metric.
+    """Compare the best CaTran (without CaTran, the best method) with its best baseline, metric by metric.
 
-    The oracle is no baseline, and neither is a method that lacks replicates which others have: those may have been the
-    hard ones. For the same reason a CaTran with all replicates is preferred to one that lacks some. Empty with fewer
-    than two methods.
+    The oracle is no baseline, and neither is a method that lacks replicates which others have: they may be the hard
+    ones. For the same reason a CaTran with all replicates is preferred. Empty if there is no baseline.
     """
     methods = [name for name in group.summary if name != ORACLE]
     catrans = sorted(filter(is_catran, methods), key=lambda name: name in group.incomplete)
@@ -77,7 +75,7 @@ def compare(group: ResultGroup) -> list[Comparison]:
 
 
 def conclusion(group: ResultGroup) -> str:
-    """Say in one sentence what the comparisons show."""
+    """Return one sentence on what the comparisons show."""
     comparisons = compare(group)
     if not comparisons:
         methods = [name for name in group.summary if name != ORACLE]
@@ -88,9 +86,10 @@ def conclusion(group: ResultGroup) -> str:
         parts += [f"{phrase} {_listed(found)}"] if found else []
     single = all(np.isnan(comparison.gain.half_width) for comparison in comparisons)
     doubt = " (one result each, so all of this may be chance)" * single
-    lacking = group.incomplete.get(comparisons[0].method)
-    lack = f"; it has {lacking}, and is compared on those" if lacking else ""
-    return f"{group.title}: {comparisons[0].method} {_listed(parts)}{doubt}{lack}."
+    method = comparisons[0].method
+    known = group.incomplete.get(method)
+    lack = f"; it has {known}, and is compared on those" if known else ""
+    return f"{group.title}: {method} {_listed(parts)}{doubt}{lack}."
 
 
 def _listed(parts: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What all figures share: type, each method's style, labels that do not collide."""
+"""Shared by all figures of the report: fonts, the style of each method, labels that do not overlap."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from catran_causalbench.plotting.style import INK, new_figure
-from catran_causalbench.report.aggregation import ORACLE, RANDOM, is_catran
+from catran_causalbench.report.aggregation import RANDOM, is_catran
+from catran_causalbench.sweep.plan import ORACLE
 
-# Inches: at a phone's width letters are still some 9 pixels high.
-WIDTH = 5.2
+_WIDTH = 5.2  # inches: on the screen of a phone, letters are still some 9 pixels high
 
-# The palette of Okabe and Ito, which people with any kind of colour blindness can tell apart; vermilion is CaTran's.
+# The palette of Okabe and Ito, which can be distinguished with any kind of colour blindness; vermilion is CaTran's.
 _CATRAN = "#D55E00"
 _OTHERS = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS = "s^DvPX<>"
@@ -37,7 +37,7 @@ _TYPE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.7,
-    "text.parse_math": False,  # a name may hold a dollar
+    "text.parse_math": False,  # a name may contain a dollar sign
     "svg.hashsalt": "catran-causalbench",
     "pdf.fonttype": 42,
 }
@@ -55,7 +55,7 @@ class MethodStyle:
 
     @property
     def line(self) -> dict[str, Any]:
-        """Arguments of a line."""
+        """Arguments of matplotlib's lines."""
         return {
             "color": self.colour,
             "linestyle": self.dashes,
@@ -72,7 +72,7 @@ Styles = Mapping[str, MethodStyle]
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
-    """Give every method a style: CaTran's presets one strong colour, oracle and random grey, others theirs by name."""
+    """Choose each method's style: one strong colour for CaTran, grey for oracle and random, others in turn."""
     found, catrans, others = {}, 0, 0
     for method in sorted(set(methods)):
         if is_catran(method):
@@ -89,28 +89,38 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
 
 
 def style() -> Any:
-    """Set type and lines for the figures made and saved within it."""
+    """Return a context in which figures are made and saved with the report's fonts and lines."""
     return matplotlib.rc_context(_TYPE)
 
 
-def panels(count: int, height: float, title: str, **options: Any) -> tuple[Figure, list[Axes]]:
-    """Make a figure with panels side by side, and a title that says what the data are."""
-    figure = new_figure((WIDTH, height))
+def panels(
+    count: int, height: float, title: str, legend: Styles | None = None, lines: bool = True, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """Make a figure with panels side by side, ``height`` inches high, and a title that says what the data are.
+
+    Below the panels, a legend names methods; without ``lines`` it shows markers alone. Options go to ``subplots``.
+    """
+    names = legend or {}
+    figure = new_figure((_WIDTH, height + (0.17 * -(-len(names) // 3) + 0.1 if names else 0)))
     figure.set_layout_engine("constrained")
     axes = figure.subplots(1, count, squeeze=False, **options)[0]
     figure.suptitle(title, x=0.01, ha="left", fontsize=8, color="#666666")
+    if names:
+        drawn = {method: {**each.line, **({} if lines else {"linestyle": ""})} for method, each in names.items()}
+        handles = [Line2D([], [], **line, label=short(method)) for method, line in drawn.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, handlelength=2.6)
     return figure, list(axes)
 
 
 def short(method: str) -> str:
-    """Cut a name that would leave no room for the figure."""
+    """Shorten a name that would leave no room for the figure."""
     return method if len(method) <= _LONGEST_NAME else method[: _LONGEST_NAME - 1] + "…"
 
 
 def label_ends(figure: Figure, axis: Axes, ends: Mapping[str, float], styles: Styles) -> None:
-    """Name lines at the right edge, in their colours, spread so that no name covers another.
+    """Name lines at the right edge, in their colours, so that no name covers another.
 
-    The axis needs its limits by now, and nearly the figure's height.
+    The limits of the axis must be final, and its height nearly that of the figure.
     """
     methods = sorted((name for name in ends if not np.isnan(ends[name])), key=lambda name: ends[name])
     gap = 10.5 / 72 / (0.78 * figure.get_figheight())
@@ -134,31 +144,19 @@ def label_ends(figure: Figure, axis: Axes, ends: Mapping[str, float], styles: St
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """Move ascending positions apart to at least a gap, by as little as two sweeps do, and none below 0."""
+    """Move ascending positions apart, by little, until all gaps have a minimum and none is below 0."""
     upwards, downwards = list(positions), list(positions)
     for index in range(1, len(upwards)):
         upwards[index] = max(upwards[index], upwards[index - 1] + gap)
         downwards[-index - 1] = min(downwards[-index - 1], downwards[-index] - gap)
-    # Both keep the gap, so their mean keeps it too, and so does the larger of it and a row from 0 upwards.
+    # Both have the gap, so their mean has it too, and so has the maximum of it and evenly spaced positions from 0.
     return [max((up + down) / 2, index * gap) for index, (up, down) in enumerate(zip(upwards, downwards, strict=True))]
 
 
-def legend_below(figure: Figure, methods: Sequence[str], styles: Styles, lines: bool = True) -> None:
-    """Name the methods under the figure, in three columns; without `lines` by their markers alone."""
-    drawn = [{**styles[method].line, **({} if lines else {"linestyle": ""})} for method in methods]
-    handles = [Line2D([], [], **line, label=short(method)) for line, method in zip(drawn, methods, strict=True)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, handlelength=2.6)
-
-
-def legend_height(methods: Sequence[str]) -> float:
-    """Inches that :func:`legend_below` takes."""
-    return 0.17 * -(-len(methods) // 3) + 0.1
-
-
 def logarithmic(axis: Axes, which: str, least: float = 1.0) -> None:
-    """Make the x or y axis logarithmic, labelled 0.1, 1, 10 rather than by powers.
+    """Make the x or y axis logarithmic, with labels such as 0.1, 1 and 10 instead of powers.
 
-    A range below the factor `least` is widened to it, so that small differences look small.
+    A range smaller than the factor ``least`` is widened to it, so that small differences look small.
     """
     getattr(axis, f"set_{which}scale")("log")
     low, high = getattr(axis, f"get_{which}lim")()

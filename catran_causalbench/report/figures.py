@@ -1,4 +1,4 @@
-"""The report's figures: what each shows, when a group's runs suffice for it, and how it is drawn."""
+"""The report's figures: what each shows, which runs it needs, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -13,15 +13,7 @@ from matplotlib.figure import Figure
 from catran_causalbench.plotting.network import draw_network
 from catran_causalbench.plotting.style import FAINT, INK
 from catran_causalbench.report.aggregation import RANDOM, ResultGroup, is_catran
-from catran_causalbench.report.figure_style import (
-    Styles,
-    label_ends,
-    legend_below,
-    legend_height,
-    logarithmic,
-    panels,
-    short,
-)
+from catran_causalbench.report.figure_style import Styles, label_ends, logarithmic, panels, short
 from catran_causalbench.report.metrics import METRICS, Estimate
 
 Drawing = Callable[[ResultGroup, Styles], Figure]
@@ -30,7 +22,7 @@ _KINDS: list[tuple[str, str, str, Condition, Drawing]] = []
 
 
 class ReportFigure(NamedTuple):
-    """A figure, the name of its files, its title, how to read it, and the same for those who cannot see it."""
+    """A figure with the name of its files, its title, how to read it, and a text for those who cannot see it."""
 
     name: str
     title: str
@@ -40,17 +32,18 @@ class ReportFigure(NamedTuple):
 
 
 def report_figures(group: ResultGroup, styles: Styles) -> Iterator[ReportFigure]:
-    """Draw every figure that the group's runs suffice for."""
+    """Draw every figure for which the group has the runs; styles are those of all methods."""
+    styles = {method: styles[method] for method in group.summary}  # the best method first
     about = f"{group.title}. Methods, best first: {', '.join(group.summary)}. The table holds the numbers."
     for name, title, caption, suffices, draw in _KINDS:
         if suffices(group):
             yield ReportFigure(name, title, caption, f"{title}; {about}", draw(group, styles))
-    if (group.folders[group.best_run] / "output_network.csv").exists():
+    if (group.directories[group.best_run] / "output_network.csv").exists():
         yield _network(group, group.best_run)
 
 
 def _kind(name: str, title: str, caption: str, suffices: Condition = lambda group: True) -> Callable[[Drawing], None]:
-    """Register what a function draws, in the order of the report, and when a group's runs suffice for it."""
+    """Register a function that draws a figure, in the order of the report, and the runs that it needs."""
     return lambda draw: _KINDS.append((name, title, caption, suffices, draw))
 
 
@@ -66,8 +59,8 @@ def _has_curves(group: ResultGroup) -> bool:
 @_kind(
     "truth",
     "Effect recovery and precision",
-    "Farther right is better: the true effect of the edges as a share of what an oracle would get, and the share of "
-    "edges that are direct edges of the true network.",
+    "Farther right is better: the true effect of the edges as a share of the oracle's, and the share of the edges that "
+    "are direct edges of the true network.",
     lambda group: group.has_truth,
 )
 def _truth(group: ResultGroup, styles: Styles) -> Figure:
@@ -77,41 +70,36 @@ def _truth(group: ResultGroup, styles: Styles) -> Figure:
 @_kind(
     "precision-recall",
     "Precision against recall",
-    "From left to right more of the best edges are taken; higher and farther right is better. The mark is the whole "
+    "From left to right, more of the best edges are taken; higher and farther right is better. The marker is the whole "
     "network.",
     lambda group: group.has_truth and _has_curves(group),
 )
 def _precision_recall(group: ResultGroup, styles: Styles) -> Figure:
-    methods = list(group.summary)
-    figure, (axis,) = panels(1, 3.3 + legend_height(methods), group.title)
+    figure, (axis,) = panels(1, 3.3, group.title, styles)
     precision = group.mean_curve(lambda result: result.truth.precision if result.truth else result.wasserstein)
     recall = group.mean_curve(lambda result: result.truth.recall if result.truth else result.wasserstein)
-    for method in methods:
+    for method, style in styles.items():
         shared = [edges for edges in precision.get(method, {}) if edges in recall[method]]
         points = {recall[method][edges].mean: precision[method][edges].mean for edges in shared}
-        line = {**styles[method].line, "markevery": [-1] if points else None}
-        axis.plot(list(points), list(points.values()), **line)
+        axis.plot(list(points), list(points.values()), **style.line, markevery=[-1] if points else None)
     axis.set_xlim(left=0)
     axis.set_ylim(0, 1.02)
     axis.set_xlabel("recall of direct edges")
     axis.set_ylabel("precision, direct edges")
-    legend_below(figure, methods, styles)
     return figure
 
 
 @_kind(
     "truth-by-fraction",
     "Effect recovery and precision with fewer perturbations",
-    "The farther left a method keeps its height, the less it needs every gene to be perturbed.",
+    "The less a line falls to the left, the less the method depends on every gene being perturbed.",
     lambda group: group.has_truth and _has_fractions(group),
 )
 def _truth_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
-    methods = list(group.summary)
-    figure, axes = panels(2, 2.8 + legend_height(methods), group.title)
+    figure, axes = panels(2, 2.8, group.title, styles)
     for axis, metric in zip(axes, ("effect_recovery", "precision"), strict=True):
         _draw_by_fraction(axis, group, styles, metric)
         axis.set_ylim(bottom=0)
-    legend_below(figure, methods, styles)
     return figure
 
 
@@ -119,7 +107,7 @@ def _truth_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
     "challenge",
     "Challenge score and improvement",
     "Farther right is better. Dots are means over replicates, diamonds the challenge's own score: the area under the "
-    "median. The score rewards noisy genes too, so an oracle need not be first.",
+    "median. The score also rewards edges to noisy genes, so the oracle need not be first.",
     lambda group: bool(group.values["challenge_score"].notna().any()),
 )
 def _challenge(group: ResultGroup, styles: Styles) -> Figure:
@@ -133,11 +121,12 @@ def _challenge(group: ResultGroup, styles: Styles) -> Figure:
 @_kind(
     "wasserstein-by-fraction",
     "Mean Wasserstein distance with fewer perturbations",
-    "A rising line is a method that uses added perturbations; bars are 95 % intervals, moved aside to stay apart.",
+    "A rising line is a method that profits from more perturbations. Bars are 95 % intervals, shifted sideways so that "
+    "they do not overlap.",
     _has_fractions,
 )
 def _wasserstein_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
-    figure, (axis,) = panels(1, _height(group), group.title)
+    figure, (axis,) = panels(1, _height(styles), group.title)
     label_ends(figure, axis, _draw_by_fraction(axis, group, styles, "mean_wasserstein"), styles)
     return figure
 
@@ -145,18 +134,18 @@ def _wasserstein_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
 @_kind(
     "wasserstein-by-edges",
     "Mean Wasserstein distance against the number of edges",
-    "It falls with K for every method: compare at equal K only, one above the other. Both axes are logarithmic.",
+    "It falls with K for every method, so compare methods at equal K only. Both axes are logarithmic.",
     _has_curves,
 )
 def _wasserstein_by_edges(group: ResultGroup, styles: Styles) -> Figure:
-    figure, (axis,) = panels(1, _height(group), group.title)
+    figure, (axis,) = panels(1, _height(styles), group.title)
     curves = group.mean_curve(lambda result: result.wasserstein)
     for method, points in curves.items():
         axis.plot(list(points), [point.mean for point in points.values()], **{**styles[method].line, "marker": ""})
     axis.margins(x=0)
     logarithmic(axis, "x")
     logarithmic(axis, "y")
-    axis.autoscale(False)  # the lines decide what is shown, not the band
+    axis.autoscale(False)  # the lines decide what is shown, not the band of the interval
     for method in filter(is_catran, curves):
         means = np.array([point.mean for point in curves[method].values()])
         halves = np.nan_to_num([point.half_width for point in curves[method].values()])
@@ -171,13 +160,12 @@ def _wasserstein_by_edges(group: ResultGroup, styles: Styles) -> Figure:
 @_kind(
     "plane",
     "Mean Wasserstein distance against false omission rate",
-    "Up and left is better: strong edges, and few strong ones left out. Bars are 95 % intervals.",
+    "Up and left is better: edges with strong effects, and few significant effects left out. Bars are 95 % intervals.",
     lambda group: bool((group.runs["mean_wasserstein"] + group.runs["false_omission_rate"]).notna().any()),
 )
 def _plane(group: ResultGroup, styles: Styles) -> Figure:
-    summary = group.summary
-    figure, (axis,) = panels(1, 3.3 + legend_height(list(summary)), group.title)
-    for method, row in summary.items():
+    figure, (axis,) = panels(1, 3.3, group.title, styles, lines=False)
+    for method, row in group.summary.items():
         style, across, up = styles[method], row["false_omission_rate"], row["mean_wasserstein"]
         mark = {**style.line, "linestyle": "", "markersize": 9 if is_catran(method) else 7, "markeredgewidth": 1}
         bars: dict[str, Any] = {"elinewidth": 0.9, "ecolor": (style.colour, 0.45)}
@@ -186,7 +174,6 @@ def _plane(group: ResultGroup, styles: Styles) -> Figure:
     axis.set_ylabel(METRICS["mean_wasserstein"].axis_label)
     axis.margins(0.08)
     axis.set_title("↖ better", loc="left", color="#777777")
-    legend_below(figure, list(summary), styles, lines=False)
     return figure
 
 
@@ -203,25 +190,25 @@ def _cost(group: ResultGroup, styles: Styles) -> Figure:
 def _network(group: ResultGroup, run: int) -> ReportFigure:
     result = group.results[run]
     subject = f"{'SIMULATED data, ' * result.simulated}{result.method} on {result.data}, seed {result.seed}"
-    # The file holds no weights, so an edge weighs by its rank: 1 for the best, falling to 0.
-    edges = pd.read_csv(group.folders[run] / "output_network.csv", index_col=0, dtype=str)
+    # The file has no weights, so they follow the rank: from 1 for the best edge to nearly 0.
+    edges = pd.read_csv(group.directories[run] / "output_network.csv", index_col=0, dtype=str)
     edges.columns = pd.Index(["source", "target"])
-    if group.simulated:  # ids of simulated genes are long and say nothing; ENSGSIM00000012 is named SIM12
+    if group.simulated:  # gene ENSGSIM00000012 is named SIM12
         edges = edges.replace(r"^ENSGSIM0*(?=\d)", "SIM", regex=True)
     edges = edges.assign(weight=[1 - rank / len(edges) for rank in range(len(edges))])
     return ReportFigure(
         "network",
         "The inferred network",
-        "An arrow leads from a regulator to its target; thicker is surer. Genes with many targets are the hubs to look "
-        "at first.",
+        "An arrow leads from a regulator to its target; a thicker one ranks higher. Genes with many targets are hubs "
+        "to look at first.",
         f"The inferred network as arrows between genes; {subject}. The run's output_network.csv lists all its edges.",
         draw_network(edges, title=subject),
     )
 
 
-def _height(group: ResultGroup) -> float:
-    """Inches that leave room for the names of all methods beside the lines."""
-    return max(3.4, 0.9 + 0.16 * group.runs["method"].nunique())
+def _height(styles: Styles) -> float:
+    """Return the inches that leave room for the names of all methods next to the lines."""
+    return max(3.4, 0.9 + 0.16 * len(styles))
 
 
 def _bar(value: Estimate) -> float | None:
@@ -232,9 +219,9 @@ def _draw_by_fraction(axis: Axes, group: ResultGroup, styles: Styles, metric: st
     """Draw a metric and its intervals against the share of perturbations; return where each method's line ends."""
     lines = group.by_fraction(metric)
     for index, (method, points) in enumerate(lines.items()):
-        # Moved aside a little, so that intervals of equal fractions stand beside each other.
-        aside = (index - (len(lines) - 1) / 2) * min(0.5, 4 / len(lines))
-        known = {100 * fraction + aside: point for fraction, point in points.items() if not np.isnan(point.mean)}
+        # A small shift, so that intervals at the same fraction are side by side.
+        shift = (index - (len(lines) - 1) / 2) * min(0.5, 4 / len(lines))
+        known = {100 * fraction + shift: point for fraction, point in points.items() if not np.isnan(point.mean)}
         means = [point.mean for point in known.values()]
         halves = np.nan_to_num([point.half_width for point in known.values()])
         faint = (styles[method].colour, 0.4)
@@ -246,9 +233,9 @@ def _draw_by_fraction(axis: Axes, group: ResultGroup, styles: Styles, metric: st
 
 
 def _dots(group: ResultGroup, styles: Styles, *metrics: str) -> tuple[Figure, Axes, list[str]]:
-    """One row per method, one panel per metric: mean, interval, and every replicate as a faint dot.
+    """Draw one row per method and one panel per metric: mean, interval, and every replicate as a faint dot.
 
-    Returns the figure, its first panel, and the methods from the lowest row upwards: the first metric orders them.
+    Return the figure, its first panel, and the methods from the lowest row upwards, in the order of the first metric.
     """
     summary, values = group.summary, group.values
     first = METRICS[metrics[0]]

@@ -11,7 +11,7 @@ from catran_causalbench.sweep.records import Curve, NetworkScores
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `count` replicates and its 95 % t-interval, mean ± half_width; NaN where replicates are too few."""
+    """The mean of ``count`` replicates and its 95 % t-interval, mean ± half_width; NaN if there are too few."""
 
     mean: float = nan
     half_width: float = nan
@@ -28,12 +28,8 @@ class Metric:
         Key in JSON, results.csv and tables of runs; display name.
     direction
         Which values are better: ``higher``, ``lower`` or ``none``.
-    meaning
-        One sentence.
-    unit
-        Empty where it has none.
     decimals
-        Decimals of its numbers; None to let the size of the number decide (times, memory).
+        How many its numbers have; None if that depends on their size (times, memory).
     """
 
     name: str
@@ -45,35 +41,35 @@ class Metric:
 
     @property
     def sign(self) -> int:
-        """1 where higher is better, −1 where lower is, 0 where neither is."""
+        """1 if higher is better, −1 if lower is better, otherwise 0."""
         return {"higher": 1, "lower": -1, "none": 0}[self.direction]
 
     @property
     def heading(self) -> str:
-        """Label and unit, with an arrow towards the better side."""
+        """Label and unit, with an arrow in the better direction."""
         return self.label + f" ({self.unit})" * bool(self.unit) + ("", "\u00a0↑", "\u00a0↓")[self.sign]
 
     @property
     def axis_label(self) -> str:
-        """The label, with the better side in words."""
+        """Label with the better direction in words."""
         return self.label + ("", " (more is better)", " (less is better)")[self.sign]
 
     def best(self, values: Iterable[float]) -> float:
-        """Return the best of some values; NaN where there is none."""
+        """Return the best of some values; NaN if there is none."""
         known = [self.sign * value for value in values if not isnan(value)]
         return self.sign * max(known) if known and self.sign else nan
 
     def number(self, value: float) -> str:
-        """Write a number; an en dash for NaN."""
-        return self._written(value, value)
+        """Format a number; an en dash for NaN."""
+        return self._format(value, value)
 
     def text(self, estimate: Estimate) -> str:
-        """Write an estimate with its interval, where it has one, both to the same decimals."""
+        """Format an estimate with its interval, if it has one, to the same decimals."""
         if isnan(estimate.half_width):
             return self.number(estimate.mean)
-        return f"{self.number(estimate.mean)} ± {self._written(estimate.half_width, estimate.mean)}"
+        return f"{self.number(estimate.mean)} ± {self._format(estimate.half_width, estimate.mean)}"
 
-    def _written(self, value: float, scale: float) -> str:
+    def _format(self, value: float, scale: float) -> str:
         if isnan(value):
             return "–"
         decimals = self.decimals
@@ -91,7 +87,7 @@ _REGISTERED = (
         "mean_wasserstein",
         "mean Wasserstein",
         "higher",
-        "Mean distance between the target's expression in held-out cells whose source is knocked down and in controls. "
+        "Mean distance between the target's expression in held-out cells whose source is perturbed and in controls. "
         "It has a noise floor and falls with the number of edges: compare at equal numbers only.",
     ),
     Metric(
@@ -100,20 +96,16 @@ _REGISTERED = (
     Metric("false_omission_rate", "false omission rate", "lower", "Share of omitted pairs with a significant effect."),
     Metric("exact_false_omission_rate", "exact false omission rate", "lower", "The same over all omitted pairs."),
     Metric("challenge_score", "challenge score", "higher", "Area under mean Wasserstein over the perturbed share."),
-    Metric(
-        "improvement", "improvement", "higher", "Mean Wasserstein at 100 % of the perturbations minus that at 25 %."
-    ),
+    Metric("improvement", "improvement", "higher", "Mean Wasserstein with 100 % of the perturbations minus with 25 %."),
     Metric("seconds", "run time", "lower", "Time of the inference alone.", "s", None),
-    Metric("peak_megabytes", "memory taken", "lower", "Peak memory beyond what was held before.", "MB", None),
+    Metric("peak_megabytes", "memory taken", "lower", "Peak memory beyond what was in use before.", "MB", None),
     Metric("recall", "recall", "higher", "Share of the true network's direct edges that were found."),
     Metric("average_precision", "AUPRC", "higher", "Area under the precision–recall curve, direct edges."),
     Metric("orientation", "orientation", "higher", "Share that points the right way, of edges true in one direction."),
     Metric("ancestor_precision", "ancestor precision", "higher", "Share of the edges whose source acts on the target."),
+    Metric("ancestor_average_precision", "ancestor AUPRC", "higher", "The same as AUPRC, but for ancestors."),
     Metric(
-        "ancestor_average_precision", "ancestor AUPRC", "higher", "Area under the precision–recall curve, ancestors."
-    ),
-    Metric(
-        "unperturbed_average_precision", "AUPRC, unperturbed", "higher", "AUPRC of sources never perturbed in training."
+        "unperturbed_average_precision", "AUPRC, unperturbed", "higher", "AUPRC of sources not perturbed in training."
     ),
     Metric("stability", "stability", "higher", "Share of the edges that two halves of the training cells agree on."),
     Metric("num_edges", "edges", "none", "Edges that were returned.", decimals=0),
@@ -131,7 +123,7 @@ def metric_values(scores: NetworkScores) -> dict[str, float]:
     known = {**vars(scores), **(vars(scores.truth) if scores.truth else {})}
     values = {name: known[name] for name in METRICS if name in known}
     for name, value in values.items():
-        if isinstance(value, Curve):  # along the ranked edges: its end is that of all edges
+        if isinstance(value, Curve):  # its last value is that of all edges
             values[name] = value.value[-1] if value.value else nan
     for reference, agreement in scores.references.items():
         values |= {f"{reference}_{name}": value for name, value in agreement.items()}

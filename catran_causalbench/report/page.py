@@ -1,4 +1,4 @@
-"""The report's folder: a page that needs nothing else, its figures as files, and its tables."""
+"""The report's directory: a page that opens offline, its figures as files, and tables."""
 
 from __future__ import annotations
 
@@ -27,29 +27,21 @@ from catran_causalbench.report.figure_style import Styles, method_styles, style
 from catran_causalbench.report.figures import report_figures
 from catran_causalbench.report.metrics import METRICS
 from catran_causalbench.sweep.plan import EvaluationProtocol
-from catran_causalbench.sweep.records import FAILURE, files_below, read_sweep
-from catran_causalbench.sweep.store import read_identity
+from catran_causalbench.sweep.records import FAILURE, files_below, read_identity, read_sweep
 from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable
 
 PAGE = "index.html"
 MADE_BY = "catran-causalbench report"
 _FILES = (PAGE, "results.csv", "table.md", "figures")
 _PACKAGES = ("catran-causalbench", "causalbench", "torch", "numpy", "scipy", "scikit-learn", "pandas")
-# A drawing of thousands of lines is smaller as an image.
-_LARGEST_SVG = 300_000
+_LARGEST_SVG = 300_000  # bytes: a drawing of thousands of lines is smaller as PNG
 
 
-def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False) -> dict[str, Any]:
-    """Write the report of one or several sweeps, whole or not at all.
+def write_report(sweeps: Sequence[Path], output: Path, overwrite: bool = False) -> dict[str, Any]:
+    """Write the report of one or several sweeps, complete or not at all.
 
-    The folder gets index.html, results.csv (one row per run), table.md, and figures/ with every figure as PNG and PDF.
-
-    Parameters
-    ----------
-    folders, output
-        Folders of sweeps, which may hold failed runs; the folder to make.
-    overwrite
-        Replace a report that this function made before.
+    The directory ``output`` gets index.html, results.csv (one row per run), table.md, and figures/ with every figure as
+    PNG and PDF; ``overwrite`` lets it replace an earlier report.
 
     Returns
     -------
@@ -60,18 +52,18 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
     Raises
     ------
     InputError
-        No finished run is there, sweeps are not comparable, or the output folder is taken.
+        There is no finished run, the sweeps are not comparable, or the output directory is taken.
     """
     output = output.absolute()
     _check_output(output, overwrite)
-    found = [run for folder in folders for run in read_sweep(folder.absolute())]
-    sweeps = dict.fromkeys(run.parent.parent for run, _ in found)  # runs lie in SWEEP/DATA/RUN
-    identities = {sweep: read_identity(sweep) for sweep in sweeps}
+    found = [run for sweep in sweeps for run in read_sweep(sweep.absolute())]
+    # Runs are in SWEEP/DATA/RUN.
+    identities = {sweep: read_identity(sweep) for sweep in dict.fromkeys(run.parent.parent for run, _ in found)}
     _check_comparable(identities)
     protocols = {sweep: _protocol(identity) for sweep, identity in identities.items()}
     groups = group_results(found, {run: protocols[run.parent.parent] for run, _ in found})
     styles = method_styles(result.method for _, result in found)
-    failed = [failure for folder in folders for failure in _read_failures(folder)]
+    failed = [failure for sweep in sweeps for failure in _read_failures(sweep)]
     with atomic_directory(output) as made:
         (made / "figures").mkdir()
         prefixes = _prefixes(groups)
@@ -82,17 +74,20 @@ def write_report(folders: Sequence[Path], output: Path, overwrite: bool = False)
             failed=failed,
             protocols={sweep.name: protocol for sweep, protocol in protocols.items() if protocol},
             machines=tables.machines(groups),
-            versions=_versions(),
-            command=shlex.join(["catran-causalbench", "report", *map(str, folders), "--output", str(output)]),
+            versions={"Python": platform.python_version(), **{package: _version(package) for package in _PACKAGES}},
+            command=shlex.join(["catran-causalbench", "report", *map(str, sweeps), "--output", str(output)]),
             definitions=[metric for metric in METRICS.values() if metric.name in shown],
         )
         (made / PAGE).write_text(page, encoding="utf-8")
         runs_table(result for _, result in found).to_csv(made / "results.csv", index=False)
         text = "\n\n".join(f"### {group.title}\n\n{tables.markdown(group)}" for group in groups)
         (made / "table.md").write_text(text + "\n", encoding="utf-8")
-    conclusions = [section["conclusion"] for section in sections]
-    summaries = [_summary(group) for group in groups]
-    return {"page": str(output / PAGE), "failed": len(failed), "conclusions": conclusions, "groups": summaries}
+    return {
+        "page": str(output / PAGE),
+        "failed": len(failed),
+        "conclusions": [section["conclusion"] for section in sections],
+        "groups": [_summary(group) for group in groups],
+    }
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
@@ -102,22 +97,22 @@ def _check_output(output: Path, overwrite: bool) -> None:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        found = f"{str(output)!r}, whose folder cannot be made ({error.strerror})"
+        found = f"{str(output)!r}, whose parent cannot be made ({error.strerror})"
         raise InputError.of("output", found, "a writable place") from None
 
 
-def _read_failures(folder: Path) -> list[dict[str, str]]:
-    """Name every failed run by its folder, with what its file says."""
+def _read_failures(sweep: Path) -> list[dict[str, str]]:
+    """Return the path and the error of every failed run."""
     failures = []
-    for path in files_below(folder, FAILURE):
+    for path in files_below(sweep, FAILURE):
         try:
             error = path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:  # a sweep has tried again meanwhile, with success
+        except FileNotFoundError:  # a sweep has repeated the run meanwhile
             continue
-        with suppress(ValueError, KeyError, TypeError):  # a broken file is shown as it is
+        with suppress(ValueError, KeyError, TypeError):  # a damaged file is shown as it is
             content = json.loads(error)
             error = f"{content['type']}: {content['message']}"
-        failures.append({"run": str(path.parent.relative_to(folder)), "error": error})
+        failures.append({"run": str(path.parent.relative_to(sweep)), "error": error})
     return failures
 
 
@@ -126,21 +121,18 @@ def _protocol(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_comparable(identities: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Refuse sweeps that differ in code, data or a method's settings: one name would stand for two things.
-
-    Another protocol is no fault: its runs become groups of their own.
-    """
+    """Refuse sweeps that differ in code, data or a method's settings, but not in their protocol, which forms groups."""
     known: dict[str, tuple[Path, Any]] = {}
     for sweep, identity in identities.items():
         for key, value in identity.items():
             first, before = known.setdefault(key, (sweep, value))
             if value != before and key not in _protocol(identity):
                 found = f"{value!r} in {str(sweep)!r}, where {str(first)!r} has {before!r}"
-                raise InputError.of(key, found, "the same in all sweeps of a report; report these apart")
+                raise InputError.of(key, found, "the same in all sweeps of a report; report these separately")
 
 
 def _prefixes(groups: Sequence[ResultGroup]) -> list[str]:
-    """Name each group as files can be named, with a number where only letters that files cannot have differ."""
+    """Return a name for the files of each group; a number tells groups apart whose names differ in symbols only."""
     found: list[str] = []
     for group in groups:
         words = f"{'simulated ' * group.simulated}{group.name}".lower()
@@ -151,21 +143,21 @@ def _prefixes(groups: Sequence[ResultGroup]) -> list[str]:
     return found
 
 
-def _section(group: ResultGroup, prefix: str, styles: Styles, folder: Path) -> dict[str, Any]:
-    """Draw and save a group's figures, and gather what the page says of it."""
-    shown = []
+def _section(group: ResultGroup, prefix: str, styles: Styles, directory: Path) -> dict[str, Any]:
+    """Draw and save a group's figures, and collect what the page says about it."""
+    figures = []
     with style():
         for drawn in report_figures(group, styles):
             name = f"{prefix}-{drawn.name}"
-            drawn.figure.savefig(folder / f"{name}.png", dpi=200)
-            drawn.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-            shown.append({"id": name, "source": _data_uri(drawn.figure), **drawn._asdict()})
+            drawn.figure.savefig(directory / f"{name}.png", dpi=200)
+            drawn.figure.savefig(directory / f"{name}.pdf", metadata={"CreationDate": None})
+            figures.append({"id": name, "source": _data_uri(drawn.figure), **drawn._asdict()})
     return {
         "group": group,
         "conclusion": conclusion(group),
         "settings": tables.settings(group),
         "tables": [tables.estimate_table(group), tables.estimate_table(group, group.reference_metrics)],
-        "figures": shown,
+        "figures": figures,
     }
 
 
@@ -190,13 +182,11 @@ def _render(**context: Any) -> str:
     return environment.get_template("page.html.j2").render(context)
 
 
-def _versions() -> dict[str, str]:
-    found = {"Python": platform.python_version()}
-    for package in _PACKAGES:
-        found[package] = "not installed"
-        with suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _summary(group: ResultGroup) -> dict[str, Any]:

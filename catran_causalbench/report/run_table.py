@@ -1,4 +1,4 @@
-"""Runs of causalbench_run side by side: CausalBench's metrics, and precision where the true network is known."""
+"""A table of runs of causalbench_run: CausalBench's metrics, and precision if the true network is known."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def describe_data(data_directory: Path) -> dict[str, Any]:
         There is no such directory.
     """
     if not data_directory.is_dir():
-        raise InputError.of("data_directory", f"no folder {str(data_directory)!r}", "a benchmark directory")
+        raise InputError.of("data_directory", f"no directory {str(data_directory)!r}", "a benchmark directory")
     metadata = find_metadata(data_directory)
     return {
         "name": data_directory.resolve().name,
@@ -38,38 +38,27 @@ def describe_data(data_directory: Path) -> dict[str, Any]:
 
 
 def read_runs(data_directory: Path, run_directories: list[Path]) -> pd.DataFrame:
-    """Read the metrics of some runs, and compare their edges with the true network where the directory holds one.
-
-    Parameters
-    ----------
-    data_directory, run_directories
-        A benchmark directory, and output folders of ``causalbench_run``.
+    """Read the metrics of runs, and compare their edges with the true network if the benchmark directory has one.
 
     Returns
     -------
     DataFrame
-        One row per run, named like its folder, or by its path where folders have the same name; one column per metric,
+        One row per run, named like its directory, or by its path if the name is not unique; one column per metric,
         named as in :data:`~catran_causalbench.report.metrics.METRICS`.
 
     Raises
     ------
     InputError
-        A folder lacks the files.
+        A directory lacks the files.
     """
     true_edges = set(read_true_network(data_directory)) if (data_directory / TRUE_NETWORK).exists() else set()
-    names = [folder.name for folder in run_directories]
-    index = [folder.name if names.count(folder.name) == 1 else str(folder) for folder in run_directories]
-    return pd.DataFrame([_read_run(folder, true_edges) for folder in run_directories], index=index)
+    names = [run.name for run in run_directories]
+    index = [run.name if names.count(run.name) == 1 else str(run) for run in run_directories]
+    return pd.DataFrame([_read_run(run, true_edges) for run in run_directories], index=index)
 
 
 def check_figure(path: Path) -> None:
-    """Make sure that runs can be drawn into a file, before they are read.
-
-    Raises
-    ------
-    InputError
-        The name has another ending than .png, .pdf or .svg, or its folder cannot be written to.
-    """
+    """Raise InputError if a file is none of .png, .pdf and .svg, or if it cannot be written."""
     if path.suffix not in _FIGURES:
         raise InputError.of("figure", f"a file named {path.name}", f"a name that ends in {', '.join(_FIGURES)}")
     check_writable(path)
@@ -84,7 +73,7 @@ def draw_runs(title: str, table: pd.DataFrame, path: Path) -> None:
         best = metric.best(values)
         colours = ["#0072B2" if value == best else "#B0B7BF" for value in values]
         bars = axis.barh(range(len(values)), values.fillna(0), color=colours, height=0.65)
-        axis.set_yticks(range(len(values)), values.index, parse_math=False)  # a folder's name may hold a dollar
+        axis.set_yticks(range(len(values)), values.index, parse_math=False)  # a name may contain a dollar sign
         axis.bar_label(bars, [metric.number(value) for value in values], padding=3, fontsize=8)
         axis.set_title(metric.axis_label, fontsize=9)
         axis.set_xlim(0, max(values.fillna(0).max(), 1e-9) * 1.25)
@@ -95,10 +84,10 @@ def draw_runs(title: str, table: pd.DataFrame, path: Path) -> None:
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=160))
 
 
-def _read_run(folder: Path, true_edges: set[tuple[str, str]]) -> dict[str, Any]:
+def _read_run(directory: Path, true_edges: set[tuple[str, str]]) -> dict[str, Any]:
     try:
-        metrics = json.loads((folder / "metrics.json").read_text())
-        edges = pd.read_csv(folder / "output_network.csv", index_col=0, dtype=str, keep_default_na=False)
+        metrics = json.loads((directory / "metrics.json").read_text())
+        edges = pd.read_csv(directory / "output_network.csv", index_col=0, dtype=str, keep_default_na=False)
         statistics = metrics["quantitative_test_evaluation"]
         row = {
             "num_edges": len(edges),
@@ -110,10 +99,10 @@ def _read_run(folder: Path, true_edges: set[tuple[str, str]]) -> dict[str, Any]:
             row["precision"] = len(hits) / max(len(edges), 1)
         return row | {"seconds": _measured(metrics["run_time"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        found = f"no readable metrics.json and output_network.csv in {folder} ({error!r})"
-        raise InputError.of("runs", found, "the output folder of a causalbench_run that ended well") from None
+        found = f"no readable metrics.json and output_network.csv in {directory} ({error!r})"
+        raise InputError.of("runs", found, "the output directory of a causalbench_run that succeeded") from None
 
 
 def _measured(value: float | None) -> float:
-    """NaN for what was not measured; CausalBench writes −1 for an omission rate without omissions."""
+    """Return NaN for a missing value; CausalBench writes −1 for an omission rate without omissions."""
     return math.nan if value is None or value == -1 else float(value)

@@ -1,4 +1,4 @@
-"""The report's tables: a Markdown table for a README, and the rows of the page's tables."""
+"""The report's tables: those of the page, and a Markdown table for a README."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from catran_causalbench.report.aggregation import ORACLE, RANDOM, ResultGroup, is_catran
+from catran_causalbench.report.aggregation import RANDOM, ResultGroup, is_catran
 from catran_causalbench.report.metrics import METRICS, Metric, find_metric
+from catran_causalbench.sweep.plan import ORACLE
 
 _MARKDOWN = ["effect_recovery", "precision", "mean_wasserstein", "excess_wasserstein", "false_omission_rate"]
 _MARKDOWN += ["challenge_score", "improvement", "seconds"]
 
 
 class Cell(NamedTuple):
-    """A number of a table: what is written, what it is sorted by, and whether it is the best of its column."""
+    """A cell of a table: its text, the number to sort by, and whether that is the best of the column."""
 
     text: str
     value: float
@@ -23,24 +24,20 @@ class Cell(NamedTuple):
 
 
 class EstimateTable(NamedTuple):
-    """The metrics that any method has, and the cells of each method, the best method first."""
+    """The metrics that some method has, and the cells of each method, the best method first."""
 
     columns: list[Metric]
     rows: dict[str, list[Cell]]
 
 
 def estimate_table(group: ResultGroup, names: Iterable[str] = tuple(METRICS)) -> EstimateTable:
-    """Show the named metrics of every method.
+    """Tabulate some metrics of every method.
 
-    The oracle and random bound the methods from above and below: neither is marked as the best, nor is a method that
-    lacks replicates, which may have been the hard ones.
+    The oracle and random are bounds, so neither is marked as the best, nor is a method that lacks replicates, which may
+    be the hard ones.
     """
-    every = [find_metric(name) for name in names]
-    columns = [
-        metric
-        for metric in every
-        if any(metric.name in row and row[metric.name].count for row in group.summary.values())
-    ]
+    known = {name for row in group.summary.values() for name, value in row.items() if value.count}
+    columns = [find_metric(name) for name in names if name in known]
     ranked = [name for name in group.summary if name not in (ORACLE, RANDOM, *group.incomplete)]
     rows: dict[str, list[Cell]] = {method: [] for method in group.summary}
     for metric in columns:
@@ -54,7 +51,7 @@ def estimate_table(group: ResultGroup, names: Iterable[str] = tuple(METRICS)) ->
 
 
 def markdown(group: ResultGroup) -> str:
-    """Write a table for a README, with a line that says what it is about."""
+    """Return a Markdown table, with a sentence on data and machine below it."""
     table = estimate_table(group, _MARKDOWN)
     lines = [["method", *(metric.heading for metric in table.columns)], ["---"] * (1 + len(table.columns))]
     for method, cells in table.rows.items():
@@ -66,7 +63,7 @@ def markdown(group: ResultGroup) -> str:
 
 
 def settings(group: ResultGroup) -> str:
-    """Say on what data, seeds and machine the runs were made."""
+    """Return one sentence on the data, seeds and machine of the runs."""
     runs = group.runs
     shares = [f"{100 * fraction:g}" for fraction in sorted(runs["fraction"].unique())]
     whole = "" if len(shares) == 1 else f" (table and curves over K: {shares[-1]} %)"
@@ -77,9 +74,9 @@ def settings(group: ResultGroup) -> str:
     )
 
 
-def machines(of: Iterable[ResultGroup]) -> list[str]:
-    """Name every machine that took part."""
-    every = [result.machine for group in of for result in group.results]
+def machines(groups: Iterable[ResultGroup]) -> list[str]:
+    """Describe every machine of the runs."""
+    every = [result.machine for group in groups for result in group.results]
     named = [", ".join(f"{name} {value}" for name, value in each.items() if value not in ("", None)) for each in every]
     return list(dict.fromkeys(filter(None, named)))
 

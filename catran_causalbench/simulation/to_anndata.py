@@ -17,14 +17,7 @@ if TYPE_CHECKING:
 def simulate_anndata(genes: int = 60, cells: int | None = None, seed: int = 0) -> AnnData:
     """Simulate a Perturb-seq screen with known ground truth; the same arguments give the same screen.
 
-    Parameters
-    ----------
-    genes
-        Number of genes, all of them perturbed.
-    cells
-        Number of cells, by default 180 per gene.
-    seed
-        Seed of all random numbers.
+    All genes are perturbed; by default there are 180 cells per gene.
 
     Returns
     -------

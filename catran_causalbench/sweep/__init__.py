@@ -1,1 +1,1 @@
-"""Many methods on many data sets, run and scored as CausalBench does; an interrupted sweep can be resumed."""
+"""Run and score many methods on many data sets as CausalBench does, and resume an interrupted sweep."""

@@ -33,15 +33,7 @@ _SHARE, _SEED = number(low=0, high=1, above_low=True), number(low=0)
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One method on one training set.
-
-    Attributes
-    ----------
-    method, data
-        A method as :class:`SweepPlan` keeps it; absolute path of the benchmark directory.
-    regime, fraction, seed
-        As in :class:`~catran_causalbench.sweep.records.RunResult`.
-    """
+    """One method of a :class:`SweepPlan` on one training set of the benchmark directory ``data``, an absolute path."""
 
     method: str
     data: Path
@@ -68,18 +60,17 @@ class EvaluationProtocol(Validated):
     Attributes
     ----------
     edges
-        Edges that each method returns.
+        Number of edges that each method returns.
     max_path_length, omission_estimation_size
-        CausalBench's settings of the false omission rate (see
-        :func:`~catran_causalbench.evaluation.causalbench_metrics.evaluate_network`).
+        As in :func:`~catran_causalbench.evaluation.causalbench_metrics.evaluate_network`.
     dataset_name, do_filter
-        Which data set of each directory is meant.
+        As in :class:`~catran_causalbench.causalbench.dataset_spec.DatasetSpec`.
     dcdi_training_share
         Share of their full training that DCDI and its relatives get (see :mod:`~catran_causalbench.baselines.dcdi`).
     stability
-        Whether to train twice more, each time on half of the cells, and compare the edges.
+        Whether to train twice more, on half of the cells each, and compare the edges.
     split_by_seed
-        Whether the seed of a run also decides which cells are held out; CausalBench's split otherwise.
+        Whether the seed of a run also decides which cells are held out, instead of CausalBench's fixed split.
     """
 
     edges: int = number(1000, 1)
@@ -93,7 +84,7 @@ class EvaluationProtocol(Validated):
 
     @property
     def dataset_spec(self) -> DatasetSpec:
-        """The data set of each directory."""
+        """Which data set of each directory is used."""
         return DatasetSpec(self.dataset_name, self.do_filter)
 
 
@@ -107,10 +98,9 @@ class SweepPlan(Validated):
         Names of methods, paths of YAML files with settings of CaTran, or ``oracle``, which ranks the true effects.
     data
         Benchmark directories with distinct names.
-    regimes
-        ``observational`` and ``interventional`` are one run each, ``partial_interventional`` one for each fraction.
-    fractions
-        Shares of the perturbations, above 0 and at most 1.
+    regimes, fractions
+        ``observational`` and ``interventional`` are one run each, ``partial_interventional`` one run for each fraction
+        of the perturbations, above 0 and at most 1.
     seeds
         Seeds of the model and of the partial draw.
     protocol
@@ -119,7 +109,7 @@ class SweepPlan(Validated):
     Raises
     ------
     InputError
-        Naming the first thing that cannot be run.
+        Naming the first value that cannot be run.
     """
 
     methods: list[str]
@@ -135,21 +125,18 @@ class SweepPlan(Validated):
             if not getattr(self, name):
                 raise InputError.of(name, "an empty list", "at least one entry")
         self._keep_distinct("methods", [_located_method(method) for method in self.methods], method_label)
-        folders: dict[Path, Path] = {}
-        for folder in map(_located, self.data):
-            folders.setdefault(folder.resolve(), folder)  # a link to a directory is the same directory
-        self._keep_distinct("data", list(folders.values()), lambda path: path.name)
-        for folder in self.data:
-            self._check_data(folder)
+        directories: dict[Path, Path] = {}
+        for directory in map(_located, self.data):
+            directories.setdefault(directory.resolve(), directory)  # a link to a directory is the same directory
+        self._keep_distinct("data", list(directories.values()), lambda path: path.name)
+        for directory in self.data:
+            self._check_data(directory)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> SweepPlan:
-        """Build from flat keys: those of the plan and those of its protocol.
+        """Build a plan from one flat mapping with the keys of the plan and of its protocol.
 
-        Raises
-        ------
-        InputError
-            For unknown keys, missing ones and values that cannot be used.
+        Raise InputError if a key is unknown or missing, or if a value cannot be used.
         """
         protocol = [entry.name for entry in fields(EvaluationProtocol)]
         check_keys(values, [*(entry.name for entry in fields(cls) if entry.name != "protocol"), *protocol], "plan")
@@ -159,12 +146,9 @@ class SweepPlan(Validated):
 
     @classmethod
     def from_yaml(cls, path: Path, changes: Mapping[str, Any]) -> SweepPlan:
-        """Read a YAML file; paths in it are relative to its directory. ``changes`` replace keys of the file.
+        """Read a YAML file, whose paths are relative to its directory; ``changes`` replace some of its keys.
 
-        Raises
-        ------
-        InputError
-            As :meth:`from_mapping`, and where the file cannot be read.
+        Raise InputError as :meth:`from_mapping`, or if the file cannot be read.
         """
         import yaml
 
@@ -175,7 +159,7 @@ class SweepPlan(Validated):
         if not isinstance(values, dict):
             raise InputError.of("plan", f"{type(values).__name__} in {path}", "keys and values")
         if isinstance(values.get("data"), list):
-            values["data"] = [path.parent / str(folder) for folder in values["data"]]
+            values["data"] = [path.parent / str(directory) for directory in values["data"]]
         if isinstance(values.get("methods"), list):
             methods = [str(name) for name in values["methods"]]
             values["methods"] = [str(path.parent / name) if is_settings_file(name) else name for name in methods]
@@ -183,54 +167,50 @@ class SweepPlan(Validated):
 
     def runs(self) -> list[RunSpec]:
         """List the distinct runs, those on the same data one after the other."""
-        settings = [
-            (regime, fraction)
+        fixed = {OBSERVATIONAL: [0.0], INTERVENTIONAL: [1.0]}
+        runs = (
+            RunSpec(method, directory, regime, fraction, seed)
+            for directory in self.data
+            for method in self.methods
             for regime in self.regimes
-            for fraction in ({OBSERVATIONAL: [0.0], INTERVENTIONAL: [1.0]}.get(regime, self.fractions))
-        ]
-        return list(
-            dict.fromkeys(
-                RunSpec(method, folder, regime, fraction, seed)
-                for folder in self.data
-                for method in self.methods
-                for regime, fraction in settings
-                for seed in self.seeds
-            )
+            for fraction in fixed.get(regime, self.fractions)
+            for seed in self.seeds
         )
+        return list(dict.fromkeys(runs))
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What must stay the same when a sweep is resumed: protocol, code, settings of CaTran, contents of files."""
-        spec = self.protocol.dataset_spec
-        files = {f"cells of {folder.name}": spec.digest(folder) for folder in self.data}
-        files |= {f"references and truth of {folder.name}": references_digest(folder) for folder in self.data}
-        settings = {
-            f"settings of {method_label(method)}": _settings_digest(method, self.protocol)
-            for method in self.methods
-            if method not in (ORACLE, *baseline_names())
-        }
-        return {**asdict(self.protocol), "code": code_version(), **files, **settings}
+        """What must stay the same when a sweep is resumed: protocol, code, contents of files, settings of CaTran."""
+        identity = {**asdict(self.protocol), "code": code_version()}
+        for directory in self.data:
+            identity[f"cells of {directory.name}"] = self.protocol.dataset_spec.digest(directory)
+            identity[f"references and truth of {directory.name}"] = references_digest(directory)
+        for method in self.methods:
+            if method not in (ORACLE, *baseline_names()):
+                settings = find_method(method).settings(method_config(method, self.protocol)).to_yaml()
+                identity[f"settings of {method_label(method)}"] = hashlib.sha256(settings.encode()).hexdigest()
+        return identity
 
     def _keep_distinct(self, name: str, values: list[Any], named: Callable[[Any], str]) -> None:
-        """Keep distinct values, and refuse different ones that would share a directory."""
+        """Drop repeated values, and refuse different ones whose runs would share a directory."""
         kept: dict[str, Any] = {}
         for value in values:
             if kept.setdefault(named(value), value) != value:
                 raise InputError.of(name, f"{str(value)!r} beside another {named(value)!r}", "distinct names")
         object.__setattr__(self, name, list(kept.values()))
 
-    def _check_data(self, folder: Path) -> None:
-        self.protocol.dataset_spec.check(folder)
-        genes = self.protocol.dataset_spec.num_genes(folder)
+    def _check_data(self, directory: Path) -> None:
+        self.protocol.dataset_spec.check(directory)
+        genes = self.protocol.dataset_spec.num_genes(directory)
         if self.protocol.edges >= genes * (genes - 1):
-            found = f"{self.protocol.edges} for the {genes} genes of {folder.name}"
+            found = f"{self.protocol.edges} for the {genes} genes of {directory.name}"
             raise InputError.of("edges", found, f"fewer than all their {genes * (genes - 1)} pairs")
-        if ORACLE in self.methods and not has_truth(folder):
-            raise InputError.of("methods", f"{ORACLE!r} for {folder.name}", "simulated data with their ground truth")
+        if ORACLE in self.methods and not has_truth(directory):
+            raise InputError.of("methods", f"{ORACLE!r} for {directory.name}", "simulated data with their ground truth")
 
 
 def method_config(method: str, protocol: EvaluationProtocol) -> CatranConfig:
-    """Return what :func:`~catran_causalbench.inference.infer_network` is given: environment variables do not count."""
+    """Return the settings for :func:`~catran_causalbench.inference.infer_network`, whatever the environment says."""
     if method == CATRAN:
         return replace(load_config(DEFAULT_PRESET), output=OutputSettings())
     if find_method(method).section == DcdiSettings.section:
@@ -238,19 +218,14 @@ def method_config(method: str, protocol: EvaluationProtocol) -> CatranConfig:
     return CatranConfig()
 
 
-def _settings_digest(method: str, protocol: EvaluationProtocol) -> str:
-    settings = find_method(method).settings(method_config(method, protocol))
-    return hashlib.sha256(settings.to_yaml().encode()).hexdigest()
-
-
 def _located_method(method: str) -> str:
-    """Return the method as it can be found from anywhere: a settings file by its absolute path."""
+    """Return a method that exists, a settings file by its absolute path."""
     if method != ORACLE:
         find_method(method)
     return str(Path(method).absolute()) if is_settings_file(method) else method
 
 
-def _located(folder: Path) -> Path:
-    """Return a directory's absolute path, under the name by which the user called it."""
-    path = folder.expanduser()
+def _located(directory: Path) -> Path:
+    """Return a directory's absolute path, ending in the name that the user gave."""
+    path = directory.expanduser()
     return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name

@@ -1,10 +1,18 @@
-"""The result of a finished run, beside CausalBench's own files: ``details.json`` in the run's directory."""
+"""Results of runs, and the directory of a sweep that holds them.
+
+A sweep's directory holds ``sweep.json``, which describes what its runs share, and ``DATA/RUN/`` for each run, complete
+or not at all: CausalBench's own files and ``details.json``, or ``failure.json`` if the run failed.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +21,8 @@ from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import write_json
 from catran_causalbench.utils.validation import Validated, from_mapping
 
-DETAILS = "details.json"
-FAILURE = "failure.json"
+DETAILS, FAILURE = "details.json", "failure.json"
+_IDENTITY, _UNFINISHED = "sweep.json", ".unfinished-"
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class Curve(Validated):
     edges
         Numbers of edges, ascending; the last is that of the whole network.
     value
-        The metric of so many of the best edges.
+        The metric of that many of the best edges.
     """
 
     edges: list[int]
@@ -50,8 +58,7 @@ class GroundTruthScores(Validated):
     ancestor_precision
         Share of the edges whose source is an ancestor of the target.
     unperturbed_average_precision
-        Area under the precision–recall curve of all pairs' weights against the largest true effects, as many as there
-        are edges, among sources never perturbed in training; NaN where there are none.
+        See :func:`~catran_causalbench.sweep.scoring.unperturbed_average_precision`.
     """
 
     effect_recovery: float
@@ -71,11 +78,11 @@ class NetworkScores(Validated):
     Attributes
     ----------
     num_edges
-        Edges that were returned.
+        Number of edges.
     mean_wasserstein, false_omission_rate
-        As CausalBench computes them on the held-out cells; the second is NaN where no omitted pairs were drawn.
+        As CausalBench computes them on the held-out cells; the second is NaN if no omitted pairs were drawn.
     exact_false_omission_rate
-        The same over all omitted pairs instead of a sample; NaN where there are none.
+        The same over all omitted pairs instead of a sample; NaN if there are none or if it was not computed.
     excess_wasserstein
         Mean Wasserstein distance beyond that of permuted labels.
     wasserstein
@@ -83,7 +90,7 @@ class NetworkScores(Validated):
     references
         Name of a reference network → precision, recall and F1 of the edges; only references with pairs of the genes.
     truth
-        Scores against the ground truth; None where the directory holds none.
+        Scores against the ground truth; None for measured data.
     """
 
     num_edges: int
@@ -103,17 +110,17 @@ class RunResult(NetworkScores):
     Attributes
     ----------
     method, data, title, simulated
-        Name of the method; name of the data directory, how it describes its data, and whether they are simulated.
+        Name of the method; name of the benchmark directory, the title of its data, and whether they are simulated.
     data_settings
-        What the data were simulated from, the seed left out: data sets that agree in it are replicates of each other.
+        What the data were simulated from, without the seed: data sets that agree in it are replicates of each other.
         Empty for measured data.
     regime, fraction, seed
         As in ``causalbench_run``: ``observational``, ``partial_interventional`` or ``interventional``, the share of
         perturbations trained on (1 in the last), and the seed of the model and of the partial draw.
     seconds, peak_megabytes
-        Time of the inference alone, and the most memory that it took beyond what its process held before.
+        Run time of the inference alone, and its peak memory beyond what the process held before.
     stability
-        Share of the edges that two halves of the training cells have in common; NaN where it was not asked for.
+        Share of the edges that two halves of the training cells have in common; NaN if it was not computed.
     machine
         ``processor``, ``cores``, ``gpu`` (empty without one).
     """
@@ -131,20 +138,14 @@ class RunResult(NetworkScores):
     stability: float = math.nan
     machine: dict[str, Any] = field(default_factory=dict)
 
-    def write(self, folder: Path) -> None:
+    def write(self, directory: Path) -> None:
         """Write ``details.json`` atomically: its presence marks a run as done."""
-        write_json(folder / DETAILS, asdict(self))
+        write_json(directory / DETAILS, asdict(self))
 
     @classmethod
-    def read(cls, folder: Path) -> RunResult:
-        """Read what :meth:`write` wrote.
-
-        Raises
-        ------
-        InputError
-            The file is missing, damaged or from another version.
-        """
-        path = folder / DETAILS
+    def read(cls, directory: Path) -> RunResult:
+        """Read what :meth:`write` wrote; raise InputError if it is missing, damaged or from another version."""
+        path = directory / DETAILS
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -152,20 +153,80 @@ class RunResult(NetworkScores):
         return from_mapping(cls, values, str(path))
 
 
-def read_sweep(folder: Path) -> list[tuple[Path, RunResult]]:
-    """Read the finished runs below a directory, each with its own directory, in the order of their paths.
+def read_sweep(directory: Path) -> list[tuple[Path, RunResult]]:
+    """Return the directories and results of the finished runs below a directory, in the order of their paths.
 
-    Raises
-    ------
-    InputError
-        There is none, or one is damaged.
+    Raise InputError if there is none, or if one is damaged.
     """
-    runs = [(path.parent, RunResult.read(path.parent)) for path in files_below(folder, DETAILS)]
+    runs = [(path.parent, RunResult.read(path.parent)) for path in files_below(directory, DETAILS)]
     if not runs:
-        raise InputError.of("folder", f"no finished run below {folder}", "the output of catran-causalbench sweep")
+        raise InputError.of("sweeps", f"no finished run below {directory}", "the output of catran-causalbench sweep")
     return runs
 
 
-def files_below(folder: Path, name: str) -> list[Path]:
-    """List the files of a name below a directory where a sweep may be running: directories may vanish meanwhile."""
-    return sorted(Path(place, name) for place, _, names in os.walk(folder) if name in names)
+def files_below(directory: Path, name: str) -> list[Path]:
+    """List the files of a name below a directory in which a sweep may still add and remove directories."""
+    return sorted(Path(parent, name) for parent, _, names in os.walk(directory) if name in names)
+
+
+def is_done(directory: Path) -> bool:
+    """Return whether a run's directory holds a readable result."""
+    try:
+        RunResult.read(directory)
+    except InputError:
+        return False
+    return True
+
+
+@contextmanager
+def atomic_run_directory(directory: Path) -> Iterator[Path]:
+    """Yield a new directory that replaces ``directory`` if the block succeeds, and is removed if it fails."""
+    scratch = directory.parent / f"{_UNFINISHED}{directory.name}-{uuid.uuid4().hex[:8]}"
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+        if directory.exists():  # a failure, or a run whose result was lost
+            shutil.rmtree(directory)
+        scratch.rename(directory)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_failure(directory: Path, error: BaseException, traceback: str) -> None:
+    """Write why a run failed, in place of its results."""
+    with atomic_run_directory(directory) as scratch:
+        values = {"type": type(error).__name__, "message": str(error), "traceback": traceback}
+        write_json(scratch / FAILURE, values)
+
+
+def remove_unfinished(output: Path) -> None:
+    """Remove what killed runs left behind."""
+    for scratch in output.glob(f"*/{_UNFINISHED}*"):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_identity(output: Path, identity: Mapping[str, Any]) -> None:
+    """Record what the runs of a sweep share, or check that it has not changed.
+
+    Raise InputError if the directory holds other things, or runs of another protocol, other code or other files.
+    """
+    if not (output / _IDENTITY).exists() and any(output.iterdir()):
+        raise InputError.of("output", f"{str(output)!r} with other files in it", "a new directory, or one of a sweep")
+    known = read_identity(output)
+    for key, value in identity.items():
+        if key in known and known[key] != value:
+            found = f"{value!r}, where the runs in {str(output)!r} have {known[key]!r}"
+            raise InputError.of(key, found, "the same for all runs of a directory, so that they can be compared")
+    write_json(output / _IDENTITY, {**known, **identity})
+
+
+def read_identity(output: Path) -> dict[str, Any]:
+    """Read what the runs of a sweep share; empty if it was not recorded. Raise InputError if the file is damaged."""
+    path = output / _IDENTITY
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise InputError.of(str(path), f"no readable JSON ({error})", "what a sweep wrote") from None
+    if not isinstance(known, dict):
+        raise InputError.of(str(path), f"{type(known).__name__} in JSON", "what a sweep wrote")
+    return known

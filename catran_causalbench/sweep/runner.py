@@ -14,7 +14,7 @@ from distributed.comm import CommClosedError
 from catran_causalbench.errors import InputError
 from catran_causalbench.sweep.dask_cluster import connected
 from catran_causalbench.sweep.plan import RunSpec, SweepPlan
-from catran_causalbench.sweep.store import check_identity, is_done, remove_unfinished, write_failure
+from catran_causalbench.sweep.records import check_identity, is_done, remove_unfinished, write_failure
 from catran_causalbench.sweep.worker import FinishedRun, execute
 from catran_causalbench.utils.locking import lock_directory
 
@@ -33,12 +33,8 @@ def run_sweep(
 
     Parameters
     ----------
-    plan
-        What to run.
-    output
-        The sweep's directory; see :mod:`~catran_causalbench.sweep.store`.
-    announce
-        Called with every run that ends.
+    plan, output, announce
+        What to run, the sweep's directory, and what to call with every run that ends.
     workers, scheduler
         See :func:`~catran_causalbench.sweep.dask_cluster.connected`. The workers of a scheduler must see the same
         files and have the same code.
@@ -46,7 +42,7 @@ def run_sweep(
     Raises
     ------
     InputError
-        Before any work starts; later, where a scheduler goes away or a worker has other code.
+        Before any work starts; later, if a scheduler goes away or a worker has other code.
     """
     if scheduler and workers:
         raise InputError.of("workers", f"{workers} beside a scheduler", "one of the two: a scheduler has its workers")
@@ -63,7 +59,7 @@ def run_sweep(
                 for run in _finished_runs(client, specs, plan, output):
                     announce(run)
         finally:
-            if scheduler is None:  # a scheduler's workers may still be at work
+            if scheduler is None:  # a scheduler's workers may still be running
                 remove_unfinished(output)
 
 
@@ -81,21 +77,20 @@ def _finished_runs(client: Client, specs: list[RunSpec], plan: SweepPlan, output
     def top_up() -> None:
         free = max(1, len(client.nthreads())) - len(running)
         for spec in islice(waiting, max(0, free)):
-            given = spec, plan.protocol, output, plan.identity["code"]
-            future = client.submit(execute, *given, key=f"run-{output.absolute() / spec.directory}", pure=False)
+            arguments = spec, plan.protocol, output, plan.identity["code"]
+            future = client.submit(execute, *arguments, key=f"run-{output / spec.directory}", pure=False)
             running[future] = spec
             ended.add(future)
 
     top_up()
     while running:
         future = next(ended)
-        spec = running.pop(future)
-        yield _finished_run(future, spec, output)
+        yield _finished_run(future, running.pop(future), output)
         top_up()
 
 
 def _finished_run(future: Future, spec: RunSpec, output: Path) -> FinishedRun:
-    """Return the run's own report, or Dask's where the run could not report because its workers died."""
+    """Return what the run reports, or Dask's error if its workers died before it could."""
     try:
         return future.result()
     except (CancelledError, CommClosedError, InputError):  # these end the sweep

@@ -1,4 +1,4 @@
-"""One run of a sweep, in whatever process: infer, score, store."""
+"""One run of a sweep: infer a network, score it, store the result."""
 
 from __future__ import annotations
 
@@ -23,32 +23,21 @@ from catran_causalbench.grn.edges import rank_edges
 from catran_causalbench.inference import infer_network
 from catran_causalbench.methods import find_method, method_label
 from catran_causalbench.sweep.plan import ORACLE, EvaluationProtocol, RunSpec, method_config
-from catran_causalbench.sweep.records import NetworkScores, RunResult
+from catran_causalbench.sweep.records import NetworkScores, RunResult, atomic_run_directory, is_done, write_failure
 from catran_causalbench.sweep.scoring import Edges, Scores, score_edges, unperturbed_average_precision
-from catran_causalbench.sweep.store import atomic_run_directory, is_done, write_failure
 from catran_causalbench.utils.fingerprint import code_version
 from catran_causalbench.utils.hardware import PeakMemory, describe_machine
 
-# As CausalBench spells them in arguments.json.
+# CausalBench's spelling in arguments.json.
 _REGIMES = {OBSERVATIONAL: "Observational", PARTIAL: "PartialIntervational", INTERVENTIONAL: "Interventional"}
 
-# Dask's workers may have many threads, but runs in one process would share its random numbers and its memory.
+# Dask's workers may have many threads, but runs in one process would share its random state and its memory.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """How a run ended.
-
-    Attributes
-    ----------
-    spec
-        Which run.
-    seconds, mean_wasserstein
-        As in :class:`~catran_causalbench.sweep.records.RunResult`; NaN where the run failed.
-    error
-        What went wrong; empty where nothing did.
-    """
+    """How a run ended: two numbers of its result, which are NaN if it failed, and its error, empty if it did not."""
 
     spec: RunSpec
     seconds: float = float("nan")
@@ -61,42 +50,34 @@ def execute(spec: RunSpec, protocol: EvaluationProtocol, output: Path, code: str
 
     Parameters
     ----------
-    spec, protocol, output
-        The run, what all runs of the sweep share, and the directory of the sweep.
-    code
-        Version of the code that the sweep was started with; any by default.
+    spec, protocol, output, code
+        The run, what all runs share, the sweep's directory, and the version of its code; empty to accept any.
 
     Raises
     ------
     InputError
-        This process has other code, with whose results the others could not be compared.
+        This process has another version, so that its results could not be compared with the others.
     """
     if code and code_version() != code:
         raise InputError.of("scheduler", f"a worker with code {code_version()}", f"{code}, as where the sweep started")
-    folder = output / spec.directory
+    directory = output / spec.directory
     try:
         with _ONE_AT_A_TIME:
-            result = RunResult.read(folder) if is_done(folder) else _run(spec, protocol, folder)
+            result = RunResult.read(directory) if is_done(directory) else _run(spec, protocol, directory)
     except (Exception, SystemExit) as error:
-        write_failure(folder, error, traceback.format_exc())
+        write_failure(directory, error, traceback.format_exc())
         return FinishedRun(spec, error=f"{type(error).__name__}: {error}")
     return FinishedRun(spec, result.seconds, result.mean_wasserstein)
 
 
-def _read_data(spec: RunSpec, protocol: EvaluationProtocol) -> BenchmarkDataset:
-    which, split_seed = protocol.dataset_spec, spec.seed if protocol.split_by_seed else 0
-    return _cached_data(spec.data, which, split_seed, file_states(spec.data, which))
-
-
 @lru_cache(maxsize=1)  # runs on the same data follow one another; a worker may outlive the contents of a directory
-def _cached_data(
-    folder: Path, which: DatasetSpec, split_seed: int, _: tuple[tuple[int, int, int], ...]
-) -> BenchmarkDataset:
-    return BenchmarkDataset.read(folder, which, split_seed)
+def _read_data(data: Path, which: DatasetSpec, split_seed: int, _file_states: Any) -> BenchmarkDataset:
+    return BenchmarkDataset.read(data, which, split_seed)
 
 
-def _run(spec: RunSpec, protocol: EvaluationProtocol, folder: Path) -> RunResult:
-    data = _read_data(spec, protocol)
+def _run(spec: RunSpec, protocol: EvaluationProtocol, directory: Path) -> RunResult:
+    which, split_seed = protocol.dataset_spec, spec.seed if protocol.split_by_seed else 0
+    data = _read_data(spec.data, which, split_seed, file_states(spec.data, which))
     if spec.method != ORACLE:
         find_method(spec.method).load()
     gc.collect()
@@ -105,7 +86,9 @@ def _run(spec: RunSpec, protocol: EvaluationProtocol, folder: Path) -> RunResult
         dataset = data.training_set(spec.regime, spec.fraction, spec.seed)
         edges, weights = _infer(spec, protocol, dataset, data)
         seconds = time.perf_counter() - start
-    scores = score_edges(data, edges, protocol.max_path_length, protocol.omission_estimation_size)
+    scores = score_edges(
+        data, edges, protocol.max_path_length, protocol.omission_estimation_size, exact_omission_rate=True
+    )
     common = {entry.name: getattr(scores, entry.name) for entry in fields(NetworkScores)}
     if data.truth and scores.truth:
         average_precision = unperturbed_average_precision(data, dataset, weights, protocol.edges)
@@ -125,9 +108,9 @@ def _run(spec: RunSpec, protocol: EvaluationProtocol, folder: Path) -> RunResult
         stability=_stability(spec, protocol, dataset, data) if protocol.stability else float("nan"),
         machine=describe_machine(),
     )
-    with atomic_run_directory(folder) as scratch:
-        write_causalbench_files(scratch, spec, protocol, scores, edges, seconds)
-    result.write(folder)
+    with atomic_run_directory(directory) as scratch:
+        _write_causalbench_files(scratch, spec, protocol, scores, edges, seconds)
+    result.write(directory)
     return result
 
 
@@ -154,26 +137,22 @@ def _stability(
     if spec.method == ORACLE:
         return float("nan")
     first = np.random.default_rng(0).permutation(dataset.num_cells) % 2 == 0
-    halves = [
+    halves = (
         PerturbationDataset(dataset.expression[half], dataset.gene_names, dataset.intervention[half])
         for half in (first, ~first)
-    ]
+    )
     edges, others = (set(_infer(spec, protocol, half, data)[0]) for half in halves)
     return len(edges & others) / protocol.edges
 
 
-def write_causalbench_files(
-    folder: Path, spec: RunSpec, protocol: EvaluationProtocol, scores: Scores, edges: Edges, seconds: float
+def _write_causalbench_files(
+    directory: Path, spec: RunSpec, protocol: EvaluationProtocol, scores: Scores, edges: Edges, seconds: float
 ) -> None:
-    """Write the three files of ``causalbench_run``.
-
-    The challenge's plotting script takes runs with the same ``model_name`` for one method, so it is the method's name
-    and not ``custom``. ``omission_estimation_size`` is the number of pairs that were drawn, with which CausalBench
-    would end too.
-    """
+    """Write the three files of ``causalbench_run``."""
     import pandas as pd
 
     arguments: dict[str, Any] = {
+        # Not "custom": the challenge's plotting script takes runs with the same model_name for one method.
         "model_name": method_label(spec.method),
         "dataset_name": protocol.dataset_name,
         "inference_function_file_path": str(Path(__file__).parents[1] / "plugin.py"),
@@ -184,10 +163,9 @@ def write_causalbench_files(
         "subset_data": 1.0,
         "exp_id": spec.name,
         "max_path_length": protocol.max_path_length,
-        "omission_estimation_size": scores.omissions,
+        "omission_estimation_size": scores.omissions,  # as many as were drawn: with more, CausalBench would never end
         "filter": protocol.do_filter,
     }
-    (folder / "arguments.json").write_text(json.dumps(arguments), encoding="utf-8")
-    metrics = {**scores.metrics, "run_time": seconds}
-    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    pd.DataFrame(edges).to_csv(folder / "output_network.csv")
+    (directory / "arguments.json").write_text(json.dumps(arguments), encoding="utf-8")
+    (directory / "metrics.json").write_text(json.dumps({**scores.metrics, "run_time": seconds}), encoding="utf-8")
+    pd.DataFrame(edges).to_csv(directory / "output_network.csv")

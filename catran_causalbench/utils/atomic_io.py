@@ -57,6 +57,14 @@ def write_json(path: str | os.PathLike[str], value: Any) -> Path:
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name; copy it where the file system has no hard links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Make sure that a file or directory can be created at a path, before hours are spent on its content.
 
@@ -124,14 +132,6 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
                 raise
     except OSError as error:
         raise _unwritable(path, error) from None
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name; copy it where the file system has no hard links."""
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:

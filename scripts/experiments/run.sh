@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# One experiment from its data sets to its report: simulate (or convert), sweep by the plan of that name, report.
-# Run it again to resume.
+# Run one experiment: simulate (or convert) its data sets, run the sweep of its plan, write the report. Repeat to resume.
 #
 # Usage: run.sh quality|ablation|preprocessing|implementations [SWEEP OPTIONS]
-#        run.sh measured FOLDER [SWEEP OPTIONS]       FOLDER holds the measured data sets (.npz)
+#        run.sh measured DIRECTORY [SWEEP OPTIONS]   DIRECTORY holds the measured data sets (.npz)
 #
-# SEEDS, SIZE, GENES and CELLS change what is simulated, RESULTS where everything goes.
+# The variables SEEDS, SIZE, GENES and CELLS change what is simulated, RESULTS where the results go.
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$HERE/../environment.sh"
@@ -15,7 +14,7 @@ shift
 RESULTS="${RESULTS:-$REPOSITORY/results}/$EXPERIMENT"
 prepare_environment
 
-# sweep NAME DATA... [OPTIONS]: a run that fails is recorded and stops nothing; the report is made of the others.
+# sweep NAME DATA... [OPTIONS]: a failed run is recorded and does not stop the sweep; the report covers the others.
 FAILED=0
 SWEEPS=()
 sweep() {
@@ -27,13 +26,13 @@ sweep() {
 }
 
 if [ "$EXPERIMENT" = measured ]; then
-    FOLDER="${1:?name the folder with the data sets}"
+    DIRECTORY="${1:?name the directory with the data sets}"
     shift
-    # A third of all pairs of the perturbed genes are edges: of 14, of 8 and of 6 genes.
+    # The number of edges is a third of all pairs of the perturbed genes, of which there are 14, 8 and 6.
     for panel in schraivogel2020_tapseq_k562_crispri:60 dixit2016_bmdc_24tf:18 sachs2005_all14:10; do
         name="${panel%:*}"
         [ -e "$RESULTS/data/$name/description.json" ] ||
-            "$BIN/catran-causalbench" convert "$RESULTS/data/$name" "$FOLDER/$name.npz" --perturbation-key gene
+            "$BIN/catran-causalbench" convert "$RESULTS/data/$name" "$DIRECTORY/$name.npz" --perturbation-key gene
         sweep "$name" "$RESULTS/data/$name" --edges "${panel#*:}" "$@"
     done
 else
@@ -45,10 +44,10 @@ else
     esac
     DATA=()
     for seed in $SEEDS; do
-        folder="$RESULTS/data/$SIZE${GENES:+-$GENES-genes}-seed$seed"
-        DATA+=("$folder")
-        [ -e "$folder/description.json" ] ||
-            "$BIN/catran-causalbench" simulate "$folder" --size "$SIZE" --seed "$seed" \
+        directory="$RESULTS/data/$SIZE${GENES:+-$GENES-genes}-seed$seed"
+        DATA+=("$directory")
+        [ -e "$directory/description.json" ] ||
+            "$BIN/catran-causalbench" simulate "$directory" --size "$SIZE" --seed "$seed" \
                 ${GENES:+--genes "$GENES"} ${CELLS:+--cells "$CELLS"}
     done
     sweep runs "${DATA[@]}" "$@"
@@ -56,4 +55,4 @@ fi
 
 say "Report"
 "$BIN/catran-causalbench" report "${SWEEPS[@]}" --output "$RESULTS/report" --overwrite
-[ "$FAILED" -eq 0 ] || fail "some runs; start this script again to repeat them"
+[ "$FAILED" -eq 0 ] || fail "some runs failed; repeat this script to run them again"

@@ -23,7 +23,7 @@ def directory(tmp_path_factory):
 
 @pytest.fixture
 def copied(directory, tmp_path):
-    """A copy of the directory of which parts may be changed."""
+    """Return a copy of the directory, to be changed."""
     return shutil.copytree(directory, tmp_path / "copied")
 
 
@@ -49,7 +49,7 @@ def test_another_seed_holds_out_other_cells(directory):
     np.testing.assert_array_equal(first.held_out.num_cells, other.held_out.num_cells)
 
 
-def test_significant_pairs_are_those_that_are_tested_one_by_one(directory):
+def test_significant_pairs_agree_with_single_tests(directory):
     data = BenchmarkDataset.read(directory, DatasetSpec())
     source, target = np.array([0, 3, 11]), np.array([5, 1, 2])
     expected = data.held_out.compare(source, target).significant
@@ -63,7 +63,7 @@ def test_an_incomplete_directory_is_refused_and_nothing_downloaded(copied):
         BenchmarkDataset.read(copied, DatasetSpec())
 
 
-def test_measured_data_have_no_settings_and_no_truth(copied):
+def test_measured_data_have_no_settings_and_no_ground_truth(copied):
     for name in ("description.json", "true_effects.npz"):
         (copied / name).unlink()
     data = BenchmarkDataset.read(copied, DatasetSpec())
@@ -71,7 +71,7 @@ def test_measured_data_have_no_settings_and_no_truth(copied):
 
 
 @pytest.mark.parametrize(("field", "value"), [("dataset_name", "rpe1"), ("do_filter", 1)])
-def test_a_data_set_that_does_not_exist_is_refused(field, value):
+def test_unknown_data_sets_are_refused(field, value):
     with pytest.raises(InputError, match=f"{field}: found"):
         DatasetSpec(**{field: value})
 
@@ -129,7 +129,7 @@ def test_effects_of_another_size_are_refused(copied):
 
 
 @pytest.mark.parametrize("description", [{"mine": 1}, {"made_by": "catran_causalbench"}])
-def test_a_directory_without_a_title_is_called_by_its_name(copied, description):
-    """A description that somebody else wrote, and one without a title."""
+def test_a_directory_without_a_title_is_named_after_its_path(copied, description):
+    """One description is not from this package, the other has no title."""
     (copied / "description.json").write_text(json.dumps(description))
     assert BenchmarkDataset.read(copied, DatasetSpec()).title == "Data in copied"

@@ -1,4 +1,4 @@
-"""What a benchmark directory says about itself."""
+"""The description of a benchmark directory."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_only_our_own_descriptions_count(tmp_path, text):
     assert find_metadata(tmp_path) == {}
 
 
-def test_a_description_is_returned_whole(tmp_path):
+def test_our_description_is_returned(tmp_path):
     (tmp_path / "description.json").write_text('{"made_by": "catran_causalbench", "title": "ours"}')
     assert find_metadata(tmp_path) == {"made_by": "catran_causalbench", "title": "ours"}
 

@@ -91,7 +91,7 @@ def test_a_broken_causalbench_ends_with_1(monkeypatch, tmp_path):
 def test_a_missing_directory_is_refused(tmp_path):
     result = CliRunner().invoke(app, ["doctor", str(tmp_path / "nowhere")])
     assert result.exit_code == 2
-    assert "Error: data_directory: found no folder" in result.output
+    assert "Error: data_directory: found no directory" in result.output
 
 
 def test_the_version_is_printed():

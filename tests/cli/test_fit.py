@@ -1,4 +1,4 @@
-"""The command `fit`: what it writes, what it says, and what it refuses before any work."""
+"""The command `fit`: what it writes and prints, and what it refuses before any work."""
 
 import json
 
@@ -19,10 +19,10 @@ CONFIG = "evidence: {steps: 8, pairs_per_minibatch: 256, gates: 2, gates_kept: 1
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("screen")
-    simulate_anndata(genes=10, cells=1600, seed=0).write_h5ad(folder / "screen.h5ad")
-    (folder / "quick.yaml").write_text(CONFIG)
-    return folder / "screen.h5ad"
+    directory = tmp_path_factory.mktemp("screen")
+    simulate_anndata(genes=10, cells=1600, seed=0).write_h5ad(directory / "screen.h5ad")
+    (directory / "quick.yaml").write_text(CONFIG)
+    return directory / "screen.h5ad"
 
 
 def fit(screen, output, *options, code=0):
@@ -53,9 +53,9 @@ def test_what_is_written_agrees_with_the_api(screen, tmp_path):
 
 def test_json_is_all_that_goes_to_standard_output(screen, tmp_path):
     result = fit(screen, tmp_path / "network", "--json", "--quiet", "--edges", 3, "--seed", 4)
-    told = json.loads(result.stdout)
-    assert (told["edges"], told["genes"], len(told["best"]), told["files"]) == (3, 10, 3, list(FILES))
-    assert "SIMULATED" in told["origin"]
+    printed = json.loads(result.stdout)
+    assert (printed["edges"], printed["genes"], len(printed["best"]), printed["files"]) == (3, 10, 3, list(FILES))
+    assert "SIMULATED" in printed["origin"]
     assert result.stderr == ""
 
 
@@ -74,8 +74,11 @@ def test_a_baseline_can_be_asked_for(screen, tmp_path):
     config = screen.parent / "edges.yaml"
     config.write_text("output: {edges: 40}\n")
     result = fit(screen, tmp_path / "network", "--json", "--config", config, "--method", "mean_difference")
-    told = json.loads(result.stdout)
-    assert (told["method"], told["files"]) == ("mean_difference", [name for name in FILES if name != "training.png"])
+    printed = json.loads(result.stdout)
+    assert (printed["method"], printed["files"]) == (
+        "mean_difference",
+        [name for name in FILES if name != "training.png"],
+    )
     edges = pd.read_csv(tmp_path / "network" / "edges.csv")
     np.testing.assert_allclose(edges["weight"], edges["effect"].abs(), rtol=1e-5)
 
@@ -83,16 +86,16 @@ def test_a_baseline_can_be_asked_for(screen, tmp_path):
 def test_preprocessing_that_starts_from_counts_takes_counts(screen, tmp_path):
     config = screen.parent / "counts.yaml"
     config.write_text(CONFIG + "data: {preprocessing: log_normalise}\n")
-    told = json.loads(fit(screen, tmp_path / "network", "--json", "--layer", "counts", "--config", config).stdout)
-    assert told["edges"] == 40
+    printed = json.loads(fit(screen, tmp_path / "network", "--json", "--layer", "counts", "--config", config).stdout)
+    assert printed["edges"] == 40
 
 
 def test_genes_can_be_chosen(screen, tmp_path):
-    told = json.loads(fit(screen, tmp_path / "network", "--json", "--genes", "SIM1, SIM4,SIM7").stdout)
-    assert told["genes"] == 3
+    printed = json.loads(fit(screen, tmp_path / "network", "--json", "--genes", "SIM1, SIM4,SIM7").stdout)
+    assert printed["genes"] == 3
 
 
-def test_an_earlier_result_is_replaced_only_when_told(screen, tmp_path):
+def test_an_earlier_result_is_replaced_only_with_overwrite(screen, tmp_path):
     output = tmp_path / "network"
     fit(screen, output)
     before = (output / "edges.csv").read_bytes()
@@ -102,12 +105,16 @@ def test_an_earlier_result_is_replaced_only_when_told(screen, tmp_path):
     assert len(pd.read_csv(output / "edges.csv")) == 5
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "`--overwrite` replaces what the same command made, and refuses a directory that holds anything else.",
+)
 def test_what_others_put_there_is_never_replaced(screen, tmp_path):
     (tmp_path / "thesis.tex").write_text("do not lose this")
     assert "other things" in fit(screen, tmp_path, "--overwrite", code=2).stderr
     (tmp_path / "file").write_text("nor this")
     fit(screen, tmp_path / "file", "--overwrite", code=2)
-    fit(screen, tmp_path / "no folder" / "network", code=2)
+    fit(screen, tmp_path / "no directory" / "network", code=2)
     assert (tmp_path / "thesis.tex").exists()
     assert (tmp_path / "file").read_text() == "nor this"
 

@@ -13,9 +13,9 @@ COMMAND = "import sys; sys.argv = ['catran-causalbench', {}]; from catran_causal
 def loaded_by(code, **variables):
     """Run code in a process of its own; return which of the heavy libraries it loaded, and what it printed."""
     heavy = f"print(*{HEAVY} & {{*sys.modules}}, sep=chr(10), file=sys.stderr)"
-    tell = f"import atexit, sys; atexit.register(lambda: {heavy}); "
+    report = f"import atexit, sys; atexit.register(lambda: {heavy}); "
     environment = {**os.environ, **variables}
-    finished = subprocess.run([sys.executable, "-c", tell + code], capture_output=True, text=True, env=environment)
+    finished = subprocess.run([sys.executable, "-c", report + code], capture_output=True, text=True, env=environment)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return HEAVY & {*finished.stderr.splitlines()}, finished.stdout
 

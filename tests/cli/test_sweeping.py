@@ -1,4 +1,4 @@
-"""The command `sweep`: its exit code, its progress, and what a stop or a dead worker leaves behind."""
+"""The command `sweep`: its exit codes, its progress, and what remains if it is stopped or a worker dies."""
 
 import os
 import signal
@@ -46,9 +46,10 @@ def times(output):
     return {path.parent.name: path.stat().st_mtime_ns for path in output.rglob("details.json")}
 
 
+@pytest.mark.guarantee("Several processes", "A sweep survives the death of workers and of the process that drives it.")
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX signals")
 def test_killed_workers_and_runners_lose_nothing(directory, tmp_path):
-    """Kill the command, check that its workers end, start it again, kill a worker, and get every run once."""
+    """Kill the command, check that its workers end, start it again, kill a worker, and find every run once."""
     runner = start(tmp_path / "out", directory, *RUNS)
     wait_for(lambda: times(tmp_path), runner)
     workers = psutil.Process(runner.pid).children(recursive=True)
@@ -73,9 +74,14 @@ def test_killed_workers_and_runners_lose_nothing(directory, tmp_path):
     assert not list(tmp_path.rglob(".unfinished-*"))
 
 
+@pytest.mark.guarantee(
+    "Faults",
+    "Commands that a scheduler or container ends (`SIGTERM`, exit code 143), and a sweep after Ctrl-C, "
+    "leave no temporary file and no process.",
+)
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_sweep_leaves_its_results_only(directory, tmp_path, kind, code):
-    """By Ctrl-C, or by a scheduler or container that ends it."""
+    """SIGINT comes from Ctrl-C, SIGTERM from schedulers and containers."""
     (tmp_path / "temporary").mkdir()
     runner = start(tmp_path / "out", directory, *RUNS, TMPDIR=str(tmp_path / "temporary"))
     wait_for(lambda: times(tmp_path), runner)

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from catran_causalbench.errors import InputError
 from catran_causalbench.grn import edges as edges_module
-from catran_causalbench.grn.edges import check_num_edges, collect_weights, complete_edges, rank_edges
+from catran_causalbench.grn.edges import collect_weights, complete_edges, rank_edges
 
 
 def brute_force(weights, count):
@@ -68,10 +67,3 @@ def test_pairs_without_a_score_are_added_at_random():
     assert len({*zip(first.source, first.target, strict=True)}) == len(first) == 10
     np.testing.assert_array_equal(first.weight, [5, 2, *[-np.inf] * 8])
     assert len(complete_edges(known, 5, 100, 0)) == 20
-
-
-def test_a_number_of_edges_is_a_whole_number_above_zero():
-    assert [check_num_edges(number) for number in (1, 7, np.int64(3))] == [1, 7, 3]
-    for number in (0, -1, 2.0, True, "5"):
-        with pytest.raises(InputError, match="num_edges: found"):
-            check_num_edges(number)

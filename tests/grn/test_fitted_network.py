@@ -78,8 +78,9 @@ def test_adjacency_and_edges_agree(network):
     for edge in network.edges(20).itertuples():
         assert adjacency.loc[edge.source, edge.target] == np.float32(edge.weight)
     assert len(network.edges(10**6)) == GENES * (GENES - 1)
-    for nonsense in (0, -3, 2.5, True):
-        with pytest.raises(catran.InputError, match="num_edges"):
+    assert [len(network.edges(number)) for number in (1, 7, np.int64(3))] == [1, 7, 3]
+    for nonsense in (0, -1, -3, 2.0, 2.5, True, "5"):
+        with pytest.raises(catran.InputError, match="num_edges: found"):
             network.edges(nonsense)
 
 

@@ -1,4 +1,4 @@
-"""Groups of runs, and their statistics by hand."""
+"""Groups of runs; their statistics agree with those computed by hand."""
 
 import math
 from dataclasses import asdict, replace
@@ -13,7 +13,7 @@ from catran_causalbench.simulation.presets import with_difficulty
 from catran_causalbench.sweep.records import Curve
 
 
-def test_interval_is_students():
+def test_interval_is_that_of_students_t():
     # mean 3, deviation √2.5, t quantile for 4 degrees of freedom 2.776445
     found = estimate([1, 2, 3, 4, 5])
     assert found.mean == 3
@@ -76,7 +76,7 @@ def test_data_of_the_same_settings_are_pooled(result):
     assert "SIMULATED" not in groups[2].title
 
 
-def test_settings_decide_and_not_what_data_say_of_themselves(result):
+def test_data_are_grouped_by_settings_and_not_by_title(result):
     found = [result(), result(data_set=1, title="Other words"), result(data_set=2, data_settings={})]
     groups = group_results([(Path(), run) for run in found], {})
     assert [group.name for group in groups] == ["30 genes, 4,500 cells", "simulated-2"]
@@ -113,7 +113,7 @@ def test_metrics_are_those_at_the_largest_fraction(result, group_of):
 
 def test_curves_keep_what_all_replicates_have(result, group_of):
     runs = [result(data_set=0), result(data_set=1, w1=0.4), result(data_set=2, wasserstein=Curve([20], [0.3]))]
-    runs.append(result(data_set=0, fraction=0.5, w1=9.0))  # of no account: not the largest fraction
+    runs.append(result(data_set=0, fraction=0.5, w1=9.0))  # ignored: not the largest fraction
     curve = group_of(*runs).mean_curve(lambda run: run.wasserstein)["catran"]
     assert list(curve) == [20]
     assert curve[20].mean == pytest.approx((0.2 + 0.4 + 0.3) / 3)

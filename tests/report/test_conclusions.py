@@ -1,4 +1,4 @@
-"""The sentence on who wins where."""
+"""The sentence that compares CaTran with its best baseline."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How methods look in the figures, and labels that do not collide."""
+"""Styles of methods, and labels that do not overlap."""
 
 from itertools import pairwise
 

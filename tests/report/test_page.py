@@ -1,4 +1,4 @@
-"""The report's page: by an HTML parser, by the command, and in a browser."""
+"""The report: its page by an HTML parser and in a browser, its files, the command, and what it refuses."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 class Page(HTMLParser):
-    """What a page holds: its tags, and whether they are closed in order."""
+    """The tags of a page, which must be closed in order."""
 
     def __init__(self, text):
         super().__init__()
@@ -44,8 +44,9 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def test_runs_with_other_protocols_are_not_pooled(tmp_path, result, write_sweep):
-    """Mean Wasserstein falls with more edges, so results with 500 and with 1,000 edges do not compare."""
+def test_runs_with_other_protocols_are_not_pooled(tmp_path, result, write_sweep, draw_less):
+    """Mean Wasserstein falls with more edges, so results with 500 and with 1,000 edges cannot be compared."""
+    draw_less(0)
     for edges in (500, 1000):
         write_sweep(tmp_path / str(edges), [result(w1=100 / edges)])
         (tmp_path / str(edges) / "sweep.json").write_text(json.dumps(asdict(EvaluationProtocol(edges=edges))))
@@ -58,17 +59,22 @@ def test_runs_with_other_protocols_are_not_pooled(tmp_path, result, write_sweep)
     assert [value["mean"] for row in metrics for value in row if value["name"] == "mean_wasserstein"] == [0.2, 0.1]
 
 
+@pytest.mark.guarantee(
+    "Determinism",
+    "Runs of one sweep, and of sweeps reported together, have the same code, cells, reference networks, "
+    "true network and settings of a method; others are refused.",
+)
 @pytest.mark.parametrize("key", ["code", "settings of catran", "cells of simulated-0"])
 def test_one_name_never_stands_for_two_things(tmp_path, result, write_sweep, key):
     for value in ("a", "b"):
         sweep = write_sweep(tmp_path / "sweeps" / value, [result()], edges=False)
         (sweep / "sweep.json").write_text(json.dumps({**asdict(EvaluationProtocol()), key: value}))
-    for folders in ([tmp_path / "sweeps" / "a", sweep], [tmp_path / "sweeps"]):
+    for sweeps in ([tmp_path / "sweeps" / "a", sweep], [tmp_path / "sweeps"]):
         with pytest.raises(InputError, match=rf"^{key}: found 'b' in '.*/b', where '.*/a' has 'a'; expected the same"):
-            write_report(folders, tmp_path / "report")
+            write_report(sweeps, tmp_path / "report")
 
 
-def test_page_is_whole_and_needs_nothing_else(report):
+def test_page_is_valid_and_loads_nothing_else(report):
     text = (report / "index.html").read_text()
     page = Page(text)
     assert page.open == []
@@ -82,7 +88,7 @@ def test_page_is_whole_and_needs_nothing_else(report):
     assert len(text) < 5e6
 
 
-def test_page_shows_all_figures_with_words(report):
+def test_page_shows_all_figures_with_descriptions(report):
     images = Page((report / "index.html").read_text()).all("img")
     names = ("truth", "precision-recall", "truth-by-fraction", "challenge", "wasserstein-by-fraction")
     names += ("wasserstein-by-edges", "plane", "cost", "network")
@@ -109,7 +115,8 @@ def test_results_have_a_row_per_run(report):
 
 
 @pytest.mark.parametrize("case", ["one run", "NaN", "long name", "15 methods", "gaps", "dollars", "no edges"])
-def test_whatever_was_run_can_be_reported(tmp_path, result, write_sweep, case):
+def test_whatever_was_run_can_be_reported(tmp_path, result, write_sweep, draw_less, case):
+    draw_less()
     none = {"effect_recovery": math.nan, "false_omission_rate": math.nan, "wasserstein": Curve([], [])}
     measured = {"simulated": False, "w1": math.nan}
     results = {
@@ -125,14 +132,16 @@ def test_whatever_was_run_can_be_reported(tmp_path, result, write_sweep, case):
     assert Page(Path(made["page"]).read_text()).open == []
 
 
-def test_figures_of_data_whose_names_differ_in_signs_only_are_all_kept(tmp_path, result, write_sweep):
+def test_figures_of_data_whose_names_differ_in_symbols_only_are_all_kept(tmp_path, result, write_sweep, draw_less):
+    draw_less(1)
     results = [result(simulated=False, data=name) for name in ("+", "-")]
     write_report([write_sweep(tmp_path / "sweep", results)], tmp_path / "report")
     figures = [path.stem.split("-wasserstein")[0] for path in (tmp_path / "report" / "figures").glob("*-edges.png")]
     assert sorted(figures) == ["data", "data-2"]
 
 
-def test_command_prints_where_the_page_is_and_json(tmp_path, result, write_sweep):
+def test_command_prints_where_the_page_is_and_json(tmp_path, result, write_sweep, draw_less):
+    draw_less(0)
     sweep = write_sweep(tmp_path / "sweep", [result(), result(data_set=1)], edges=False)
     arguments = ["report", str(sweep), "--output", str(tmp_path / "out")]
     answer = CliRunner().invoke(app, arguments)
@@ -150,7 +159,11 @@ def test_command_prints_where_the_page_is_and_json(tmp_path, result, write_sweep
     assert summary["conclusions"][0].startswith("SIMULATED · 30 genes, 4,500 cells · 2 data sets: ")
 
 
-def test_a_folder_that_is_no_report_is_never_replaced(tmp_path, result, write_sweep):
+@pytest.mark.guarantee(
+    "Faults", "`--overwrite` replaces what the same command made, and refuses a directory that holds anything else."
+)
+def test_a_directory_that_is_no_report_is_never_replaced(tmp_path, result, write_sweep, draw_less):
+    draw_less(0)
     sweep = write_sweep(tmp_path / "sweep", [result()])
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("do not lose this")
@@ -167,15 +180,16 @@ def test_a_folder_that_is_no_report_is_never_replaced(tmp_path, result, write_sw
     assert not (tmp_path / "out").exists()
 
 
-def test_a_sweep_at_work_can_be_reported(tmp_path, monkeypatch, result, write_sweep):
-    """One run ends and a failed one succeeds between two looks at the folder."""
+def test_a_running_sweep_can_be_reported(tmp_path, monkeypatch, result, write_sweep, draw_less):
+    """A run ends, and a failed one succeeds, while the report reads the directory."""
+    draw_less(0)
     sweep = write_sweep(tmp_path / "sweep", [result()])
     (sweep / "simulated-0" / "failure.json").symlink_to("what was listed and is gone")
     read = RunResult.read
 
-    def read_while_a_run_ends(folder):
+    def read_while_a_run_ends(directory):
         write_sweep(sweep / "later", [result(data_set=1)]) if not (sweep / "later").exists() else None
-        return read(folder)
+        return read(directory)
 
     monkeypatch.setattr(RunResult, "read", read_while_a_run_ends)
     assert write_report([sweep], tmp_path / "report")["failed"] == 0
@@ -184,7 +198,7 @@ def test_a_sweep_at_work_can_be_reported(tmp_path, monkeypatch, result, write_sw
 def test_a_report_below_a_file_is_refused(tmp_path, result, write_sweep):
     sweep = write_sweep(tmp_path / "sweep", [result()])
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"output: found '.*/x', whose folder cannot be made"):
+    with pytest.raises(InputError, match=r"output: found '.*/x', whose parent cannot be made"):
         write_report([sweep], tmp_path / "file" / "x")
 
 
@@ -204,7 +218,7 @@ window.addEventListener("load", () => {
 def test_browser_shows_the_page_without_errors_or_overflow(report, tmp_path, width):
     page = tmp_path / "page.html"
     page.write_text((report / "index.html").read_text().replace("</body>", _PROBE))
-    # A window is 500 pixels wide at least, so the page is looked at in a frame of the width.
+    # A window is at least 500 pixels wide, so the page is shown in a frame of the width.
     frame = tmp_path / "frame.html"
     frame.write_text(
         f'<iframe src="page.html" style="width:{width}px;height:800px;border:0"></iframe><script>'
@@ -236,5 +250,5 @@ def test_browser_shows_the_page_without_errors_or_overflow(report, tmp_path, wid
     assert found["width"] == str(width)
     assert int(found["overflow"]) <= 0
     assert found["broken"] == "0"
-    assert found["first"] == "random"  # the click sorted by name, falling
+    assert found["first"] == "random"  # the click sorted by name, descending
     assert "CONSOLE" not in result.stderr, result.stderr

@@ -15,11 +15,11 @@ def test_best_value_is_bold_and_the_oracle_is_none(result, group_of):
     assert all(part in text for part in ("SIMULATED", "simulated-0", "seeds 0", "a processor", "20 edges"))
 
 
-def test_without_a_choice_nothing_is_best(result, group_of):
+def test_a_single_method_is_not_marked_as_best(result, group_of):
     (cells,) = estimate_table(group_of(result())).rows.values()
     assert not any(cell.best for cell in cells)
 
 
-def test_missing_replicates_are_said(result, group_of):
+def test_missing_replicates_are_named(result, group_of):
     group = group_of(result(), result(data_set=1), result("guanlab", data_set=1))
     assert "| guanlab (1 of 2 data sets) |" in markdown(group)

@@ -76,14 +76,14 @@ class Payload:
 @pytest.mark.parametrize("form", ["zip", "legacy", "bare pickle"])
 def test_a_malicious_checkpoint_is_refused_and_not_executed(tmp_path, form):
     folder, mark = tmp_path / "run", tmp_path / "executed"
-    run("minibatches", folder)
+    run("catran", folder)
     state = {**torch.load(folder / "last.ckpt", weights_only=True), "callbacks": Payload(mark)}
     if form == "bare pickle":
         (folder / "last.ckpt").write_bytes(pickle.dumps(state))
     else:
         torch.save(state, folder / "last.ckpt", _use_new_zipfile_serialization=form == "zip")
     with pytest.raises(InputError, match=r"last\.ckpt, which is no checkpoint of this run"):
-        run("minibatches", folder)
+        run("catran", folder)
     assert not mark.exists()
     if form == "bare pickle":
         pickle.loads((folder / "last.ckpt").read_bytes())

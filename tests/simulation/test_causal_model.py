@@ -1,4 +1,4 @@
-"""Causal models: determinism, the shape of the network, and checked settings."""
+"""Causal models: determinism, the structure of the network, and validated settings."""
 
 from dataclasses import replace
 
@@ -13,11 +13,11 @@ SETTINGS = SimulationConfig(genes=60, cells=8_000)
 
 
 def is_cyclic(edges):
-    """A graph without cycles has a nilpotent adjacency matrix."""
+    """Return whether the adjacency matrix has a cycle; without one it is nilpotent."""
     return np.abs(np.linalg.eigvals(edges.astype(float))).max() > 0.9
 
 
-def test_the_models_of_published_figures_stay_as_they_are():
+def test_the_models_of_published_figures_do_not_change():
     model = sample_causal_model(size_preset("tiny"), 0)
     edges = model.edges()
     assert edges[:4] == [(11, 19), (23, 10), (13, 2), (0, 9)]

@@ -40,7 +40,7 @@ def test_same_seed_gives_the_same_model_and_cells(model, cells, effects):
     np.testing.assert_array_equal(true_effects(again), effects)
 
 
-def test_the_strongest_regulation_still_settles():
+def test_the_strongest_regulation_has_a_steady_state():
     model = sample_causal_model(replace(SETTINGS, effect_strength=1.0, mean_in_degree=20.0), 0)
     assert np.abs(np.linalg.eigvals(np.abs(model.weights))).max() == pytest.approx(0.8, abs=1e-3)
     assert np.isfinite(simulate_cells(model).expression).all()
@@ -84,7 +84,7 @@ def test_indirect_effects_exist(model, effects):
 
 
 def test_true_effects_have_the_sign_of_strong_edges(model, effects):
-    # A knockdown turns the sign: less of an activator is less of its target.
+    # Less of an activator means less of its target, so the signs are opposite.
     strong = np.abs(model.weights) > 0.3
     assert strong.sum() > 15
     assert (np.sign(effects[strong]) == -np.sign(model.weights[strong])).mean() > 0.9
@@ -93,7 +93,7 @@ def test_true_effects_have_the_sign_of_strong_edges(model, effects):
 def test_true_effects_are_what_many_cells_show():
     model = sample_causal_model(SimulationConfig(genes=12, cells=200_000, control_share=0.3), 1)
     errors = observed_effects(model, simulate_cells(model)) - true_effects(model, cells_per_gene=2_000)
-    # Some 10,000 cells per gene: the mean of one is known to about 0.01, a knockdown's own effect less well.
+    # About 10,000 cells per gene give a mean to about 0.01; the effect on the perturbed gene itself varies more.
     assert np.sqrt(np.mean(errors**2)) < 0.015
     assert np.abs(errors).max() < 0.05
 

@@ -30,8 +30,8 @@ D,E,-0.7
 """
 
 
-def written(folder, text, name="edges.csv"):
-    path = folder / name
+def written(directory, text, name="edges.csv"):
+    path = directory / name
     path.write_text(text)
     return path
 
@@ -44,7 +44,7 @@ def pairs(graph, chosen):
     return {(graph.gene_names[i], graph.gene_names[j]) for i, j in zip(*np.nonzero(chosen), strict=True)}
 
 
-def test_table_becomes_edges_and_signs(tmp_path):
+def test_a_table_gives_edges_and_signs(tmp_path):
     graph = read_regulatory_graph(written(tmp_path, TABLE))
     assert graph.gene_names == ("A", "B", "C", "D", "E")
     assert pairs(graph, graph.edges) == {("A", "B"), ("A", "C"), ("B", "C"), ("C", "A"), ("D", "E")}
@@ -52,7 +52,7 @@ def test_table_becomes_edges_and_signs(tmp_path):
     assert pairs(graph, graph.signs < 0) == {("A", "C"), ("D", "E")}
 
 
-def test_table_without_headings_is_read_as_trrust_writes_it(tmp_path):
+def test_a_table_without_headings_has_the_columns_of_trrust(tmp_path):
     graph = read_regulatory_graph(written(tmp_path, "A\tB\tActivation\t123\nB\tC\tUnknown\t7;8\n", "edges.tsv"))
     assert pairs(graph, graph.edges) == {("A", "B"), ("B", "C")}
     assert pairs(graph, graph.signs != 0) == {("A", "B")}
@@ -64,14 +64,14 @@ def test_rows_left_out_are_counted(tmp_path):
     assert (graph.neighbourhood(3, 0).self_loops, graph.neighbourhood(3, 0).repeats) == (1, 2)
 
 
-def test_signs_may_stand_in_a_column_mode(tmp_path):
+def test_signs_may_be_in_a_column_mode(tmp_path):
     graph = read_regulatory_graph(written(tmp_path, "Mode,Source,Target\nRepression,A,B\nActivation,B,C\n"))
     assert pairs(graph, graph.signs < 0) == {("A", "B")}
     assert pairs(graph, graph.signs > 0) == {("B", "C")}
 
 
 @pytest.mark.parametrize("head", ["source,target,sign\n", ""])
-def test_a_minus_may_be_typeset(tmp_path, head):
+def test_a_minus_sign_may_be_typographic(tmp_path, head):
     graph = read_regulatory_graph(written(tmp_path, f"{head}A,B,−\nB,C,−0.5\nC,A,-\n"))
     assert pairs(graph, graph.signs < 0) == {("A", "B"), ("B", "C"), ("C", "A")}
 
@@ -104,27 +104,27 @@ def test_the_order_of_rows_does_not_matter(tmp_path):
         ("A\n", "edges.xlsx", "expected a .csv, .tsv or .txt"),
     ],
 )
-def test_a_wrong_table_is_named(tmp_path, text, name, message):
+def test_an_invalid_table_is_refused(tmp_path, text, name, message):
     with pytest.raises(InputError, match=message):
         read_regulatory_graph(written(tmp_path, text, name))
 
 
-def test_a_missing_table_is_named(tmp_path):
+def test_a_missing_table_is_refused(tmp_path):
     with pytest.raises(InputError, match="no file"):
         read_regulatory_graph(tmp_path / "none.csv")
 
 
 @pytest.fixture
 def ring(tmp_path):
-    """Forty genes in a ring, and a pair apart."""
+    """Return a graph of forty genes in a ring, and a separate pair."""
     rows = [f"G{i:02d},G{(i + 1) % 40:02d}" for i in range(40)]
     return read_regulatory_graph(written(tmp_path, "\n".join(["source,target", *rows, "X,Y"])))
 
 
-def test_neighbourhood_hangs_together(ring):
+def test_a_neighbourhood_is_connected(ring):
     for seed in range(20):
         chosen = ring.neighbourhood(12, seed)
-        if "X" in chosen.gene_names:  # a hub of the pair apart came first: then its partner, then the ring
+        if "X" in chosen.gene_names:  # the separate pair was drawn first
             assert "Y" in chosen.gene_names
         assert chosen.edges.sum() >= 10
     assert ring.neighbourhood(12, 0).gene_names == ring.neighbourhood(12, 0).gene_names
@@ -136,24 +136,24 @@ def test_neighbourhood_hangs_together(ring):
         ring.neighbourhood(12, -1)
 
 
-def test_a_model_acts_through_the_table(tmp_path, ring):
+def test_a_causal_model_has_the_edges_of_the_graph(tmp_path, ring):
     graph = replace(ring, signs=np.where(ring.edges, -1, 0).astype(np.int8)).neighbourhood(30, 1)
     model = sample_causal_model(SimulationConfig(genes=30, cells=4_500), 1, graph)
     assert model.gene_names == model.gene_ids == graph.gene_names
     np.testing.assert_array_equal(model.weights < 0, graph.edges)
     assert (model.weights <= 0).all()
     effects, cells = true_effects(model), simulate_cells(model)
-    assert (effects[graph.edges] > 0).mean() > 0.9  # less of a repressor, more of its target
+    assert (effects[graph.edges] > 0).mean() > 0.9  # less of a repressor means more of its target
     assert set(cells.labels) == {*graph.gene_names, "non-targeting", "excluded"}
     with pytest.raises(InputError, match="graph: found 30 genes; expected 40"):
         sample_causal_model(SimulationConfig(genes=40, cells=6_000), 1, graph)
 
 
-def simulate(folder, *options):
-    result = CliRunner().invoke(app, ["simulate", str(folder), *map(str, options)])
+def simulate(directory, *options):
+    result = CliRunner().invoke(app, ["simulate", str(directory), *map(str, options)])
     assert result.exit_code == 0, result.output
-    network = pd.read_csv(folder / "true_network.csv", keep_default_na=False)
-    return json.loads((folder / "description.json").read_text()), network
+    network = pd.read_csv(directory / "true_network.csv", keep_default_na=False)
+    return json.loads((directory / "description.json").read_text()), network
 
 
 def edges_between(table, genes):
@@ -188,7 +188,7 @@ def test_true_network_is_that_of_knockdown_lists(tmp_path):
         perturbed, genes, rises = lists["perturbations"].astype(str), lists["genes"].astype(str), lists["sig_up"]
     rows, columns = np.nonzero(rises)
     table = pd.DataFrame({"source": perturbed[rows], "target": genes[columns]})
-    table = table[table["target"].isin(perturbed)].assign(sign="-")  # what rises without a gene is repressed by it
+    table = table[table["target"].isin(perturbed)].assign(sign="-")  # a gene represses what rises after its knockdown
     table.to_csv(tmp_path / "replogle.csv", index=False)
     _, network = simulate(tmp_path / "simulated", "--graph", tmp_path / "replogle.csv", "--genes", 50, "--cells", 7500)
     assert (network["weight"] < 0).all()

@@ -27,7 +27,7 @@ def test_the_screen_holds_what_was_simulated():
     assert screen.uns["simulated"].startswith("SIMULATED DATA")
 
 
-def test_every_gene_gets_180_cells_unless_told_otherwise():
+def test_the_default_is_180_cells_per_gene():
     assert simulate_anndata(genes=10).shape == (1_800, 10)
     with pytest.raises(InputError, match=r"^cells: found 500"):
         simulate_anndata(genes=10, cells=500)

@@ -11,9 +11,9 @@ from catran_causalbench.sweep.plan import EvaluationProtocol, SweepPlan
 from catran_causalbench.sweep.runner import run_sweep
 
 
-def simulate(folder: Path, seed: int = 0, overwrite: bool = False) -> Path:
+def simulate(directory: Path, seed: int = 0, overwrite: bool = False) -> Path:
     settings = SimulationConfig(genes=12, cells=900, min_cells=20)
-    return write_simulated_directory(folder, settings, seed, overwrite=overwrite)
+    return write_simulated_directory(directory, settings, seed, overwrite=overwrite)
 
 
 @pytest.fixture(scope="session", name="simulate")

@@ -1,4 +1,4 @@
-"""Plans: which runs they stand for, and what they refuse before any work starts."""
+"""Plans: the runs that they list, and what they refuse before any work starts."""
 
 import os
 import shutil
@@ -71,7 +71,9 @@ def test_directories_of_one_name_are_refused(make_plan, directory, simulate, tmp
         make_plan(data=[directory, other])
     (tmp_path / "linked").symlink_to(other)
     runs = make_plan(["random"], data=[directory, tmp_path / "linked", other], fractions=[1]).runs()
-    assert [run.directory.parent.name for run in runs] == ["simulated", "linked"], "links are called as the user does"
+    assert [run.directory.parent.name for run in runs] == ["simulated", "linked"], (
+        "links keep the name that the user gave"
+    )
     assert make_plan(["random"], data=[other / ".." / "simulated"]).data == [other]
 
 

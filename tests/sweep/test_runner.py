@@ -1,4 +1,4 @@
-"""Whole sweeps: what is skipped, what is refused, and what a failure or a dead worker costs."""
+"""Whole sweeps: what is skipped, what is refused, and the consequences of failures and dead workers."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def test_other_references_or_truth_are_refused(make_plan, directory, sweep, tmp_
     content[-1] ^= 1
     (copy / name).unlink()  # the expression files are one
     (copy / name).write_bytes(content)
-    # The plan looks into the files: what it would say of a damaged one is tested elsewhere.
+    # The plan would refuse a damaged file, which is tested elsewhere.
     monkeypatch.setattr("catran_causalbench.causalbench.dataset_spec.check_data_directory", lambda _: [])
     with pytest.raises(InputError, match="references and truth of simulated: found"):
         sweep(make_plan(["random"], data=[copy]), tmp_path / "out")
@@ -59,11 +59,11 @@ def test_other_references_or_truth_are_refused(make_plan, directory, sweep, tmp_
 def test_a_failed_run_stops_no_other_and_is_tried_again(make_plan, sweep, tmp_path, monkeypatch):
     scored = worker.score_edges
 
-    def broken(*arguments):
+    def broken(*arguments, **options):
         if len(attempts) < 2:
             attempts.append(arguments)
             raise ZeroDivisionError
-        return scored(*arguments)
+        return scored(*arguments, **options)
 
     attempts = []
     with monkeypatch.context() as patch:
@@ -99,6 +99,11 @@ def test_another_share_of_dcdi_s_training_does_not_mix(make_plan, protocol, swee
         sweep(make_plan(["random"], protocol=replace(protocol, dcdi_training_share=0.1)), tmp_path)
 
 
+@pytest.mark.guarantee(
+    "Determinism",
+    "Runs of one sweep, and of sweeps reported together, have the same code, cells, reference "
+    "networks, true network and settings of a method; others are refused.",
+)
 def test_runs_of_other_code_do_not_mix(make_plan, sweep, tmp_path, monkeypatch):
     sweep(make_plan(["random"]), tmp_path)
     monkeypatch.setattr("catran_causalbench.sweep.plan.code_version", lambda: "0.1.0+other")
@@ -111,6 +116,7 @@ def test_runs_of_other_code_do_not_mix(make_plan, sweep, tmp_path, monkeypatch):
     assert not list(tmp_path.rglob(FAILURE))
 
 
+@pytest.mark.guarantee("Faults", "One process at a time writes to the directory of a run, of a sweep or of a download.")
 def test_one_sweep_at_a_time(make_plan, tmp_path):
     with lock_directory(tmp_path, "output", "sweep"), pytest.raises(InputError, match="another sweep"):
         run_sweep(make_plan(), tmp_path, print)
@@ -132,8 +138,8 @@ def test_a_worker_with_many_threads_gets_one_run_at_a_time(make_plan, sweep, tmp
     assert together == [1] * 4
 
 
-def test_nobody_at_the_scheduler_s_address(make_plan, tmp_path):
-    with pytest.raises(InputError, match="scheduler: found nobody"):
+def test_an_address_that_does_not_answer(make_plan, tmp_path):
+    with pytest.raises(InputError, match="scheduler: found no answer from"):
         run_sweep(make_plan(), tmp_path, print, scheduler="carrier-pigeon://1")
 
 

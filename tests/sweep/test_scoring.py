@@ -42,11 +42,12 @@ def test_scores_against_the_ground_truth(data, edges, directory):
 @pytest.mark.parametrize("max_path_length", [1, 3, -1])
 @pytest.mark.parametrize(("asked", "drawn"), [(10_000, 132 - 30), (0, 0)])
 def test_false_omission_rates(data, edges, max_path_length, asked, drawn):
-    scores = score_edges(data, edges, max_path_length, asked)
+    scores = score_edges(data, edges, max_path_length, asked, exact_omission_rate=True)
     if max_path_length == 1:
         assert scores.omissions == drawn
     expected = false_omission_rate(data.held_out, edges, max_path_length=max_path_length)
     assert scores.exact_false_omission_rate == pytest.approx(expected)
+    assert np.isnan(score_edges(data, edges, max_path_length, asked).exact_false_omission_rate), "not asked for"
     if drawn:
         assert scores.false_omission_rate == pytest.approx(expected), "all omitted pairs were drawn"
     else:
@@ -55,7 +56,8 @@ def test_false_omission_rates(data, edges, max_path_length, asked, drawn):
 
 def test_without_an_omitted_pair_there_is_no_false_omission_rate(data):
     genes = data.held_out.gene_names
-    scores = score_edges(data, [(a, b) for a in genes for b in genes if a != b], 1, 40)
+    every_pair = [(source, target) for source in genes for target in genes if source != target]
+    scores = score_edges(data, every_pair, 1, 40, exact_omission_rate=True)
     assert scores.omissions == 0
     assert np.isnan(scores.exact_false_omission_rate)
 

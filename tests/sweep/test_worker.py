@@ -1,4 +1,4 @@
-"""One run: CausalBench's own files and numbers, the result beside them, and what a failure leaves behind."""
+"""One run: CausalBench's own files and metrics, the result stored with them, and failures."""
 
 import json
 import time
@@ -40,6 +40,7 @@ def agree(one, other):
 def test_a_run_is_what_causalbench_run_writes(directory, protocol, tmp_path, monkeypatch, method, regime):
     """Run the whole of CausalBench in this process, with the plugin, and compare with a run of a sweep."""
     (tmp_path / "quick.yaml").write_text(QUICK)
+    (tmp_path / "edges.yaml").write_text("output: {edges: 30}\n")
     path = str(tmp_path / method) if method.endswith("yaml") else method
     spec = RunSpec(path, directory, regime, 0.5 if regime == "partial_interventional" else 0.0, 1)
     assert not execute(spec, protocol, tmp_path).error
@@ -51,7 +52,8 @@ def test_a_run_is_what_causalbench_run_writes(directory, protocol, tmp_path, mon
     from causalscbench.apps.main_app import MainApp
     from causalscbench.models.training_regimes import TrainingRegime
 
-    monkeypatch.setenv("CATRAN_CONFIG", str(tmp_path / "quick.yaml"))
+    (tmp_path / "edges.yaml").write_text("output: {edges: 30}\n")
+    monkeypatch.setenv("CATRAN_CONFIG", path if method.endswith("yaml") else str(tmp_path / "edges.yaml"))
     monkeypatch.setenv("CATRAN_METHOD", "catran" if method.endswith("yaml") else method)
     our_arguments = json.loads((ours / "arguments.json").read_text())
     MainApp(
@@ -74,7 +76,7 @@ def test_a_run_is_what_causalbench_run_writes(directory, protocol, tmp_path, mon
     their_arguments = json.loads((theirs / "arguments.json").read_text())
     assert our_arguments == {**their_arguments, "model_name": "catran-quick" if path != method else method}
     assert list(our_arguments) == list(their_arguments)
-    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (ours, theirs)]
+    metrics = [json.loads((each / "metrics.json").read_text()) for each in (ours, theirs)]
     for each in metrics:
         assert each["string_network_evaluation"]["true_positives"] > 0
         assert each["pooled_biological_sigificant_evaluation"]["true_positives"] > 0
@@ -92,7 +94,7 @@ def test_the_result_says_what_was_run(directory, protocol, tmp_path):
     assert "seed" not in result.data_settings
     assert result.peak_megabytes >= 1
     assert result.machine["cores"] >= 1
-    assert np.isnan(result.stability), "nobody asked for it"
+    assert np.isnan(result.stability), "it was not asked for"
     assert np.isnan(result.truth.unperturbed_average_precision), "all genes are perturbed"
     assert result.references["string_network"]["recall"] > 0
 
@@ -101,7 +103,7 @@ def test_the_oracle_recovers_all_effects(directory, protocol, tmp_path):
     result = run("oracle", directory, replace(protocol, stability=True), tmp_path, "partial_interventional", 0.5)
     assert result.truth.effect_recovery == pytest.approx(1)
     assert result.truth.unperturbed_average_precision == pytest.approx(1)
-    assert np.isnan(result.stability), "it sees no cells"
+    assert np.isnan(result.stability), "it does not learn from cells"
 
 
 def test_omissions_are_those_there_are(directory, protocol, tmp_path):
@@ -128,7 +130,7 @@ def test_the_seed_may_decide_which_cells_are_held_out(directory, protocol, tmp_p
 def test_a_failed_run_says_why_and_a_later_one_takes_its_place(directory, protocol, tmp_path, monkeypatch):
     spec = RunSpec("random", directory, "interventional", 1.0, 0)
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "score_edges", lambda *_: 1 / 0)
+        patch.setattr(worker, "score_edges", lambda *_, **__: 1 / 0)
         assert "ZeroDivisionError" in execute(spec, protocol, tmp_path).error
     failure = json.loads((tmp_path / spec.directory / FAILURE).read_text())
     assert failure["type"] == "ZeroDivisionError"
@@ -156,6 +158,10 @@ def test_a_long_lived_worker_sees_that_a_directory_was_replaced(protocol, simula
     assert run("random", directory, protocol, tmp_path / "third").truth.recall != second.truth.recall
 
 
+@pytest.mark.guarantee(
+    "Several processes",
+    "Runs of a sweep never share a process at one time, however many threads a Dask worker has.",
+)
 def test_runs_never_share_a_process(directory, protocol, make_plan, tmp_path, monkeypatch):
     inside, together = [], []
 

@@ -1,4 +1,4 @@
-"""A data directory that `causalbench_run` reads as it is, without downloading anything."""
+"""Benchmark directories that `causalbench_run` reads without downloading anything."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -30,10 +29,10 @@ from catran_causalbench.causalbench.manifest import (
 from catran_causalbench.causalbench.metadata import DESCRIPTION, MADE_BY, find_metadata
 from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
-from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable, check_writable
+from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable, check_writable, link_or_copy
 
 FORMAT_VERSION = 2
-# With a fifth held out, five cells of a label leave one to evaluate on.
+# A fifth is held out, so five cells of a label leave one for evaluation.
 FEWEST_CELLS = 5
 
 _README = "README.txt"
@@ -50,91 +49,58 @@ Pairs = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Cells as CausalBench gives them to a model; C cells, G genes.
+    """C cells with G genes, as CausalBench gives them to a model."""
 
-    Parameters
-    ----------
-    expression
-        Shape (C, G), float32, log-normalised.
-    gene_ids, gene_names
-        Length G: the columns' ids, and the symbols by which the reference networks know them.
-    labels
-        Length C: the id of the perturbed gene, ``non-targeting`` or ``excluded``.
-    """
-
-    expression: NDArray[np.float32]
-    gene_ids: Sequence[str]
-    gene_names: Sequence[str]
-    labels: NDArray[np.str_]
+    expression: NDArray[np.float32]  # (C, G), log-normalised
+    gene_ids: Sequence[str]  # (G,): names of the columns
+    gene_names: Sequence[str]  # (G,): symbols, by which the reference networks know the genes
+    labels: NDArray[np.str_]  # (C,): id of the perturbed gene, non-targeting or excluded
 
 
 @dataclass(frozen=True)
 class References:
-    """Reference networks that CausalBench scores against, as columns of the matrix; direction is ignored.
+    """Reference networks that CausalBench evaluates against, as columns of the matrix; direction is ignored."""
 
-    Parameters
-    ----------
-    complexes
-        Protein complexes, as in CORUM.
-    ligand_receptor, string_network, string_physical
-        Pairs as in CellTalkDB and in STRING's two networks.
-    """
-
-    complexes: Sequence[Sequence[int]] = ()
-    ligand_receptor: Pairs = ()
+    complexes: Sequence[Sequence[int]] = ()  # protein complexes, as in CORUM
+    ligand_receptor: Pairs = ()  # as in CellTalkDB
     string_network: Pairs = ()
     string_physical: Pairs = ()
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a data set comes from; stored in every file that can carry it.
+    """The origin of a data set, which is stored in every file that can hold it."""
 
-    Parameters
-    ----------
-    title
-        One line that names the data wherever scores on them are shown.
-    simulated
-        Whether the cells are simulated.
-    details
-        Further entries of `description.json`; JSON values.
-    """
-
-    title: str
+    title: str  # one line that names the data wherever their results are shown
     simulated: bool
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)  # further entries of description.json
 
 
 def write_benchmark_directory(
-    folder: str | os.PathLike[str],
+    directory: str | os.PathLike[str],
     dataset: Dataset,
     references: References,
     origin: Origin,
     extra_files: Mapping[str, bytes] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a data set and its reference networks as a benchmark directory, whole or not at all.
+    """Write a data set and its reference networks as a benchmark directory, atomically; return its absolute path.
 
-    CausalBench wants a K562 and an RPE1 data set, each also filtered for `--do_filter`: all four are the one given.
-    `extra_files`, by name, are not for CausalBench. `overwrite` replaces a directory that this package made before.
-
-    Returns
-    -------
-    Path
-        The directory, absolute.
+    CausalBench asks for a K562 and an RPE1 data set, each also filtered for `--do_filter`; all four are the one given.
+    CausalBench does not read the `extra_files` (name → content).
 
     Raises
     ------
     InputError
-        The folder is taken, or CausalBench could not use the data set.
+        The directory cannot be written (see :func:`check_directory`), or CausalBench could not use the data set.
     """
-    folder = check_folder(folder, overwrite)
+    directory = check_directory(directory, overwrite)
     _check_dataset(dataset)
     files = {**_tables(dataset, references), **(extra_files or {})}
     names = sorted([*DATASET_FILES, *EXPRESSION_FILES, *files, DESCRIPTION, _README])
     files |= _description_files(dataset, references, origin, [DESCRIPTION, *(extra_files or {})], names)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_directory(folder) as made:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_directory(directory) as made:
         for name, content in files.items():
             (made / name).write_bytes(content)
         np.savez(
@@ -148,24 +114,24 @@ def write_benchmark_directory(
         write_h5ad(made / EXPRESSION_FILES[0], dataset.gene_ids, dataset.gene_names, origin.title)
         for first, *others in (DATASET_FILES, EXPRESSION_FILES):
             for name in others:
-                _link(made / first, made / name)
-    return folder
+                link_or_copy(made / first, made / name)
+    return directory
 
 
-def check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
-    """Return the folder as an absolute path if a benchmark directory may be written there.
+def check_directory(directory: str | os.PathLike[str], overwrite: bool) -> Path:
+    """Return the absolute path of a directory if a benchmark directory may be written there.
 
     Raises
     ------
     InputError
-        It is a file, or a directory that is not empty; with `overwrite`, one that this package did not make. Or
-        nothing can be written there.
+        It is a file or a directory that is not empty (with `overwrite`: that this package did not make), or nothing
+        can be written there.
     """
-    path = Path(folder).absolute()
-    there = next(parent for parent in path.parents if os.path.exists(parent))  # the folders between will be made
-    check_writable(there / path.name)
+    path = Path(directory).absolute()
+    existing = next(parent for parent in path.parents if os.path.exists(parent))  # missing directories will be made
+    check_writable(existing / path.name)
     made_here = find_metadata(path).get("files") if path.is_dir() else None
-    check_replaceable(path, "folder", made_here if isinstance(made_here, list) else (), overwrite)
+    check_replaceable(path, "directory", made_here if isinstance(made_here, list) else (), overwrite)
     return path
 
 
@@ -180,8 +146,9 @@ def _check_dataset(dataset: Dataset) -> None:
         raise InputError.of("gene_ids", f"{len(ids)}, {len(set(ids))} of them distinct", "at least 2, each once")
     for name in [*ids, *dataset.gene_names]:
         if re.search(r'[\s;"]', name):
-            expected = "no space, quote or semicolon: they break CausalBench's tables"
-            raise InputError.of("gene_names", f"{name!r}", expected)
+            raise InputError.of(
+                "gene_names", f"{name!r}", "no space, quote or semicolon, which break CausalBench's tables"
+            )
     labels, numbers = np.unique(dataset.labels, return_counts=True)
     cells_of = dict(zip(labels.tolist(), numbers.tolist(), strict=True))
     for label in [CONTROL_LABEL, *ids, *cells_of]:
@@ -192,7 +159,7 @@ def _check_dataset(dataset: Dataset) -> None:
 
 
 def _tables(dataset: Dataset, references: References) -> dict[str, bytes]:
-    """Write the reference networks, which may be empty, and the summary, of which CausalBench needs the heading."""
+    """Return the files of the reference networks, and the summary, of which CausalBench needs the headings only."""
     ids, names = dataset.gene_ids, dataset.gene_names
     proteins = [f"9606.{gene}" for gene in ids]
 
@@ -201,7 +168,7 @@ def _tables(dataset: Dataset, references: References) -> dict[str, bytes]:
 
     def links(name: str, pairs: Pairs) -> bytes:
         rows = ([proteins[i], proteins[j]] for i, j in pairs)
-        return gzip.compress(table(name, rows), mtime=0)  # else it would hold the time of day
+        return gzip.compress(table(name, rows), mtime=0)  # not the current time, so that the bytes are the same
 
     complexes = table(CORUM, ([";".join(names[i] for i in group)] for group in references.complexes))
     return {
@@ -235,20 +202,10 @@ A data directory for CausalBench (causalbench_run --data_directory), made by {MA
 {cells} cells × {genes} genes; {controls} control cells, {excluded} excluded ones.
 
 CausalBench asks for a K562 and an RPE1 data set, each also filtered for --do_filter. All four are the same here, so the
-result does not depend on which is chosen. The .h5ad files hold the names of the genes but no expression, and
-{SUMMARY} holds headings only, because CausalBench reads nothing else from them. Reference networks without an
-entry hold headings only; their scores are then 0. ChIP-seq comes with CausalBench and knows real gene symbols only.
+result does not depend on the choice. The .h5ad files hold the names of the genes but no expression, and {SUMMARY}
+holds headings only, because CausalBench reads nothing else from them. Empty reference networks hold headings only, and
+their scores are 0. ChIP-seq comes with CausalBench and has real gene symbols only.
 Files that CausalBench does not read: {", ".join(extra_files)}.
 """
-    return {
-        DESCRIPTION: (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode(),
-        _README: readme.encode(),
-    }
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name; where the file system has no hard links, copy it."""
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    return {DESCRIPTION: text.encode(), _README: readme.encode()}

@@ -16,7 +16,7 @@ from catran_causalbench.data.dataset import CONTROL_LABEL
 
 
 def table_bytes(separator: str, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """Write rows under a heading."""
+    """Return a table as text."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter=separator, lineterminator="\n")
     writer.writerow(heading)
@@ -25,7 +25,7 @@ def table_bytes(separator: str, heading: Sequence[str], rows: Iterable[Sequence[
 
 
 def zip_bytes(files: Mapping[str, bytes]) -> bytes:
-    """Pack files by name; a bare `ZipInfo` bears the first day of 1980."""
+    """Return a .zip archive; a `ZipInfo` without a date gives the first day of 1980."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
@@ -34,14 +34,14 @@ def zip_bytes(files: Mapping[str, bytes]) -> bytes:
 
 
 def npz_bytes(**arrays: np.ndarray) -> bytes:
-    """Pack arrays by name."""
+    """Return an .npz archive."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
 def workbook_bytes(sheets: Sequence[str], heading: Sequence[str]) -> bytes:
-    """Write an .xlsx workbook whose sheets hold a heading only."""
+    """Return an .xlsx workbook whose sheets hold a heading only."""
     import openpyxl
 
     workbook = openpyxl.Workbook()
@@ -52,14 +52,14 @@ def workbook_bytes(sheets: Sequence[str], heading: Sequence[str]) -> bytes:
     workbook.save(buffer)
     with zipfile.ZipFile(buffer) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    # The workbook's properties say when it was made and changed.
+    # The properties hold the times of creation and change.
     properties = "docProps/core.xml"
     parts[properties] = re.sub(rb"\d{4}-\d\d-\d\dT[\d:.]+Z", b"1980-01-01T00:00:00Z", parts[properties])
     return zip_bytes(parts)
 
 
 def write_h5ad(path: Path, gene_ids: Sequence[str], gene_names: Sequence[str], title: str) -> None:
-    """Write the smallest .h5ad from which CausalBench learns which genes are perturbed, and their names."""
+    """Write the smallest .h5ad from which CausalBench reads the perturbed genes and their names."""
     import anndata
     import pandas as pd
     from scipy import sparse

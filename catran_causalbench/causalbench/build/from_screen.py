@@ -13,7 +13,7 @@ from catran_causalbench.causalbench.build.directory import (
     Origin,
     Pairs,
     References,
-    check_folder,
+    check_directory,
     write_benchmark_directory,
 )
 from catran_causalbench.data.anndata_reader import read_screen
@@ -22,7 +22,7 @@ from catran_causalbench.errors import InputError
 
 
 def convert_screen(
-    folder: str | os.PathLike[str],
+    directory: str | os.PathLike[str],
     source_file: str | os.PathLike[str],
     *,
     perturbation_key: str = "gene",
@@ -34,26 +34,25 @@ def convert_screen(
     reference_network: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a user's screen as a benchmark directory, and return its path.
+    """Write a user's screen as a benchmark directory; return the absolute path.
 
     Parameters
     ----------
+    directory, overwrite
+        The directory to make, and whether to replace one that this package made before.
     source_file, perturbation_key, control, layer, genes, min_cells, counts
-        See :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default the genes are chosen as CausalBench
-        does (its `preprocessing.preprocess_dataset`). Excluded cells are left out where they are too few to be split
-        into training and test.
+        See :func:`~catran_causalbench.data.anndata_reader.read_screen`. The defaults choose genes as CausalBench does
+        (its `preprocessing.preprocess_dataset`). Excluded cells that are too few to be split are left out.
     reference_network
-        A .csv with columns `source` and `target`, ids or symbols: the pairs that count as STRING's network. Pairs with
+        A .csv with columns `source` and `target`, ids or symbols: the pairs that serve as STRING's network. Pairs with
         a gene outside the matrix are left out. By default all reference networks are empty.
-    overwrite
-        Whether to replace a directory that this package made before.
 
     Raises
     ------
     InputError
-        The folder is taken, or a file or argument cannot be used.
+        The directory cannot be written, or a file or argument cannot be used.
     """
-    folder = check_folder(folder, overwrite)
+    directory = check_directory(directory, overwrite)
     if min_cells < FEWEST_CELLS - 1:
         raise InputError.of("min_cells", f"{min_cells}", f"at least {FEWEST_CELLS - 1}, or none could be held out")
     options = {
@@ -72,11 +71,11 @@ def convert_screen(
     pairs = [] if reference_network is None else _read_pairs(Path(reference_network), dataset)
     title = screen.origin if screen.simulated else f"Data from {screen.origin}"
     origin = Origin(title, screen.simulated, {"source_file": Path(source_file).name, **options})
-    return write_benchmark_directory(folder, dataset, References(string_network=pairs), origin, overwrite=overwrite)
+    return write_benchmark_directory(directory, dataset, References(string_network=pairs), origin, overwrite=overwrite)
 
 
 def _read_pairs(path: Path, dataset: Dataset) -> Pairs:
-    """Read known interactions as columns of the matrix, each pair once."""
+    """Read known interactions as pairs of columns of the matrix, each pair once."""
     column_of = {name: column for names in (dataset.gene_names, dataset.gene_ids) for column, name in enumerate(names)}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -1,4 +1,4 @@
-"""A simulated experiment as a benchmark directory that also holds the true network."""
+"""A simulated experiment as a benchmark directory with its ground truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from catran_causalbench.causalbench.build.directory import (
     Dataset,
     Origin,
     References,
-    check_folder,
+    check_directory,
     write_benchmark_directory,
 )
 from catran_causalbench.causalbench.build.file_formats import npz_bytes, table_bytes
@@ -23,42 +23,34 @@ from catran_causalbench.simulation.expression import simulate_cells, true_effect
 from catran_causalbench.simulation.graph import RegulatoryGraph
 from catran_causalbench.simulation.presets import difficulty_of
 
-# Databases miss true interactions and hold others that do not act in the cells at hand.
+# Databases lack true interactions and hold others that have no effect in the cells.
 KNOWN_SHARE = 0.7
 FALSE_SHARE = 0.25
 PHYSICAL_SHARE = 0.4
 LIGAND_RECEPTOR_SHARE = 0.1
-# Genes that share strong edges count as a complex: a source and at most so many of its targets.
+# A source of strong edges counts as a complex with at most so many of its targets.
 COMPLEX_PARTNERS = 3
 
 
 def write_simulated_directory(
-    folder: str | os.PathLike[str],
+    directory: str | os.PathLike[str],
     settings: SimulationConfig,
     seed: int,
     overwrite: bool = False,
     graph: RegulatoryGraph | None = None,
 ) -> Path:
-    """Simulate an experiment and write it as a benchmark directory with its ground truth.
+    """Simulate an experiment and write it as a benchmark directory; return the absolute path.
 
-    The ground truth is `true_network.csv` (the direct edges, the strongest first: source, target, source_name,
-    target_name, weight, true_effect) and `true_effects.npz` (`effects`, G × G, source × target; `gene_ids`).
-
-    The same settings, seed and graph (see :func:`~catran_causalbench.simulation.causal_model.sample_causal_model`)
-    give the same bytes. `overwrite` replaces a directory that this package made before.
-
-    Returns
-    -------
-    Path
-        The directory, absolute.
+    The ground truth is in `true_network.csv` (the direct edges, the strongest first: source, target, source_name,
+    target_name, weight, true_effect) and `true_effects.npz` (`effects`, (G, G), source × target; `gene_ids`). The same
+    settings, seed and graph give the same bytes.
 
     Raises
     ------
     InputError
-        The folder is taken, the seed or the graph is invalid, or the settings leave genes unperturbed (CausalBench
-        looks up the perturbed cells of every column).
+        The directory cannot be written, the seed or the graph is invalid, or the settings leave genes unperturbed.
     """
-    folder = check_folder(folder, overwrite)
+    directory = check_directory(directory, overwrite)
     if settings.unperturbed:
         raise InputError.of("unperturbed", f"{settings.unperturbed}", "0, as CausalBench needs cells of each gene")
     model = sample_causal_model(settings, seed, graph)
@@ -69,7 +61,7 @@ def write_simulated_directory(
         title=f"SIMULATED DATA – no cell here was measured; {', '.join(filter(None, kind))}",
         simulated=True,
         details={
-            # Data sets with the same settings are replicates, which differ in the seed only.
+            # Data sets with the same settings are replicates: they differ in the seed only.
             "settings": {**asdict(settings), "regulatory_graph": graph and graph.name},
             "seed": model.seed,
             "rows_left_out": graph and {"self_loops": graph.self_loops, "repeats": graph.repeats},
@@ -80,11 +72,11 @@ def write_simulated_directory(
         TRUE_EFFECTS: npz_bytes(effects=effects, gene_ids=np.array(model.gene_ids)),
     }
     dataset = Dataset(cells.expression, model.gene_ids, model.gene_names, cells.labels)
-    return write_benchmark_directory(folder, dataset, reference_networks(model), origin, truth, overwrite)
+    return write_benchmark_directory(directory, dataset, reference_networks(model), origin, truth, overwrite)
 
 
 def reference_networks(model: CausalModel) -> References:
-    """Derive what databases would know of a true network: a part of it, and some pairs that are not in it."""
+    """Draw reference networks as databases would hold them: a part of the true network, and some false pairs."""
     rng = random_stream(model.seed, "databases")
     true_pairs = sorted({(min(edge), max(edge)) for edge in model.edges()})
     known = [pair for pair in true_pairs if rng.random() < KNOWN_SHARE]
@@ -100,7 +92,7 @@ def reference_networks(model: CausalModel) -> References:
 
 
 def _complexes(model: CausalModel) -> list[list[int]]:
-    """Join the sources of the strongest edges, a sixth of the genes at most, with their strongest targets."""
+    """Return the sources of the strongest edges, a sixth of the genes at most, each with its strongest targets."""
     targets_of: dict[int, list[int]] = {}
     for source, target in model.edges():
         targets_of.setdefault(source, []).append(target)

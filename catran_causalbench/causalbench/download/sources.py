@@ -1,4 +1,4 @@
-"""Where the files of CausalBench's data directory come from, and what is known of them beforehand."""
+"""Sources of the files of CausalBench's data directory, with their published sizes and checksums."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from catran_causalbench.errors import InputError
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of the data directory by its name there, its source, and its size and checksums where they are known.
+    """A file of the data directory: its name there, its source, and its size and checksums where published.
 
     Raises
     ------
     InputError
-        The name would lead out of the directory.
+        The name leads out of the directory.
     """
 
     name: str
@@ -37,10 +37,10 @@ class RemoteFile:
             raise InputError.of("name", repr(self.name), "the bare name of a file")
 
 
-# The sources of causalbench 1.1.2 (causalscbench.data_access.datasets), except that Figshare's files come from the
-# address meant for programs: the other one turns them away. Sizes and MD5 of Figshare's files are those that its API
-# gives for article 20029387, as two public registries quote them alike; GitHub's file is fixed by its commit. Of the
-# others nothing is known beforehand: CORUM's is whatever its current release is.
+# The sources of causalbench 1.1.2 (causalscbench.data_access.datasets), except that Figshare's files come from its
+# address for programs, as the other one refuses programs. Sizes and MD5 of Figshare's files are those of its API for
+# article 20029387, which two public registries confirm; the commit fixes GitHub's file. Nothing is published about the
+# others; CORUM's file changes with every release.
 _FIGSHARE = "https://ndownloader.figshare.com/files"
 _LIGANDS = "LewisLabUCSD/Ligand-Receptor-Pairs/ba44c3c4b4a3e501667309dd9ce7208501aeb961"
 _STRING = "https://stringdb-static.org/download"

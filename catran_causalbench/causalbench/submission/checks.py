@@ -1,8 +1,8 @@
-"""Whether a file would pass as a submission to the CausalBench challenge, tried out on a benchmark directory.
+"""Checks of a submission to the CausalBench challenge, which run it on a benchmark directory.
 
 The challenge asks for one inference class and for at least 1,000 edges without duplicates at four fractions of
-perturbed genes. The other rules follow from how CausalBench loads and scores a file. Every trial has a process, a
-working directory and a time limit of its own, so that nothing the submitted code does reaches the checker.
+perturbed genes. The other rules follow from how CausalBench loads and scores a file. Every trial has its own process,
+working directory and time limit, so that the submitted code cannot affect the checks.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ LOADED_AS = "custom_acqfunc"
 
 _LOG_LINES = 3
 _STAGES = {"start": "starting", "load": "loading the file", "construct": "building the class", "run": "running it"}
-# In the order of _violations.
+# Rules for edges, in the order of _faults, and what to do about a fault.
 _ADVICE = {
     "a list of (source, target) tuples": "Return a list of tuples of two gene names.",
-    "known genes only": "Return names out of gene_names; CausalBench stops at any other.",
+    "known genes only": "Return names from gene_names; CausalBench stops at any other.",
     f"at least {FEWEST_EDGES:,} edges": "The challenge refuses smaller networks: lower the threshold.",
     "no edge twice": "The challenge refuses duplicates; list(dict.fromkeys(edges)) drops them.",
     "no self-edges": "CausalBench would count them as true: leave them out.",
@@ -47,7 +47,7 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Trial:
-    """One run to try: title, training regime and share of the perturbations as CausalBench takes them, hash seed."""
+    """One run: its title, regime and share of the perturbations (as CausalBench takes them), and Python's hash seed."""
 
     title: str
     regime: str
@@ -56,12 +56,9 @@ class Trial:
 
 
 TRIALS = (
-    Trial("25 % perturbed", "partial_interventional", 0.25),
-    Trial("50 % perturbed", "partial_interventional", 0.5),
-    Trial("75 % perturbed", "partial_interventional", 0.75),
-    Trial("100 % perturbed", "partial_interventional", 1.0),
+    *(Trial(f"{percent} % perturbed", "partial_interventional", percent / 100) for percent in (25, 50, 75, 100)),
     Trial("observational", "observational", 0.0),
-    # Sets of strings change their order with the hash seed, which every process draws anew.
+    # The order of a set of strings depends on the hash seed, which every process draws.
     Trial("25 % perturbed, again", "partial_interventional", 0.25, hash_seed="1"),
 )
 
@@ -71,7 +68,7 @@ class TrialResult:
     """The result of a trial."""
 
     trial: Trial
-    facts: dict[str, Any]  # the report of catran_causalbench.causalbench.submission.worker
+    facts: dict[str, Any]  # the report of the worker
     failure: str  # why there are no edges; empty if there are
     left_behind: list[str]  # files in the working directory afterwards
 
@@ -83,10 +80,10 @@ def check_submission(
     trials: Sequence[Trial] = TRIALS,
     announce: Callable[[Trial], None] = lambda trial: None,
 ) -> list[Check]:
-    """Run a submission (``main.py`` in the challenge) as the challenge does and check what it returns.
+    """Run a submission (``main.py`` in the challenge) as the challenge does, and check what it returns.
 
-    Each trial may take `time_limit` seconds, its imports included, and is announced before it starts. After one that
-    gave no edges the others are not started. The data set is that of :func:`find_dataset`.
+    Each trial may take `time_limit` seconds, imports included, and is announced before it starts. After a trial without
+    edges, no other is started. For the data set see :func:`find_dataset`.
 
     Raises
     ------
@@ -100,7 +97,7 @@ def check_submission(
         announce(trial)
         results.append(try_out(file.absolute(), dataset, trial, time_limit))
         facts = results[-1].facts
-        if facts["stage"] == "start" and "error" in facts:  # the file was not even looked at
+        if facts["stage"] == "start" and "error" in facts:  # the file was not loaded yet
             found = f"cells that cannot be split ({_last_line(facts['error'])})"
             raise InputError.of(str(dataset), found, "several of each label")
         if results[-1].failure:
@@ -114,7 +111,7 @@ def check_submission(
 
 
 def find_dataset(data_directory: Path) -> Path:
-    """Find a data set of a benchmark directory on which a submission can be tried.
+    """Return the path of a data set in a benchmark directory.
 
     Raises
     ------
@@ -145,12 +142,11 @@ def try_out(file: Path, dataset: Path, trial: Trial, time_limit: float) -> Trial
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that what the submission starts can be ended with it
+                start_new_session=True,  # so that processes of the submission can be ended with it
             )
             try:
-                process.wait(time_limit)
-            except subprocess.TimeoutExpired:
-                pass
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(time_limit)
             finally:
                 ended = process.poll() is not None
                 with suppress(ProcessLookupError):
@@ -177,51 +173,44 @@ def _loading_checks(first: TrialResult) -> list[Check]:
     name = "loads as CausalBench loads it"
     candidates: dict[str, str] | None = first.facts.get("candidates")
     if candidates is None:
-        return [Check(name, False, first.failure, "Mend the file so that it can be imported.")]
+        return [Check(name, False, first.failure, "Correct the file so that it can be imported.")]
     imported = [name for name, module in candidates.items() if module != LOADED_AS]
     advice = "Keep one direct subclass of AbstractInferenceModel; CausalBench takes the alphabetically last."
     if imported:
-        advice = (
-            f"Import the module of {', '.join(imported)} instead of the class: CausalBench counts imported classes."
-        )
+        names = ", ".join(imported)
+        advice = f"Import the module of {names} instead of the class: CausalBench counts imported classes."
+    constructed = _check(
+        "needs no constructor arguments",
+        first.failure if first.facts["stage"] == "construct" else "",
+        "CausalBench calls the class without arguments: give every parameter a default.",
+    )
     one = len(candidates) == 1 and not imported
-    built = first.facts["stage"] != "construct"
-    found, remedy = "yes", ""
-    if not built:
-        found = first.failure
-        remedy = "CausalBench calls the class without arguments: give every parameter a default."
-    return [
-        Check(name, True, "yes"),
-        Check("one inference class", one, ", ".join(candidates), "" if one else advice),
-        Check("needs no constructor arguments", built, found, remedy),
-    ]
+    single = Check("one inference class", one, ", ".join(candidates), "" if one else advice)
+    return [_check(name), single, constructed]
+
+
+def _check(name: str, fault: str = "", advice: str = "", good: str = "yes") -> Check:
+    return Check(name, False, fault, advice) if fault else Check(name, True, good)
 
 
 def _trial_check(result: TrialResult) -> Check:
-    if result.failure:
-        advice = "Run the file through causalbench_run to see the whole message; --time-limit allows more time."
-        return Check(result.trial.title, False, result.failure, advice)
-    facts = result.facts
-    return Check(result.trial.title, True, f"{len(facts['edges']):,} edges in {facts['seconds']:.1f} s")
+    advice = "Run the file through causalbench_run to see the whole message; --time-limit allows more time."
+    good = "" if result.failure else f"{len(result.facts['edges']):,} edges in {result.facts['seconds']:.1f} s"
+    return _check(result.trial.title, result.failure, advice, good)
 
 
 def _answer_checks(results: list[TrialResult]) -> list[Check]:
     """Check the edges of all trials together; a rule names the first trial that breaks it."""
-    violations = [_violations(result.facts) for result in results]
-    checks = []
-    for (name, advice), of_trials in zip(_ADVICE.items(), zip(*violations, strict=True), strict=True):
-        broken = [
-            f"{found}, in {result.trial.title}" for found, result in zip(of_trials, results, strict=True) if found
-        ]
-        if broken:
-            checks.append(Check(name, False, broken[0], advice))
-        else:
-            checks.append(Check(name, True, f"in all {len(results)} runs"))
-    return checks
+    first_faults = dict.fromkeys(_ADVICE, "")
+    for result in results:
+        for name, fault in zip(_ADVICE, _faults(result.facts), strict=True):
+            first_faults[name] = first_faults[name] or (fault and f"{fault}, in {result.trial.title}")
+    good = f"in all {len(results)} runs"
+    return [_check(name, fault, _ADVICE[name], good) for name, fault in first_faults.items()]
 
 
-def _violations(facts: dict[str, Any]) -> tuple[str, ...]:
-    """Return what breaks each rule of _ADVICE, empty where nothing does."""
+def _faults(facts: dict[str, Any]) -> tuple[str, ...]:
+    """Return how edges break each rule of _ADVICE, empty for rules that they keep."""
     edges = Counter(map(tuple, facts["edges"]))
     genes = set(facts["genes"])
     form = "" if facts["type"] == "list" else f"a {facts['type']}"
@@ -243,21 +232,21 @@ def _violations(facts: dict[str, Any]) -> tuple[str, ...]:
 
 def _repetition_check(results: list[TrialResult]) -> Check:
     name = "same seed, same edges"
-    by_setting: dict[tuple[str, float], list[list[Any]]] = {}
-    for result in results:
-        by_setting.setdefault((result.trial.regime, result.trial.fraction), []).append(result.facts["edges"])
-    first, again = next((answers for answers in by_setting.values() if len(answers) > 1), (None, None))
-    if first is None or again is None:
-        return Check(name, None, "not looked at, as an earlier run failed")
-    if first == again:
-        return Check(name, True, "in two processes with different hash seeds")
-    common = len(set(map(tuple, first)) & set(map(tuple, again)))
-    found = f"{common:,} of {len(first):,} edges came again" if common < len(first) else "the edges' order changed"
-    return Check(name, False, found, "Draw from generators seeded with the argument seed; iterate over no set.")
+    *earlier, last = results  # the last trial repeats an earlier one
+    setting = last.trial.regime, last.trial.fraction
+    same = [result for result in earlier if (result.trial.regime, result.trial.fraction) == setting]
+    if not same:
+        return Check(name, None, "not checked, as an earlier run failed")
+    first, again, fault = same[0].facts["edges"], last.facts["edges"], ""
+    if first != again:
+        common = len(set(map(tuple, first)) & set(map(tuple, again)))
+        fault = f"{common:,} of {len(first):,} edges recur" if common < len(first) else "the order of edges changed"
+    advice = "Draw from generators seeded with the argument seed; do not iterate over sets."
+    return _check(name, fault, advice, "in two processes with different hash seeds")
 
 
 def _tidiness_check(results: list[TrialResult]) -> Check:
     files = sorted({name for result in results for name in result.left_behind})
-    shown = f"{', '.join(files[:3])}{' …' if len(files) > 3 else ''}"
-    advice = "Write to a temporary folder and remove it, or write nothing." if files else ""
-    return Check("no files left in the working directory", not files, shown or "none", advice)
+    fault = f"{', '.join(files[:3])}{' …' if len(files) > 3 else ''}"
+    advice = "Write to a temporary directory and remove it, or write nothing."
+    return _check("no files left in the working directory", fault, advice, "none")

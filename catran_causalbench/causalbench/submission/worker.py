@@ -1,7 +1,7 @@
-"""One run of a submitted file in a process of its own: loaded, fed and called as CausalBench does it.
+"""One run of a submitted file in its own process: loaded and called as CausalBench does it.
 
-Run as ``python -m catran_causalbench.causalbench.submission.worker FILE DATASET REGIME FRACTION REPORT``. REPORT
-receives the facts as JSON, anew after every stage, so that a crash or an endless loop leaves its stage there.
+Run as ``python -m catran_causalbench.causalbench.submission.worker FILE DATASET REGIME FRACTION REPORT``. The facts are
+written to REPORT as JSON after every stage, so that the stage is known after a crash or in an endless loop.
 """
 
 from __future__ import annotations
@@ -26,36 +26,37 @@ SEED = 0
 
 
 def run(file: str, dataset: str, regime: TrainingRegime, fraction: float, report: Path) -> None:
-    """Load the file, build its class and call it once on a ``dataset_*.npz``.
+    """Load the file, construct its class and call it once on a ``dataset_*.npz``.
 
-    Regime and fraction are those of CausalBench's command line; the observational regime keeps no perturbation.
+    Regime and fraction are those of CausalBench's command line; for the observational regime the fraction is 0.
     """
     facts: dict[str, Any] = {"stage": "start"}
+
+    def enter(stage: str, **found: Any) -> None:
+        facts.update(stage=stage, **found)
+        write_json(report, facts)
+
     try:
         splitter = DatasetSplitter(dataset)
         matrix, labels, genes = splitter.get_partial_interventional(fraction, SEED)
         _, held_out, _ = splitter.get_test_data()
-        facts |= {"stage": "load", "genes": list(map(str, genes)), "held_out": sorted(set(map(str, held_out)))}
-        write_json(report, facts)
+        enter("load", genes=list(map(str, genes)), held_out=sorted(set(map(str, held_out))))
         chosen = run_utils.get_if_valid_custom_function_file(file)
-        # CausalBench would take any of these classes, the last of several; each with the module that defines it.
+        # The classes of which CausalBench takes the last, and the modules that define them.
         classes = inspect.getmembers(sys.modules[LOADED_AS], inspect.isclass)
         candidates = {name: found.__module__ for name, found in classes if AbstractInferenceModel in found.__bases__}
-        facts |= {"stage": "construct", "candidates": candidates}
-        write_json(report, facts)
+        enter("construct", candidates=candidates)
         model = chosen()
-        facts["stage"] = "run"
-        write_json(report, facts)
+        enter("run")
         start = time.perf_counter()
         answer = model(matrix, list(labels), genes, regime, SEED)
-        facts |= {"stage": "done", "seconds": time.perf_counter() - start, **describe(answer)}
-    except BaseException:  # whatever it is, SystemExit included, it would have ended CausalBench
-        facts["error"] = traceback.format_exc()
-    write_json(report, facts)
+        enter("done", seconds=time.perf_counter() - start, **describe(answer))
+    except BaseException:  # even SystemExit would have ended CausalBench
+        enter(facts["stage"], error=traceback.format_exc())
 
 
 def describe(answer: Any) -> dict[str, Any]:
-    """Return an answer's type, its well-formed edges, the number of other entries, and the first of those."""
+    """Return the type of an answer, its well-formed edges, and the number and the first of its other entries."""
     if not isinstance(answer, list):
         return {"type": type(answer).__name__, "edges": [], "malformed": 0, "first_malformed": ""}
     edges, malformed = [], []

@@ -28,7 +28,7 @@ ORIGIN = Origin("a test", simulated=True)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def directory(tmp_path_factory):
     return write_simulated_directory(tmp_path_factory.mktemp("made") / "tiny", SETTINGS, 0)
 
 
@@ -47,8 +47,8 @@ def loaders(monkeypatch):
     return create_dataset.CreateDataset, create_evaluation_datasets.CreateEvaluationDatasets, splitting.DatasetSplitter
 
 
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def contents(directory):
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
 def tiny_dataset(**changes):
@@ -63,11 +63,11 @@ def tiny_dataset(**changes):
 
 
 @pytest.mark.parametrize("do_filter", [False, True])
-def test_causalbench_reads_the_cells_as_written(folder, loaders, do_filter):
+def test_causalbench_reads_the_cells_as_written(directory, loaders, do_filter):
     create_dataset, _, splitter = loaders
     cells = simulate_cells(sample_causal_model(SETTINGS, 0))
-    before = contents(folder)
-    for path in create_dataset(str(folder), do_filter).load():
+    before = contents(directory)
+    for path in create_dataset(str(directory), do_filter).load():
         with np.load(path) as arrays:
             np.testing.assert_array_equal(arrays["expression_matrix"], cells.expression)
             np.testing.assert_array_equal(arrays["interventions"], cells.labels)
@@ -79,11 +79,11 @@ def test_causalbench_reads_the_cells_as_written(folder, loaders, do_filter):
         assert set(split.gene_names) <= set(test_labels)
         assert len(test_matrix) == 200
         assert 0 < len(matrix) == len(list(labels)) < 800
-    assert contents(folder) == before
+    assert contents(directory) == before
 
 
 @pytest.mark.parametrize("name", ["weissmann_k562", "weissmann_rpe1"])
-def test_causalbench_reads_the_reference_networks_as_written(folder, loaders, name):
+def test_causalbench_reads_the_reference_networks_as_written(directory, loaders, name):
     _, create_evaluation_datasets, _ = loaders
     model = sample_causal_model(SETTINGS, 0)
     expected = reference_networks(model)
@@ -92,7 +92,7 @@ def test_causalbench_reads_the_reference_networks_as_written(folder, loaders, na
         ids = model.gene_ids
         return {(ids[i], ids[j]) for i, j in pairs} | {(ids[j], ids[i]) for i, j in pairs}
 
-    corum, ligand_receptor, network, physical, chipseq = create_evaluation_datasets(str(folder), name).load()
+    corum, ligand_receptor, network, physical, chipseq = create_evaluation_datasets(str(directory), name).load()
     assert corum == both_ways([(i, j) for group in expected.complexes for i in group for j in group if i < j])
     assert ligand_receptor == both_ways(expected.ligand_receptor)
     assert network == both_ways(expected.string_network)
@@ -103,7 +103,7 @@ def test_causalbench_reads_the_reference_networks_as_written(folder, loaders, na
     assert physical
 
 
-def test_reference_networks_know_most_true_edges_and_some_false_ones():
+def test_reference_networks_hold_most_true_edges_and_some_false_ones():
     model = sample_causal_model(size_preset("small"), 0)
     true_pairs = {(min(edge), max(edge)) for edge in model.edges()}
     known = set(reference_networks(model).string_network)
@@ -112,26 +112,26 @@ def test_reference_networks_know_most_true_edges_and_some_false_ones():
 
 
 def test_empty_reference_networks_are_read_as_empty(tmp_path, loaders):
-    folder = write_benchmark_directory(tmp_path / "bare", tiny_dataset(), References(), ORIGIN)
-    assert loaders[1](str(folder), "weissmann_k562").load() == [set()] * 5
+    directory = write_benchmark_directory(tmp_path / "bare", tiny_dataset(), References(), ORIGIN)
+    assert loaders[1](str(directory), "weissmann_k562").load() == [set()] * 5
 
 
-def test_the_directory_says_that_it_is_simulated(folder):
-    assert (folder / "README.txt").read_text(encoding="utf-8").startswith("SIMULATED DATA – ")
-    description = find_metadata(folder)
+def test_simulated_data_are_marked(directory):
+    assert (directory / "README.txt").read_text(encoding="utf-8").startswith("SIMULATED DATA – ")
+    description = find_metadata(directory)
     assert description["simulated"] is True
     assert description["title"].startswith("SIMULATED DATA")
     assert description["seed"] == 0
     assert description["settings"] == {**asdict(SETTINGS), "regulatory_graph": None}
     assert description["shape"] == {"cells": 1_000, "genes": 30, "controls": 100, "excluded": 50}
-    with np.load(folder / "dataset_rpe1.npz") as arrays:
+    with np.load(directory / "dataset_rpe1.npz") as arrays:
         assert str(arrays["origin"]).startswith("SIMULATED DATA")
 
 
-def test_the_directory_holds_the_ground_truth(folder):
+def test_the_directory_holds_the_ground_truth(directory):
     model = sample_causal_model(SETTINGS, 0)
     effects = true_effects(model)
-    with (folder / "true_network.csv").open() as file:
+    with (directory / "true_network.csv").open() as file:
         rows = list(csv.DictReader(file))
     column = {gene: index for index, gene in enumerate(model.gene_ids)}
     edges = [(column[row["source"]], column[row["target"]]) for row in rows]
@@ -139,32 +139,32 @@ def test_the_directory_holds_the_ground_truth(folder):
     assert [float(row["weight"]) for row in rows] == pytest.approx([model.weights[edge] for edge in edges], rel=1e-4)
     assert [float(row["true_effect"]) for row in rows] == pytest.approx([effects[edge] for edge in edges], rel=1e-4)
     assert rows[0]["source_name"] == f"SIM{edges[0][0]}"
-    with np.load(folder / "true_effects.npz") as arrays:
+    with np.load(directory / "true_effects.npz") as arrays:
         np.testing.assert_array_equal(arrays["effects"], effects)
 
 
-def test_same_seed_same_bytes(folder, tmp_path):
-    assert contents(write_simulated_directory(tmp_path / "again", SETTINGS, 0)) == contents(folder)
+def test_same_seed_same_bytes(directory, tmp_path):
+    assert contents(write_simulated_directory(tmp_path / "again", SETTINGS, 0)) == contents(directory)
 
 
-def test_archives_bear_no_time(folder):
+def test_archives_hold_no_time(directory):
     for name in ("protein.links.txt.gz", "protein.info.txt.gz"):
-        assert (folder / name).read_bytes()[4:8] == bytes(4)
-    assert gzip.decompress((folder / "protein.info.txt.gz").read_bytes()).count(b"\n") == 31
+        assert (directory / name).read_bytes()[4:8] == bytes(4)
+    assert gzip.decompress((directory / "protein.info.txt.gz").read_bytes()).count(b"\n") == 31
 
 
 @pytest.mark.guarantee(
     "Faults",
-    "`--overwrite` replaces what the same command made, and refuses a folder that holds anything else.",
+    "`--overwrite` replaces what the same command made, and refuses a directory that holds anything else.",
 )
 def test_overwrite_replaces_own_directories_only(tmp_path):
     target = write_benchmark_directory(tmp_path / "data", tiny_dataset(), References(), ORIGIN)
-    with pytest.raises(InputError, match=r"^folder: found an earlier result in"):
+    with pytest.raises(InputError, match=r"^directory: found an earlier result in"):
         write_benchmark_directory(target, tiny_dataset(), References(), ORIGIN)
     write_benchmark_directory(target, tiny_dataset(), References(), Origin("second", False), overwrite=True)
     assert find_metadata(target)["title"] == "second"
     (target / "my_results").mkdir()
-    with pytest.raises(InputError, match=r"^folder: found .* which holds other things such as 'my_results'"):
+    with pytest.raises(InputError, match=r"^directory: found .* which holds other things such as 'my_results'"):
         write_benchmark_directory(target, tiny_dataset(), References(), ORIGIN, overwrite=True)
     assert (target / "my_results").exists()
 
@@ -172,13 +172,13 @@ def test_overwrite_replaces_own_directories_only(tmp_path):
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("mine")
     (foreign / "description.json").write_text(json.dumps({"made_by": "somebody"}))
-    with pytest.raises(InputError, match=r"^folder: found .* which holds other things such as 'description\.json'"):
+    with pytest.raises(InputError, match=r"^directory: found .* which holds other things such as 'description\.json'"):
         write_benchmark_directory(foreign, tiny_dataset(), References(), ORIGIN, overwrite=True)
     assert (foreign / "thesis.txt").read_text() == "mine"
     (foreign / "description.json").write_text(json.dumps({"made_by": "catran_causalbench", "files": None}))
-    with pytest.raises(InputError, match=r"^folder: found .* which holds other things such as 'description\.json'"):
+    with pytest.raises(InputError, match=r"^directory: found .* which holds other things such as 'description\.json'"):
         write_benchmark_directory(foreign, tiny_dataset(), References(), ORIGIN, overwrite=True)
-    with pytest.raises(InputError, match=r"^folder: found the file"):
+    with pytest.raises(InputError, match=r"^directory: found the file"):
         write_benchmark_directory(foreign / "thesis.txt", tiny_dataset(), References(), ORIGIN)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "foreign"]
 
@@ -209,19 +209,19 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
-def test_a_place_without_room_is_refused_before_the_work(tmp_path, monkeypatch):
+def test_an_unwritable_path_is_refused_before_the_simulation(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr("catran_causalbench.causalbench.build.from_simulation.sample_causal_model", None)
     with pytest.raises(InputError, match=r"/file/data', which cannot be written \(Not a directory\)"):
         write_simulated_directory(tmp_path / "file" / "data", SETTINGS, 0)
 
 
-def test_folders_above_are_made(tmp_path):
-    folder = tmp_path / "new" / "newer" / "data"
-    assert write_benchmark_directory(folder, tiny_dataset(), References(), ORIGIN) == folder
+def test_parent_directories_are_made(tmp_path):
+    directory = tmp_path / "new" / "newer" / "data"
+    assert write_benchmark_directory(directory, tiny_dataset(), References(), ORIGIN) == directory
 
 
-def test_an_empty_folder_is_filled(tmp_path):
+def test_an_empty_directory_is_filled(tmp_path):
     assert (write_benchmark_directory(tmp_path, tiny_dataset(), References(), ORIGIN) / "k562.h5ad").exists()
 
 
@@ -244,6 +244,6 @@ def test_data_that_causalbench_cannot_use_are_refused(tmp_path, changes, message
     assert not any(tmp_path.iterdir())
 
 
-def test_unperturbed_genes_are_refused_in_a_directory(tmp_path):
+def test_unperturbed_genes_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"^unperturbed: found 2; expected 0"):
         write_simulated_directory(tmp_path / "data", SimulationConfig(unperturbed=2), 0)

@@ -1,4 +1,4 @@
-"""A user's screen as a benchmark directory: CausalBench's rule for columns, what may be scored, and what is refused."""
+"""A user's screen as a benchmark directory: the choice of genes, the reference network, and invalid input."""
 
 from pathlib import Path
 
@@ -46,8 +46,8 @@ def converted(tmp_path):
     """Convert a screen and read the matrix, the genes' ids and the labels that the directory holds."""
 
     def convert(source, **options):
-        folder = convert_screen(tmp_path / "out", source, overwrite=True, **options)
-        with np.load(folder / "dataset_k562.npz") as written:
+        directory = convert_screen(tmp_path / "out", source, overwrite=True, **options)
+        with np.load(directory / "dataset_k562.npz") as written:
             return tuple(written[name] for name in ("expression_matrix", "var_names", "interventions"))
 
     return convert
@@ -68,7 +68,7 @@ def test_the_default_is_causalbenchs_rule(npz, converted):
     assert (labels == "excluded").sum() == 100
 
 
-def test_h5ad_and_npz_say_the_same(npz, h5ad, converted):
+def test_h5ad_and_npz_give_the_same_cells(npz, h5ad, converted):
     sparse = pytest.importorskip("scipy.sparse")
     expected = converted(npz(), min_cells=20)
     for matrix in (EXPRESSION, sparse.csr_matrix(EXPRESSION), sparse.csc_matrix(EXPRESSION)):
@@ -76,7 +76,7 @@ def test_h5ad_and_npz_say_the_same(npz, h5ad, converted):
             np.testing.assert_array_equal(found, wanted)
 
 
-def test_genes_have_their_ids_and_their_symbols(h5ad, converted, tmp_path):
+def test_genes_keep_their_ids_and_symbols(h5ad, converted, tmp_path):
     anndata = pytest.importorskip("anndata")
     _, genes, labels = converted(h5ad(genes=["E1", "E2", "E3", "E4"], gene_name=GENES), min_cells=20)
     assert genes.tolist() == ["E1", "E2"]
@@ -85,7 +85,7 @@ def test_genes_have_their_ids_and_their_symbols(h5ad, converted, tmp_path):
     assert dict(zip(var.index, var["gene_name"], strict=True)) == {"E1": "G1", "E2": "G2"}
 
 
-def test_what_fit_can_be_told_can_be_told_here(h5ad, converted, tmp_path):
+def test_options_are_those_of_fit(h5ad, converted, tmp_path):
     targets = np.where(TARGETS == "non-targeting", "NTC", TARGETS)
     path = h5ad(np.zeros_like(EXPRESSION), targets=targets, layers={"log": EXPRESSION})
     expression, genes, labels = converted(path, control="NTC", layer="log", genes=["G3", "G1"], min_cells=20)
@@ -102,7 +102,7 @@ def test_a_gene_without_cells_cannot_be_a_column(npz, converted):
         converted(npz(), genes="all", min_cells=20)
 
 
-def test_too_few_excluded_cells_to_split_are_left_out(npz, converted):
+def test_excluded_cells_that_are_too_few_to_split_are_left_out(npz, converted):
     targets = TARGETS.copy()
     targets[(targets == "GX") | (targets == "G3")] = "G1"
     targets[0] = "GX"
@@ -133,24 +133,24 @@ def test_counts_are_normalised_as_causalbench_does(h5ad, converted, tmp_path):
 def test_known_interactions_become_a_reference_network(npz, tmp_path):
     table = tmp_path / "known.csv"
     table.write_text("source,target,score\nG1,G2,9\nG2,G1,8\nG1,G1,1\nG1,G4,3\n")
-    folder = convert_screen(tmp_path / "out", npz(), min_cells=20, reference_network=table)
-    assert find_metadata(folder)["references"]["string_network"] == 1
-    assert find_metadata(folder)["simulated"] is False
-    assert (folder / "README.txt").read_text().startswith("Data from mine.npz")
+    directory = convert_screen(tmp_path / "out", npz(), min_cells=20, reference_network=table)
+    assert find_metadata(directory)["references"]["string_network"] == 1
+    assert find_metadata(directory)["simulated"] is False
+    assert (directory / "README.txt").read_text().startswith("Data from mine.npz")
 
 
 @pytest.mark.parametrize(
-    ("origin", "headline"),
+    ("origin", "title"),
     [
         ({"origin": np.array("SIMULATED DATA – a test")}, "SIMULATED DATA – a test"),
         ({}, "SIMULATED DATA from mine.npz"),
     ],
 )
-def test_simulated_data_stay_marked(npz, tmp_path, origin, headline):
+def test_simulated_data_stay_marked(npz, tmp_path, origin, title):
     path = npz(simulated=np.array(True), **origin)
-    folder = convert_screen(tmp_path / "out", path, min_cells=20)
-    assert find_metadata(folder)["simulated"] is True
-    assert (folder / "README.txt").read_text(encoding="utf-8").startswith(headline)
+    directory = convert_screen(tmp_path / "out", path, min_cells=20)
+    assert find_metadata(directory)["simulated"] is True
+    assert (directory / "README.txt").read_text(encoding="utf-8").startswith(title)
 
 
 @pytest.mark.parametrize(
@@ -206,17 +206,17 @@ def test_measured_data_sets(tmp_path, name, genes, controls):
     path = MEASURED / f"{name}.npz"
     if not path.exists():
         pytest.skip("the measured data sets are not part of the repository")
-    folder = convert_screen(tmp_path / name, path)
-    with np.load(path) as source, np.load(folder / "dataset_k562.npz") as written:
+    directory = convert_screen(tmp_path / name, path)
+    with np.load(path) as source, np.load(directory / "dataset_k562.npz") as written:
         columns = np.isin(source["var_names"], written["var_names"])
         np.testing.assert_array_equal(written["expression_matrix"], source["expression_matrix"][:, columns])
         np.testing.assert_array_equal(written["interventions"], source["interventions"])
-    assert find_metadata(folder)["shape"]["genes"] == genes
-    assert find_metadata(folder)["shape"]["controls"] == controls
+    assert find_metadata(directory)["shape"]["genes"] == genes
+    assert find_metadata(directory)["shape"]["controls"] == controls
 
 
 @pytest.mark.parametrize("name", ["schraivogel2020_tapseq_k562_crispri", "dixit2016_bmdc_24tf", "sachs2005_all14"])
-def test_measured_data_sets_can_be_learned_from_and_scored(tmp_path, name):
+def test_measured_data_sets_can_be_trained_on(tmp_path, name):
     pytest.importorskip("causalscbench", reason="causalbench is not installed")
     path = MEASURED / f"{name}.npz"
     if not path.exists():

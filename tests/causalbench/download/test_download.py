@@ -1,4 +1,4 @@
-"""Downloads against a server on this machine that does what real ones do: break off, refuse, change."""
+"""Downloads from a server on this machine that breaks connections, refuses requests and changes files."""
 
 import errno
 import hashlib
@@ -31,14 +31,14 @@ CONTENT = bytes(range(256)) * 40_000  # 10 MB: several blocks
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT; what it does wrong is set on the class."""
+    """A server of CONTENT; its faults are set on the class."""
 
     protocol_version = "HTTP/1.1"
-    content, version, ranges, break_after, failures, asked = CONTENT, '"one"', True, 0, 0, []
+    content, version, ranges, break_after, failures, requests = CONTENT, '"one"', True, 0, 0, []
 
     def do_GET(self):
         kind = type(self)
-        kind.asked.append((self.path, self.headers.get("Range")))
+        kind.requests.append((self.path, self.headers.get("Range")))
         if self.path == "/redirected":
             return self.answer(302, b"", {"Location": "http://example.org/file"})
         if self.path != "/file":
@@ -71,70 +71,70 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    kind = type("Server", (Server,), {"asked": []})
+    kind = type("Server", (Server,), {"requests": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as running:
         threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
         monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
-        running.handle_error = lambda request, address: None  # clients break off here, which is no news
+        running.handle_error = lambda request, address: None  # clients that break the connection are expected
         kind.file = RemoteFile("data.bin", f"http://127.0.0.1:{running.server_port}/file")
-        kind.whole = replace(kind.file, num_bytes=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
+        kind.verified = replace(kind.file, num_bytes=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
         yield kind
         running.shutdown()
 
 
 def interrupt(name, arrived, total):
-    """A progress bar that somebody stops after three million bytes."""
+    """Interrupt a download after three million bytes, from its progress bar."""
     if arrived > 3_000_000:
         raise KeyboardInterrupt
 
 
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
 
 
-def test_a_file_arrives_whole_and_is_noted(server, tmp_path):
+def test_a_file_arrives_complete_with_a_receipt(server, tmp_path):
     seen = []
-    paths = download_files(tmp_path / "new", [server.whole], progress=lambda *step: seen.append(step))
+    paths = download_files(tmp_path / "new", [server.verified], progress=lambda *step: seen.append(step))
     assert paths == [tmp_path / "new" / "data.bin"]
     assert paths[0].read_bytes() == CONTENT
     assert names(tmp_path / "new") == ["data.bin", "downloads.json"]
     assert seen[-1] == ("data.bin", len(CONTENT), len(CONTENT))
-    download_files(tmp_path / "new", [server.whole])
-    assert len(server.asked) == 1, "a file that is there is not fetched again"
+    download_files(tmp_path / "new", [server.verified])
+    assert len(server.requests) == 1, "an intact file is not downloaded again"
 
 
-def test_a_broken_connection_goes_on_where_it_stopped(server, tmp_path):
+def test_a_broken_connection_continues_where_it_stopped(server, tmp_path):
     server.break_after = 3_000_000
-    said = []
-    download_files(tmp_path, [server.whole], say=said.append)
+    messages = []
+    download_files(tmp_path, [server.verified], say=messages.append)
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
-    assert [asked for _, asked in server.asked] == [None, *(f"bytes={n}000000-" for n in (3, 6, 9))]
-    assert sum("interrupted" in message for message in said) == 3
+    assert [part for _, part in server.requests] == [None, *(f"bytes={n}000000-" for n in (3, 6, 9))]
+    assert sum("interrupted" in message for message in messages) == 3
 
 
-def test_another_start_goes_on_too(server, tmp_path):
+def test_an_interrupted_download_continues_when_started_again(server, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        download_files(tmp_path, [server.whole], progress=interrupt)
+        download_files(tmp_path, [server.verified], progress=interrupt)
     assert "data.bin" not in names(tmp_path)
     arrived = (tmp_path / "data.bin.part").stat().st_size
-    download_files(tmp_path, [server.whole])
+    download_files(tmp_path, [server.verified])
     assert 3_000_000 < arrived < len(CONTENT)
-    assert server.asked[-1][1] == f"bytes={arrived}-"
+    assert server.requests[-1][1] == f"bytes={arrived}-"
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
 
 
-def test_a_server_may_break_off_as_often_as_it_likes_while_more_arrives(server, tmp_path):
+def test_a_connection_may_break_any_number_of_times_while_more_arrives(server, tmp_path):
     server.break_after = len(CONTENT) // (3 * download.TRIES)
-    download_files(tmp_path, [server.whole])
-    assert len(server.asked) > 3 * download.TRIES
+    download_files(tmp_path, [server.verified])
+    assert len(server.requests) > 3 * download.TRIES
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
 
 
-def test_a_server_that_only_fails_is_left(server, tmp_path):
+def test_a_server_that_always_fails_is_given_up(server, tmp_path):
     server.failures = 1000
     with pytest.raises(DownloadError, match=f"failed {download.TRIES} times"):
-        download_files(tmp_path, [server.whole])
-    assert len(server.asked) == download.TRIES
+        download_files(tmp_path, [server.verified])
+    assert len(server.requests) == download.TRIES
 
 
 @pytest.mark.parametrize(
@@ -149,22 +149,22 @@ def test_a_connection_may_break_in_any_way(server, tmp_path, monkeypatch, error)
         return read(self, size)
 
     monkeypatch.setattr(http.client.HTTPResponse, "read", broken)
-    download_files(tmp_path, [server.whole])
+    download_files(tmp_path, [server.verified])
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 def test_a_full_disk_is_not_tried_again(server, tmp_path):
     (tmp_path / "data.bin.part").symlink_to("/dev/full")
     with pytest.raises(DownloadError, match=r"^data\.bin: No space left on device; data\.bin\.part is kept"):
-        download_files(tmp_path, [server.whole])
-    assert len(server.asked) == 1
+        download_files(tmp_path, [server.verified])
+    assert len(server.requests) == 1
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_anew(server, tmp_path):
+def test_a_file_that_has_changed_is_downloaded_from_its_beginning(server, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        download_files(tmp_path, [server.whole], progress=interrupt)
+        download_files(tmp_path, [server.verified], progress=interrupt)
     server.content, server.version = CONTENT[::-1], '"two"'
     download_files(tmp_path, [server.file])
     assert (tmp_path / "data.bin").read_bytes() == CONTENT[::-1]
@@ -173,26 +173,26 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(server, tmp_path):
 def test_a_server_without_ranges_starts_over(server, tmp_path):
     server.ranges, server.break_after = False, 2_000_000
     with pytest.raises(DownloadError):
-        download_files(tmp_path, [server.whole])
+        download_files(tmp_path, [server.verified])
     server.break_after = 0
-    download_files(tmp_path, [server.whole])
+    download_files(tmp_path, [server.verified])
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
 
 
-def test_a_busy_server_is_asked_again(server, tmp_path):
+def test_a_busy_server_is_tried_again(server, tmp_path):
     server.failures = 2
-    download_files(tmp_path, [server.whole])
-    assert len(server.asked) == 3
+    download_files(tmp_path, [server.verified])
+    assert len(server.requests) == 3
 
 
-def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
+def test_a_file_with_a_wrong_sha256_is_deleted(server, tmp_path):
     server.content = CONTENT[:-1] + b"x"
     with pytest.raises(DownloadError, match="nothing of it is kept"):
-        download_files(tmp_path, [server.whole])
+        download_files(tmp_path, [server.verified])
     assert names(tmp_path) == []
 
 
-def test_a_wrong_md5_leaves_nothing(server, tmp_path):
+def test_a_file_with_a_wrong_md5_is_deleted(server, tmp_path):
     with pytest.raises(DownloadError, match=r"another content than expected \(md5\)"):
         download_files(tmp_path, [replace(server.file, md5="0" * 32)])
     assert names(tmp_path) == []
@@ -200,7 +200,7 @@ def test_a_wrong_md5_leaves_nothing(server, tmp_path):
     assert names(tmp_path) == ["data.bin", "downloads.json"]
 
 
-def test_what_does_not_look_like_causalbench_s_file_is_not_kept(server, tmp_path):
+def test_a_file_of_another_form_than_causalbench_s_is_deleted(server, tmp_path):
     server.content = b"<html>Please prove that you are not a program.</html>"
     with pytest.raises(DownloadError, match="cannot be read"):
         download_files(tmp_path, [replace(server.file, name=CORUM)])
@@ -221,28 +221,28 @@ def test_a_broken_file_of_an_earlier_download_is_replaced(server, tmp_path):
     assert check_files(tmp_path, [corum]) == {corum.name: None}
 
 
-def test_a_file_that_cannot_be_had_does_not_stop_the_others(server, tmp_path):
+def test_an_unavailable_file_does_not_stop_the_others(server, tmp_path):
     gone = replace(server.file, name="gone.bin", url=server.file.url + "s")
     with pytest.raises(DownloadError, match=r"gone\.bin: .* answered 404 .*--have"):
-        download_files(tmp_path, [gone, server.whole])
+        download_files(tmp_path, [gone, server.verified])
     assert names(tmp_path) == ["data.bin", "downloads.json"]
 
 
 @pytest.mark.parametrize("name", ["../data.bin", "/etc/data.bin", "..", "", "a\\b"])
-def test_a_name_cannot_lead_out_of_the_folder(name):
+def test_a_name_cannot_lead_out_of_the_directory(name):
     with pytest.raises(InputError, match=r"^name: found"):
         RemoteFile(name, "https://example.org/file")
 
 
-def test_a_wrong_size_is_refused_before_it_is_fetched(server, tmp_path):
+def test_a_wrong_size_is_refused_before_the_download(server, tmp_path):
     with pytest.raises(DownloadError, match="offers 10,240,000 bytes; expected 5"):
-        download_files(tmp_path, [replace(server.whole, num_bytes=5)])
+        download_files(tmp_path, [replace(server.verified, num_bytes=5)])
 
 
-def test_a_missing_file_is_not_asked_for_twice(server, tmp_path):
+def test_a_missing_file_is_requested_once(server, tmp_path):
     with pytest.raises(DownloadError, match="404"):
         download_files(tmp_path, [replace(server.file, url=server.file.url + "s")])
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_only_encrypted_sources_are_trusted(server, tmp_path):
@@ -256,49 +256,52 @@ def test_only_encrypted_sources_are_trusted(server, tmp_path):
 
 @pytest.mark.guarantee(
     "Faults",
-    "One process at a time writes to a run directory, to the folder of a sweep or to that of a download.",
+    "One process at a time writes to the directory of a run, of a sweep or of a download.",
 )
 def test_one_download_at_a_time(server, tmp_path):
-    with lock_directory(tmp_path, "folder", "download"), pytest.raises(InputError, match="another download is writing"):
-        download_files(tmp_path, [server.whole])
-    assert not server.asked
+    with (
+        lock_directory(tmp_path, "directory", "download"),
+        pytest.raises(InputError, match="another download is writing"),
+    ):
+        download_files(tmp_path, [server.verified])
+    assert not server.requests
 
 
-def test_a_small_disk_is_seen_first(server, tmp_path, monkeypatch):
+def test_a_small_disk_is_refused_before_the_download(server, tmp_path, monkeypatch):
     usage = namedtuple("Usage", "free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda directory: usage(1000))
     with pytest.raises(InputError, match=r"expected 0\.0 GB"):
-        download_files(tmp_path, [server.whole])
-    assert not server.asked
+        download_files(tmp_path, [server.verified])
+    assert not server.requests
 
 
-def test_a_small_disk_is_seen_before_files_at_hand_are_copied(server, tmp_path, monkeypatch):
+def test_a_small_disk_is_refused_before_files_are_copied(server, tmp_path, monkeypatch):
     if not os.path.exists("/dev/shm") or os.stat("/dev/shm").st_dev == tmp_path.stat().st_dev:
         pytest.skip("no second disk here")
     usage = namedtuple("Usage", "free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda directory: usage(1000))
     with tempfile.TemporaryDirectory(dir="/dev/shm") as have:
         (Path(have) / "data.bin").write_bytes(CONTENT)
         with pytest.raises(InputError, match="GB free on the disk"):
-            download_files(tmp_path, [server.whole], have=Path(have))
+            download_files(tmp_path, [server.verified], have=Path(have))
 
 
-def test_a_missing_folder_of_files_at_hand_is_refused(server, tmp_path):
-    with pytest.raises(InputError, match=r"^have: found no folder '.*typo'"):
-        download_files(tmp_path / "folder", [server.whole], have=tmp_path / "typo")
-    assert not (tmp_path / "folder").exists()
-    assert not server.asked
+def test_a_missing_directory_of_files_at_hand_is_refused(server, tmp_path):
+    with pytest.raises(InputError, match=r"^have: found no directory '.*typo'"):
+        download_files(tmp_path / "data", [server.verified], have=tmp_path / "typo")
+    assert not (tmp_path / "data").exists()
+    assert not server.requests
 
 
-def test_files_at_hand_are_taken_if_they_are_whole(server, tmp_path):
+def test_files_at_hand_are_used_if_they_are_intact(server, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "data.bin").write_bytes(CONTENT)
-    download_files(tmp_path / "folder", [server.whole], have=tmp_path / "mine")
-    assert not server.asked
-    assert (tmp_path / "folder" / "data.bin").read_bytes() == CONTENT
+    download_files(tmp_path / "data", [server.verified], have=tmp_path / "mine")
+    assert not server.requests
+    assert (tmp_path / "data" / "data.bin").read_bytes() == CONTENT
     (tmp_path / "mine" / "data.bin").write_bytes(CONTENT[:-1])
-    download_files(tmp_path / "other", [server.whole], have=tmp_path / "mine")
-    assert len(server.asked) == 1
+    download_files(tmp_path / "other", [server.verified], have=tmp_path / "mine")
+    assert len(server.requests) == 1
 
 
 def test_a_later_check_compares_with_what_was_received(server, tmp_path):
@@ -313,14 +316,14 @@ def test_a_later_check_compares_with_what_was_received(server, tmp_path):
             check_files(tmp_path, [server.file])
 
 
-def test_sources_are_known_for_all_files_but_those_that_causalbench_makes():
+def test_every_file_that_causalbench_does_not_make_has_a_source():
     assert {file.name for file in SOURCES} == {name for name in FILES if not name.startswith("dataset_")}
     for file in SOURCES:
         assert re.fullmatch(r"[\w.]+", file.name)
         assert Request(file.url).type == "https"
 
 
-def test_the_files_are_those_that_causalbench_asks_for(monkeypatch):
+def test_the_sources_are_those_of_causalbench(monkeypatch):
     pytest.importorskip("causalscbench", reason="causalbench is not installed")
     from causalscbench.data_access.datasets import download_evaluation_files, download_weissmann
     from causalscbench.data_access.utils import download as causalbench_download
@@ -329,7 +332,7 @@ def test_the_files_are_those_that_causalbench_asks_for(monkeypatch):
     monkeypatch.setattr(causalbench_download, "download_if_not_exist", lambda url, _, name: asked.update({name: url}))
     for module in (download_evaluation_files, download_weissmann):
         for function in [value for name, value in vars(module).items() if name.startswith("download_")]:
-            function("folder")
+            function("directory")
     known = {file.name: file.url for file in SOURCES}
     # Figshare's address for programs serves the same numbers.
     assert {
@@ -344,14 +347,14 @@ def test_the_known_checksum_is_that_of_causalbench_s_file(tmp_path):
     assert check_files(tmp_path, known) == {"human_lr_pair.txt": None}
 
 
-def test_command_checks_a_folder(tmp_path):
+def test_the_command_checks_a_directory(tmp_path):
     result = CliRunner().invoke(app, ["download", str(tmp_path), "--check"])
     assert result.exit_code == 1
     assert re.search(r"k562\.h5ad +missing", result.output)
 
 
-def test_messages_are_no_markup(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "download_files", lambda folder, have, say, progress: say("taken from [/x]"))
+def test_messages_are_not_read_as_markup(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "download_files", lambda directory, have, say, progress: say("taken from [/x]"))
     result = CliRunner().invoke(app, ["download", str(tmp_path)])
     assert result.exit_code == 0
     assert "taken from [/x]" in result.output

@@ -1,4 +1,4 @@
-"""check-submission: what the challenge refuses is found, whatever the submitted code does."""
+"""check-submission finds what the challenge refuses, whatever the submitted code does."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from catran_causalbench.errors import InputError
 IMPORTS = """
 from causalscbench.models.abstract_model import AbstractInferenceModel
 """
-# Edges in the order of the columns: right in every run.
+# Edges in the order of the columns: valid in every run.
 GOOD = (
     IMPORTS
     + """
@@ -37,14 +37,14 @@ TWICE = (*ONE, Trial("25 % perturbed, again", "partial_interventional", 0.25, ha
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("practice") / "simulated"
-    return write_simulated_directory(folder, submission.PRACTICE_SETTINGS, seed=0)
+    path = tmp_path_factory.mktemp("practice") / "simulated"
+    return write_simulated_directory(path, submission.PRACTICE_SETTINGS, seed=0)
 
 
-def failures(directory, folder, text, trials=ONE, time_limit=60.0):
-    """Names and findings of the checks that a file fails."""
-    (folder / "main.py").write_text(text)
-    checks = check_submission(folder / "main.py", find_dataset(directory), time_limit, trials)
+def failures(directory, tmp_path, text, trials=ONE, time_limit=60.0):
+    """Return the names and findings of the checks that a file fails."""
+    (tmp_path / "main.py").write_text(text)
+    checks = check_submission(tmp_path / "main.py", find_dataset(directory), time_limit, trials)
     assert all(check.advice for check in checks if check.passed is False)
     return {check.name: check.found for check in checks if check.passed is False}
 
@@ -55,7 +55,8 @@ def test_a_good_file_passes_at_every_fraction(directory, tmp_path):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
-    checks = answer["sections"][0]["checks"]
+    (section,) = answer["sections"]
+    checks = section["checks"]
     assert answer["passed"]
     assert all(check["passed"] for check in checks)
     found = {check["name"]: check["found"] for check in checks}
@@ -63,7 +64,7 @@ def test_a_good_file_passes_at_every_fraction(directory, tmp_path):
         assert re.fullmatch(r"1,100 edges in \d+\.\d s", found[title])
 
 
-def test_everything_wrong_with_an_answer_is_found(directory, tmp_path):
+def test_every_fault_of_the_edges_is_found(directory, tmp_path):
     text = GOOD.replace(
         "        return",
         """
@@ -83,7 +84,7 @@ def test_everything_wrong_with_an_answer_is_found(directory, tmp_path):
     }
 
 
-def test_two_classes_one_of_them_imported(directory, tmp_path):
+def test_several_classes_are_refused(directory, tmp_path):
     text = (
         GOOD
         + "\nfrom causalscbench.models.random_network import FullyConnected"
@@ -94,13 +95,13 @@ def test_two_classes_one_of_them_imported(directory, tmp_path):
     assert "TypeError" in found["25 % perturbed"] or "NotImplementedError" in found["25 % perturbed"]
 
 
-def test_the_order_of_a_set_is_no_result(directory, tmp_path):
+def test_edges_in_the_order_of_a_set_are_refused(directory, tmp_path):
     text = GOOD.replace("return [", "return list({").replace("if a != b][:1100]", "if a != b})[:1100]")
     found = failures(directory, tmp_path, text, TWICE)
     assert list(found) == ["same seed, same edges"]
 
 
-BREAKDOWNS = {
+FAILURES = {
     "import sys\nsys.exit(3)": ("loads as CausalBench loads it", r"SystemExit: 3 \(while loading the file\)"),
     GOOD.replace("    def __call__", "    def __init__(self, size): pass\n    def __call__"): (
         "needs no constructor arguments",
@@ -115,19 +116,19 @@ BREAKDOWNS = {
 }
 
 
-@pytest.mark.parametrize("text", BREAKDOWNS)
-def test_a_breakdown_is_told_with_its_stage_and_ends_the_trials(directory, tmp_path, text):
+@pytest.mark.parametrize("text", FAILURES)
+def test_a_failure_is_reported_with_its_stage_and_ends_the_trials(directory, tmp_path, text):
     (tmp_path / "main.py").write_text(text)
     announced = []
     checks = check_submission(tmp_path / "main.py", find_dataset(directory), 60, TWICE, announced.append)
-    name, message = BREAKDOWNS[text]
+    name, message = FAILURES[text]
     (found,) = (check.found for check in checks if check.name == name)
     assert re.search(message, found)
     assert announced == [TWICE[0]]
     assert [check.passed for check in checks if check.name == TWICE[1].title] == [None]
 
 
-def test_an_endless_loop_meets_its_limit(directory, tmp_path):
+def test_an_endless_loop_ends_at_the_time_limit(directory, tmp_path):
     text = f"import subprocess\nchild = subprocess.Popen(['sleep', '1000.{os.getpid()}'])\nwhile True: pass"
     found = failures(directory, tmp_path, text, time_limit=4)
     pattern = r"did not end within 4 s; it was (starting|loading the file)"  # starting, on a busy machine
@@ -136,7 +137,7 @@ def test_an_endless_loop_meets_its_limit(directory, tmp_path):
 
 
 def sleepers():
-    """What the endless loop started."""
+    """Return the processes that the endless loop started."""
     found = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     return [command for command in found if command == ["sleep", f"1000.{os.getpid()}"]]
 
@@ -147,7 +148,7 @@ def sleepers():
     "leave no temporary file and no process.",
 )
 def test_terminated_it_leaves_nothing_behind(directory, tmp_path):
-    """As a scheduler or a container ends it."""
+    """A scheduler or a container sends SIGTERM."""
     (tmp_path / "main.py").write_text(
         f"import subprocess\nchild = subprocess.Popen(['sleep', '1000.{os.getpid()}'])\nwhile True: pass"
     )
@@ -170,8 +171,8 @@ def test_terminated_it_leaves_nothing_behind(directory, tmp_path):
         assert process.poll() is None
         time.sleep(0.05)
     process.terminate()
-    _, said = process.communicate()
-    assert (process.returncode, said) == (143, "Terminated.\n")
+    _, errors = process.communicate()
+    assert (process.returncode, errors) == (143, "Terminated.\n")
     assert not list((tmp_path / "temporary").iterdir())
     assert not sleepers()
 
@@ -196,15 +197,15 @@ def test_sources_without_held_out_cells_are_found(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("answer", [None, (("a", "b"),), np.array([["a", "b"]])])
-def test_an_answer_that_is_no_list(answer):
+def test_the_type_of_an_answer_is_reported(answer):
     assert describe(answer)["type"] == type(answer).__name__
 
 
-def test_names_may_be_numpys():
+def test_names_may_be_numpy_strings():
     assert describe([(np.str_("a"), np.str_("b"))])["edges"] == [["a", "b"]]
 
 
-def test_unusable_input_ends_with_2(tmp_path, directory):
+def test_unusable_input_exits_with_2(tmp_path, directory):
     runner = CliRunner()
     missing = runner.invoke(app, ["check-submission", str(tmp_path / "none.py"), "--data-directory", str(directory)])
     assert missing.exit_code == 2
@@ -220,7 +221,7 @@ def test_unusable_input_ends_with_2(tmp_path, directory):
     assert "none of them pickled" in pickled.output
 
 
-def test_cells_that_cannot_be_split_are_not_the_submission_s_fault(directory, tmp_path):
+def test_cells_that_cannot_be_split_are_an_input_error(directory, tmp_path):
     with np.load(directory / "dataset_rpe1.npz") as arrays:
         changed = {**arrays, "interventions": np.array(["lonely", *arrays["interventions"][1:]])}
     np.savez(tmp_path / "dataset_rpe1.npz", **changed)

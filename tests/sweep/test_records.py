@@ -1,4 +1,4 @@
-"""The directory of a sweep: results that are read back, and what is refused."""
+"""The directory of a sweep: results that are read back, and files that are refused."""
 
 import json
 
@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from catran_causalbench.errors import InputError
-from catran_causalbench.sweep.records import FAILURE, Curve, RunResult, read_sweep
-from catran_causalbench.sweep.store import atomic_run_directory, check_identity, is_done, write_failure
+from catran_causalbench.sweep.records import (
+    FAILURE,
+    Curve,
+    RunResult,
+    atomic_run_directory,
+    check_identity,
+    is_done,
+    read_sweep,
+    write_failure,
+)
 
 RESULT = RunResult(
     method="random",
@@ -29,13 +37,13 @@ RESULT = RunResult(
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path):
-    folder = tmp_path / "simulated" / "random"
-    folder.mkdir(parents=True)
-    assert not is_done(folder)
-    RESULT.write(folder)
-    assert is_done(folder)
+    directory = tmp_path / "simulated" / "random"
+    directory.mkdir(parents=True)
+    assert not is_done(directory)
+    RESULT.write(directory)
+    assert is_done(directory)
     ((place, result),) = read_sweep(tmp_path)
-    assert place == folder
+    assert place == directory
     assert repr(result) == repr(RESULT)
 
 
