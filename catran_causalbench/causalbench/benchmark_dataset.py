@@ -48,12 +48,8 @@ class BenchmarkDataset:
     def read(cls, directory: Path, spec: DatasetSpec, split_seed: int = 0) -> BenchmarkDataset:
         """Read a data set of a benchmark directory; nothing is ever downloaded.
 
-        The split seed decides which cells are held out; CausalBench always takes 0.
-
-        Raises
-        ------
-        InputError
-            A file is missing or damaged, or the cells cannot be split.
+        The split seed decides which cells are held out; CausalBench always takes 0. Raise InputError if a file is
+        missing or damaged, or the cells cannot be split.
         """
         path = spec.check(directory)
         cells = read_cells(path)
@@ -63,13 +59,10 @@ class BenchmarkDataset:
             raise InputError.of(str(path), f"cells that cannot be split ({error})", "several of each label") from None
         held_out = HeldOutEvaluator(*splitter.get_test_data())
         metadata = find_metadata(directory)
-        settings = dict(metadata.get("settings") or {})
-        if graph := settings.get("regulatory_graph"):
-            settings["regulatory_graph"] = graph["name"]
         return cls(
             title=str(metadata.get("title", f"Data in {directory.name}")),
             simulated=bool(metadata.get("simulated", False)),
-            settings=settings,
+            settings=dict(metadata.get("settings") or {}),
             held_out=held_out,
             known=ReferenceNetworks.read(directory, spec.dataset_name, held_out),
             truth=GroundTruth.read(directory, held_out.gene_names),

@@ -1,7 +1,9 @@
 """A benchmark directory is read as CausalBench reads it, and what is damaged is refused."""
 
+import itertools
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from catran_causalbench.causalbench.build.from_simulation import write_simulated
 from catran_causalbench.causalbench.dataset_spec import REGIMES, DatasetSpec
 from catran_causalbench.errors import InputError
 from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
+from catran_causalbench.simulation.graph import read_regulatory_graph
 
 SETTINGS = SimulationConfig(genes=12, cells=900, min_cells=20)
 
@@ -55,6 +58,14 @@ def test_significant_pairs_agree_with_single_tests(directory):
     expected = data.held_out.compare(source, target).significant
     np.testing.assert_array_equal(data.significant[source, target], expected)
     assert not data.significant.diagonal().any()
+
+
+def test_the_regulatory_graph_of_a_simulation_is_in_its_settings(tmp_path):
+    pairs = itertools.combinations([f"G{number}" for number in range(SETTINGS.genes)], 2)
+    (tmp_path / "edges.csv").write_text("\n".join(["source,target", *map(",".join, pairs)]))
+    graph = read_regulatory_graph(tmp_path / "edges.csv")
+    path = write_simulated_directory(tmp_path / "data", SETTINGS, 0, graph=graph)
+    assert BenchmarkDataset.read(path, DatasetSpec()).settings == {**asdict(SETTINGS), "regulatory_graph": "edges.csv"}
 
 
 def test_an_incomplete_directory_is_refused_and_nothing_downloaded(copied):
