@@ -8,7 +8,6 @@ from pathlib import Path
 from catran_causalbench.causalbench.manifest import check_data_directory, dataset_file
 from catran_causalbench.causalbench.npz import read_npz
 from catran_causalbench.errors import InputError
-from catran_causalbench.utils.fingerprint import file_digest
 from catran_causalbench.utils.validation import Validated, choice
 
 DATASET_NAMES = ("weissmann_rpe1", "weissmann_k562")
@@ -27,13 +26,7 @@ class DatasetSpec(Validated):
         return directory / dataset_file(self.dataset_name.removeprefix("weissmann_"), self.do_filter)
 
     def check(self, directory: Path) -> Path:
-        """Return the path of the file with the cells if the directory has everything that CausalBench reads.
-
-        Raises
-        ------
-        InputError
-            Naming the first file that is missing or damaged.
-        """
+        """Return the path of the file with the cells; raise InputError if any file is missing or damaged."""
         path = self.path(directory)
         if not path.is_file():
             expected = "the file, which CausalBench writes at its first run"
@@ -46,7 +39,3 @@ class DatasetSpec(Validated):
     def num_genes(self, directory: Path) -> int:
         """Count the genes without reading the cells; raise InputError if their names cannot be read."""
         return read_npz(self.path(directory), ["var_names"])["var_names"].size
-
-    def digest(self, directory: Path) -> str:
-        """Return the checksum of the file with the cells."""
-        return file_digest(self.path(directory))

@@ -27,10 +27,7 @@ class GroundTruth:
     def read(cls, directory: Path, gene_names: Sequence[str]) -> GroundTruth | None:
         """Read the ground truth; return None if the directory holds none.
 
-        Raises
-        ------
-        InputError
-            A file cannot be read, or its genes are not those of ``gene_names``.
+        Raise InputError if a file cannot be read, or its genes are not those of ``gene_names``.
         """
         if not has_truth(directory):
             return None

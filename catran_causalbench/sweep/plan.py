@@ -23,7 +23,7 @@ from catran_causalbench.causalbench.ground_truth import has_truth
 from catran_causalbench.config import DEFAULT_PRESET, CatranConfig, OutputSettings, load_config
 from catran_causalbench.errors import InputError
 from catran_causalbench.methods import CATRAN, baseline_names, find_method, is_settings_file, method_label
-from catran_causalbench.utils.fingerprint import code_version
+from catran_causalbench.utils.fingerprint import code_version, file_digest
 from catran_causalbench.utils.validation import Validated, check_keys, choice, from_mapping, number
 
 ORACLE = "oracle"  # ranks the true effects of simulated data: no method can do better
@@ -183,7 +183,7 @@ class SweepPlan(Validated):
         """What must stay the same when a sweep is resumed: protocol, code, contents of files, settings of CaTran."""
         identity = {**asdict(self.protocol), "code": code_version()}
         for directory in self.data:
-            identity[f"cells of {directory.name}"] = self.protocol.dataset_spec.digest(directory)
+            identity[f"cells of {directory.name}"] = file_digest(self.protocol.dataset_spec.path(directory))
             identity[f"references and truth of {directory.name}"] = references_digest(directory)
         for method in self.methods:
             if method not in (ORACLE, *baseline_names()):

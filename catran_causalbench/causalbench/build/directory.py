@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -87,12 +88,8 @@ def write_benchmark_directory(
     """Write a data set and its reference networks as a benchmark directory, atomically; return its absolute path.
 
     CausalBench asks for a K562 and an RPE1 data set, each also filtered for `--do_filter`; all four are the one given.
-    CausalBench does not read the `extra_files` (name → content).
-
-    Raises
-    ------
-    InputError
-        The directory cannot be written (see :func:`check_directory`), or CausalBench could not use the data set.
+    CausalBench does not read the `extra_files` (name → content). Raise InputError if the directory cannot be written
+    (see :func:`check_directory`), or CausalBench could not use the data set.
     """
     directory = check_directory(directory, overwrite)
     _check_dataset(dataset)
@@ -121,11 +118,8 @@ def write_benchmark_directory(
 def check_directory(directory: str | os.PathLike[str], overwrite: bool) -> Path:
     """Return the absolute path of a directory if a benchmark directory may be written there.
 
-    Raises
-    ------
-    InputError
-        It is a file or a directory that is not empty (with `overwrite`: that this package did not make), or nothing
-        can be written there.
+    Raise InputError if it is a file or a directory that is not empty (with `overwrite`: that this package did not
+    make), or if nothing can be written there.
     """
     path = Path(directory).absolute()
     existing = next(parent for parent in path.parents if os.path.exists(parent))  # missing directories will be made
@@ -146,14 +140,12 @@ def _check_dataset(dataset: Dataset) -> None:
         raise InputError.of("gene_ids", f"{len(ids)}, {len(set(ids))} of them distinct", "at least 2, each once")
     for name in [*ids, *dataset.gene_names]:
         if re.search(r'[\s;"]', name):
-            raise InputError.of(
-                "gene_names", f"{name!r}", "no space, quote or semicolon, which break CausalBench's tables"
-            )
-    labels, numbers = np.unique(dataset.labels, return_counts=True)
-    cells_of = dict(zip(labels.tolist(), numbers.tolist(), strict=True))
+            expected = "no space, quote or semicolon, which break CausalBench's tables"
+            raise InputError.of("gene_names", repr(name), expected)
+    cells_of = Counter(np.sort(dataset.labels).tolist())
     for label in [CONTROL_LABEL, *ids, *cells_of]:
-        if label not in {CONTROL_LABEL, EXCLUDED_LABEL, *ids} or cells_of.get(label, 0) < FEWEST_CELLS:
-            found = f"{cells_of.get(label, 0)} cells of {label!r}"
+        if label not in {CONTROL_LABEL, EXCLUDED_LABEL, *ids} or cells_of[label] < FEWEST_CELLS:
+            found = f"{cells_of[label]} cells of {label!r}"
             needed = f"{FEWEST_CELLS} or more of each gene of the matrix and of {CONTROL_LABEL!r}"
             raise InputError.of("labels", found, f"{needed}, and no other label but {EXCLUDED_LABEL!r}")
 

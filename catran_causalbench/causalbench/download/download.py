@@ -72,7 +72,7 @@ def download_files(
         _check_disk(directory, missing, at_hand)
         failures = []
         for file in missing:
-            part = _part(directory, file)
+            part = directory / f"{file.name}.part"
             try:
                 if file.name in at_hand:
                     say(f"{file.name}: taken from {have}")
@@ -122,7 +122,7 @@ def _check_disk(directory: Path, files: Sequence[RemoteFile], at_hand: Mapping[s
     needed = 0
     for file in files:
         if file.name not in at_hand:
-            needed += max((file.num_bytes or 0) - _size(_part(directory, file)), 0)
+            needed += max((file.num_bytes or 0) - _size(directory / f"{file.name}.part"), 0)
         elif at_hand[file.name].stat().st_dev != directory.stat().st_dev:  # on the same disk it is linked
             needed += _size(at_hand[file.name])
     free = shutil.disk_usage(directory).free
@@ -133,10 +133,6 @@ def _check_disk(directory: Path, files: Sequence[RemoteFile], at_hand: Mapping[s
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _part(directory: Path, file: RemoteFile) -> Path:
-    return directory / f"{file.name}.part"
 
 
 def _version(part: Path) -> Path:

@@ -65,7 +65,7 @@ TRIALS = (
 
 @dataclass(frozen=True)
 class TrialResult:
-    """The result of a trial."""
+    """What came of a trial."""
 
     trial: Trial
     facts: dict[str, Any]  # the report of the worker
@@ -83,12 +83,8 @@ def check_submission(
     """Run a submission (``main.py`` in the challenge) as the challenge does, and check what it returns.
 
     Each trial may take `time_limit` seconds, imports included, and is announced before it starts. After a trial without
-    edges, no other is started. For the data set see :func:`find_dataset`.
-
-    Raises
-    ------
-    InputError
-        There is no such file, or CausalBench could not split the data set's cells.
+    edges, no other is started. For the data set see :func:`find_dataset`. Raise InputError if there is no such file, or
+    if CausalBench could not split the data set's cells.
     """
     if not file.is_file():
         raise InputError.of("main", f"no file {str(file)!r}", "a Python file with one inference class")
@@ -113,10 +109,7 @@ def check_submission(
 def find_dataset(data_directory: Path) -> Path:
     """Return the path of a data set in a benchmark directory.
 
-    Raises
-    ------
-    InputError
-        There is none that can be read without unpickling, or it has too few genes for 1,000 edges.
+    Raise InputError if none can be read without unpickling, or if it has too few genes for 1,000 edges.
     """
     names = [dataset_file(line) for line in ("rpe1", "k562")]
     path = next((data_directory / name for name in names if (data_directory / name).exists()), None)
