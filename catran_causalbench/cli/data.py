@@ -60,9 +60,7 @@ def convert(
     genes: console.Genes = "perturbed",
     min_cells: console.MinCells = 100,
     counts: console.Counts = False,
-    reference_network: Annotated[
-        Path | None, typer.Option(help="CSV (source, target) of known interactions to evaluate against.")
-    ] = None,
+    reference_network: Annotated[Path | None, typer.Option(help="CSV (source, target) to evaluate against.")] = None,
     overwrite: console.Overwrite = False,
 ) -> None:
     """Convert your screen to a directory that causalbench_run reads.
@@ -89,9 +87,7 @@ def convert(
 @console.command
 def download(
     directory: Annotated[Path, typer.Argument(help="CausalBench's data directory.", show_default=False)],
-    have: Annotated[
-        Path | None, typer.Option(help="Directory of files that you have: they are checked, not downloaded.")
-    ] = None,
+    have: Annotated[Path | None, typer.Option(help="Directory of files to check and use, not download.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Only check the files in the directory.")] = False,
     quiet: console.Quiet = False,
 ) -> None:

@@ -39,9 +39,7 @@ _IMPORT_LIMIT = 120
 
 @command
 def doctor(
-    data_directory: Annotated[
-        Path | None, typer.Argument(help="A benchmark directory whose files are checked, too.")
-    ] = None,
+    data_directory: Annotated[Path | None, typer.Argument(help="A benchmark directory to check, too.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Report what this machine has, what is missing or known to fail, and what to do about it.

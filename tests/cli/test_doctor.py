@@ -78,7 +78,7 @@ def test_the_command(tmp_path, monkeypatch):
 
 
 def test_a_broken_causalbench_ends_with_1(monkeypatch, tmp_path):
-    """In a folder whose name looks like markup."""
+    """In a directory whose name looks like markup."""
     monkeypatch.setattr(doctor.sys, "executable", "/bin/false")
     (tmp_path / "[" / "x]").mkdir(parents=True)
     result = CliRunner().invoke(app, ["doctor", str(tmp_path / "[" / "x]")])
