@@ -54,7 +54,7 @@ def read_true_network(directory: Path) -> list[tuple[str, str]]:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         return list(zip(table["source"], table["target"], strict=True))
     except (OSError, ValueError, KeyError) as error:
-        raise InputError.of(str(path), f"what cannot be read ({error!r})", "columns source and target") from None
+        raise InputError.of(str(path), f"a file that cannot be read ({error!r})", "columns source and target") from None
 
 
 def has_truth(directory: Path) -> bool:

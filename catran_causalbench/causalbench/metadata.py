@@ -25,5 +25,5 @@ def find_metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise InputError.of(str(path), f"what cannot be read ({error})", "JSON") from None
+        raise InputError.of(str(path), f"a file that cannot be read ({error})", "JSON") from None
     return description if isinstance(description, dict) and description.get("made_by") == MADE_BY else {}

@@ -25,7 +25,7 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             return {name: arrays[name] for name in names}
     except UNREADABLE as error:
         expected = f"an .npz with {', '.join(names)}, none of them pickled"
-        raise InputError.of(str(path), f"what cannot be read ({error})", expected) from None
+        raise InputError.of(str(path), f"a file that cannot be read ({error})", expected) from None
 
 
 def read_cells(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -102,7 +102,7 @@ def lonely(arrays):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (pickled, r"dataset_rpe1\.npz: found what cannot be read \(Object arrays"),
+        (pickled, r"dataset_rpe1\.npz: found a file that cannot be read \(Object arrays"),
         (flat, r"dataset_rpe1\.npz: found an expression_matrix of type float32 and shape \(10800,\)"),
         (lonely, r"dataset_rpe1\.npz: found cells that cannot be split"),
     ],
@@ -122,9 +122,9 @@ def test_cells_that_cannot_be_used_are_refused(copied, change, message):
     ("name", "content", "message"),
     [
         ("true_network.csv", b"a,b\n1,2\n", r"true_network\.csv: found .*; expected columns source and target"),
-        ("true_network.csv", b"", r"true_network\.csv: found what cannot be read"),
-        ("true_effects.npz", b"junk", r"true_effects\.npz: found what cannot be read"),
-        ("description.json", b"{", r"description\.json: found what cannot be read"),
+        ("true_network.csv", b"", r"true_network\.csv: found a file that cannot be read"),
+        ("true_effects.npz", b"junk", r"true_effects\.npz: found a file that cannot be read"),
+        ("description.json", b"{", r"description\.json: found a file that cannot be read"),
     ],
 )
 def test_damaged_files_are_refused(copied, name, content, message):

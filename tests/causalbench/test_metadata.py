@@ -20,5 +20,5 @@ def test_our_description_is_returned(tmp_path):
 
 def test_a_damaged_description_is_refused(tmp_path):
     (tmp_path / "description.json").write_text("{")
-    with pytest.raises(InputError, match=r"description\.json: found what cannot be read"):
+    with pytest.raises(InputError, match=r"description\.json: found a file that cannot be read"):
         find_metadata(tmp_path)

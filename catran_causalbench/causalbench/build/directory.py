@@ -88,8 +88,12 @@ def write_benchmark_directory(
     """Write a data set and its reference networks as a benchmark directory, atomically; return its absolute path.
 
     CausalBench asks for a K562 and an RPE1 data set, each also filtered for `--do_filter`; all four are the one given.
-    CausalBench does not read the `extra_files` (name → content). Raise InputError if the directory cannot be written
-    (see :func:`check_directory`), or CausalBench could not use the data set.
+    CausalBench does not read the `extra_files` (name → content).
+
+    Raises
+    ------
+    InputError
+        The directory cannot be written (see :func:`check_directory`), or CausalBench could not use the data set.
     """
     directory = check_directory(directory, overwrite)
     _check_dataset(dataset)

@@ -43,8 +43,12 @@ def write_simulated_directory(
 
     The ground truth is in `true_network.csv` (the direct edges, the strongest first: source, target, source_name,
     target_name, weight, true_effect) and `true_effects.npz` (`effects`, (G, G), source × target; `gene_ids`). The same
-    settings, seed and graph give the same bytes. Raise InputError if the directory cannot be written, the seed or the
-    graph is invalid, or the settings leave genes unperturbed.
+    settings, seed and graph give the same bytes.
+
+    Raises
+    ------
+    InputError
+        The directory cannot be written, the seed or the graph is invalid, or the settings leave genes unperturbed.
     """
     directory = check_directory(directory, overwrite)
     if settings.unperturbed:

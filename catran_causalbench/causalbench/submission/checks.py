@@ -65,7 +65,7 @@ TRIALS = (
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What came of a trial."""
+    """The result of a trial."""
 
     trial: Trial
     facts: dict[str, Any]  # the report of the worker
