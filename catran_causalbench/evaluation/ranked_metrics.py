@@ -23,15 +23,22 @@ def wasserstein_curve(evaluator: HeldOutEvaluator, edges: Sequence[tuple[str, st
 
 
 def false_omission_rate(
-    evaluator: HeldOutEvaluator, edges: Sequence[tuple[str, str]], max_path_length: int = -1
+    evaluator: HeldOutEvaluator,
+    edges: Sequence[tuple[str, str]],
+    max_path_length: int = -1,
+    significant: np.ndarray | None = None,
 ) -> float:
     """Return the share of significant pairs among all that the network omits; NaN where it omits none.
 
     A pair is omitted where its genes differ, its source has held-out cells, and no path leads from source to target.
     CausalBench estimates the rate from a sample of these pairs. ``max_path_length`` is that of
     :mod:`~catran_causalbench.evaluation.reachability`; with 1, only the edges themselves count as paths.
+    ``significant`` (bool, G × G, source × target) spares the tests where their outcome is known.
     """
     genes = len(evaluator.gene_names)
     joined = reachable(adjacency_matrix(*edge_columns(edges, evaluator.gene_names), genes), max_path_length)
     omitted = (evaluator.num_cells > 0)[:, None] & ~np.eye(genes, dtype=bool) & ~joined
-    return float(evaluator.compare(*np.nonzero(omitted)).significant.mean()) if omitted.any() else float("nan")
+    if not omitted.any():
+        return float("nan")
+    tested = evaluator.compare(*np.nonzero(omitted)).significant if significant is None else significant[omitted]
+    return float(tested.mean())

@@ -23,7 +23,7 @@ from catran_causalbench.evaluation.ground_truth import (
     rank_scores,
 )
 from catran_causalbench.evaluation.permutation_null import excess_wasserstein
-from catran_causalbench.evaluation.ranked_metrics import wasserstein_curve
+from catran_causalbench.evaluation.ranked_metrics import false_omission_rate, wasserstein_curve
 from catran_causalbench.evaluation.reachability import adjacency_matrix, reachable
 from catran_causalbench.evaluation.reference_network import reference_metrics
 from catran_causalbench.sweep.records import Curve, GroundTruthScores, NetworkScores
@@ -83,8 +83,9 @@ def score_edges(
     first = ("corum_evaluation", "ligand_receptor_evaluation")
     metrics = {name: true_positives.pop(name) for name in first}  # in CausalBench's order
     metrics |= {"quantitative_test_evaluation": statistics, **true_positives}
-    omitted = ~joined & (held_out.num_cells > 0)[:, None] & ~np.eye(genes, dtype=bool)
-    exact = float(data.significant[omitted].mean()) if exact_omission_rate and omitted.any() else float("nan")
+    exact = float("nan")
+    if exact_omission_rate:
+        exact = false_omission_rate(held_out, edges, max_path_length, data.significant)
     return Scores(
         metrics=metrics,
         omissions=omissions,

@@ -120,7 +120,8 @@ def import_changed(mutant: Mutant) -> None:
     tree = ast.parse(source_file(mutant.module).read_text(encoding="utf-8"))
     change(changeable(tree)[mutant.place])
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    exec(compile(ast.fix_missing_locations(tree), str(spec.origin), "exec"), vars(module))
+    # What is executed is the source of the package itself, changed in one place.
+    exec(compile(ast.fix_missing_locations(tree), str(spec.origin), "exec"), vars(module))  # nosec B102
 
 
 def start(mutant: Mutant) -> int:
@@ -144,9 +145,9 @@ def start(mutant: Mutant) -> int:
         os._exit(code)
 
 
-def survivors_of(mutants: list[Mutant], at_a_time: int) -> list[Mutant]:
-    """Run the tests of all mutants, some at a time, and return those that no test noticed."""
-    waiting, running, survivors = list(reversed(mutants)), {}, []
+def survivors_of(mutants: list[Mutant], at_a_time: int) -> Iterator[Mutant]:
+    """Run the tests of all mutants, some at a time, and yield those that no test noticed."""
+    waiting, running = list(reversed(mutants)), {}
     while waiting or running:
         while waiting and len(running) < at_a_time:
             mutant = waiting.pop()
@@ -154,8 +155,7 @@ def survivors_of(mutants: list[Mutant], at_a_time: int) -> list[Mutant]:
         process, status = os.wait()
         mutant = running.pop(process)
         if status == 0:
-            survivors.append(mutant)
-    return survivors
+            yield mutant
 
 
 def source_file(module: str) -> Path:
@@ -182,13 +182,15 @@ def main() -> int:
         for line, changes in lines.items()
         for changed in changes
     }
-    survivors = survivors_of(mutants, at_a_time=available_cores())
-    unexplained = [mutant for mutant in survivors if (mutant.module, mutant.line, mutant.change) not in equivalent]
-    for mutant in unexplained:
-        print(f"survived: {mutant.module}, line {mutant.number}: {mutant.line}\n    {mutant.change}")
+    survived = unexplained = 0
+    for mutant in survivors_of(mutants, at_a_time=available_cores()):
+        survived += 1
+        if (mutant.module, mutant.line, mutant.change) not in equivalent:
+            unexplained += 1
+            print(f"survived: {mutant.module}, line {mutant.number}: {mutant.line}\n    {mutant.change}", flush=True)
     print(
-        f"{len(mutants)} mutants: {len(mutants) - len(survivors)} killed, "
-        f"{len(survivors) - len(unexplained)} survived as equivalent, {len(unexplained)} survived"
+        f"{len(mutants)} mutants: {len(mutants) - survived} killed, "
+        f"{survived - unexplained} survived as equivalent, {unexplained} survived"
     )
     return int(bool(unexplained))
 

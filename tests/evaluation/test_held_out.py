@@ -86,6 +86,14 @@ def test_unusable_columns():
         evaluator(1).compare(np.array([0, 1]), np.array([2]))
 
 
+def test_a_source_without_held_out_cells_is_refused():
+    expression, labels = held_out_cells(seed=1)
+    kept = [cell for cell, label in enumerate(labels) if label != "G3"]
+    without = HeldOutEvaluator(expression[kept], [labels[cell] for cell in kept], GENES)
+    with pytest.raises(InputError, match="source: found 'G3'"):
+        without.compare(np.array([0, 3]), np.array([1, 1]))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
