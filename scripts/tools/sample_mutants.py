@@ -120,8 +120,9 @@ def import_changed(mutant: Mutant) -> None:
     tree = ast.parse(source_file(mutant.module).read_text(encoding="utf-8"))
     change(changeable(tree)[mutant.place])
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    # What is executed is the source of the package itself, changed in one place.
-    exec(compile(ast.fix_missing_locations(tree), str(spec.origin), "exec"), vars(module))  # nosec B102
+    code, names = compile(ast.fix_missing_locations(tree), str(spec.origin), "exec"), vars(module)
+    # It is the source of the package itself, changed in one place.
+    exec(code, names)  # nosec B102
 
 
 def start(mutant: Mutant) -> int:
