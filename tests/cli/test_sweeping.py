@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
 from catran_causalbench.cli import app
 from catran_causalbench.simulation.causal_model import SimulationConfig
-from catran_causalbench.sweep.records import read_sweep
+from catran_causalbench.sweep.records import DETAILS, files_below, read_sweep
 
 RUNS = ("--methods", "random,mean_difference", "--fractions", "0.5,1", "--seeds", "0,1,2,3,4,5,6,7", "--workers", "2")
 
@@ -43,7 +43,7 @@ def wait_for(condition, process):
 
 
 def times(output):
-    return {path.parent.name: path.stat().st_mtime_ns for path in output.rglob("details.json")}
+    return {path.parent.name: path.stat().st_mtime_ns for path in files_below(output, DETAILS)}
 
 
 @pytest.mark.guarantee("Several processes", "A sweep survives the death of workers and of the process that drives it.")
