@@ -1,6 +1,7 @@
 """One run: CausalBench's own files and metrics, the result stored with them, and failures."""
 
 import json
+import os
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -116,6 +117,21 @@ def test_stability_compares_two_halves_of_the_cells(directory, protocol, tmp_pat
     asked = replace(protocol, stability=True)
     assert 0 < run("effect_size", directory, asked, tmp_path).stability < 1
     assert run("random", directory, asked, tmp_path).stability == 1, "one seed, one ranking"
+
+
+def test_the_share_of_dcdi_s_training_reaches_it(directory, protocol, tmp_path, monkeypatch):
+    given = []
+
+    def dcdi_g(dataset, seed, settings):
+        given.append(settings.training_share)
+        return np.random.default_rng(seed).random((dataset.num_genes, dataset.num_genes))
+
+    monkeypatch.setattr("catran_causalbench.baselines.dcdi.dcdi_g", dcdi_g)
+    environment = dict(os.environ)
+    run("dcdi_g", directory, replace(protocol, dcdi_training_share=0.25), tmp_path)
+    run("random", directory, replace(protocol, dcdi_training_share=0.25), tmp_path)
+    assert given == [0.25]
+    assert dict(os.environ) == environment, "nothing travels through the environment"
 
 
 def test_the_seed_may_decide_which_cells_are_held_out(directory, protocol, tmp_path):
