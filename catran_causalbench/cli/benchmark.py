@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from catran_causalbench.cli.console import AsJson, Overwrite, command, print_json
+from catran_causalbench.causalbench import PLUGIN_FILE
+from catran_causalbench.cli.console import AsJson, Overwrite, command, print_json, table_console
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def plugin() -> None:
 
     Example: cp "$(catran-causalbench plugin)" main.py
     """
-    typer.echo(Path(__file__).parent.parent / "plugin.py")
+    typer.echo(PLUGIN_FILE)
 
 
 @command
@@ -171,7 +172,6 @@ def _print_descriptions(descriptions: dict[str, str], as_json: bool) -> None:
 
 def _print_table(title: str, columns: list[str], rows: Iterable[list[str]]) -> None:
     """Print a table with names in its first column and numbers in the others."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -180,4 +180,4 @@ def _print_table(title: str, columns: list[str], rows: Iterable[list[str]]) -> N
         table.add_column(column, justify="right" if number else "left")
     for name, *numbers in rows:
         table.add_row(escape(name), *numbers)
-    Console(width=None if Console().is_terminal else 120).print(table)
+    table_console().print(table)

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from catran_causalbench.causalbench import PLUGIN_FILE
 from catran_causalbench.cli.checklist import finish_with
 from catran_causalbench.cli.console import AsJson, Quiet, command, show_progress
 
 if TYPE_CHECKING:
     from catran_causalbench.causalbench.submission.checks import Trial
 
-PLUGIN = Path(__file__).parent.parent / "plugin.py"
-
 
 @command
 def check_submission(
-    main: Annotated[Path, typer.Argument(help="The file to submit.", show_default="CaTran's plugin")] = PLUGIN,
+    main: Annotated[Path, typer.Argument(help="The file to submit.", show_default="CaTran's plugin")] = PLUGIN_FILE,
     data_directory: Annotated[
         Path | None, typer.Option(help="Benchmark directory to run it on.", show_default="a small simulated one")
     ] = None,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import typer
 
-from catran_causalbench.cli.console import print_json
+from catran_causalbench.cli.console import print_json, table_console
 from catran_causalbench.utils.checks import Check
 
 _MARKS = {True: "[green]✓[/green]", False: "[bold red]✗[/bold red]", None: "–"}
@@ -27,11 +27,10 @@ def finish_with(sections: Mapping[str, Sequence[Check]], as_json: bool) -> None:
 
 
 def _print_sections(sections: Mapping[str, Sequence[Check]]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(width=None if Console().is_terminal else 120, highlight=False)
+    console = table_console()
     width = max(len(check.name) for section in sections.values() for check in section)
     for title, section in sections.items():
         table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, show_header=False)

@@ -15,11 +15,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from catran_causalbench.errors import DownloadError, InputError, TrainingError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -86,6 +89,13 @@ def print_json(result: Any) -> None:
 def show_progress(quiet: bool) -> bool:
     """Return whether to draw progress bars: on a terminal, unless told to be quiet."""
     return not quiet and sys.stderr.isatty()
+
+
+def table_console() -> Console:
+    """Return the standard output for tables: 120 columns wide where it is no terminal, and without added colours."""
+    from rich.console import Console
+
+    return Console(width=None if Console().is_terminal else 120, highlight=False)
 
 
 def _without_nan(value: Any) -> Any:

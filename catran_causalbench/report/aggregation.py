@@ -16,7 +16,7 @@ from scipy import integrate, stats
 from catran_causalbench.causalbench.dataset_spec import OBSERVATIONAL
 from catran_causalbench.report.metrics import METRICS, Estimate, metric_values
 from catran_causalbench.simulation.causal_model import SimulationConfig
-from catran_causalbench.simulation.presets import with_difficulty
+from catran_causalbench.simulation.presets import difficulty_of, with_difficulty
 from catran_causalbench.sweep.records import Curve, RunResult
 
 RANDOM = "random"
@@ -233,22 +233,14 @@ def data_name(settings: Mapping[str, Any], every_settings: Iterable[Mapping[str,
     unusual = dict.fromkeys(name for each in [settings, *every_settings] if each for name in _unusual(each))
     graph = settings.get("regulatory_graph")
     edges = f"edges from {graph}" if graph else "random edges"
-    words = {"difficulty": _difficulty(settings), "regulatory_graph": edges}
+    words = {"difficulty": difficulty_of(settings), "regulatory_graph": edges}
     parts = [f"{settings[name]:,} {name}" for name in ("genes", "cells") if name in settings]
     return ", ".join(parts + [words.get(name) or f"{name.replace('_', ' ')} {settings.get(name)}" for name in unusual])
 
 
-def _difficulty(settings: Mapping[str, Any]) -> str:
-    usual = asdict(SimulationConfig()).items()
-    for name in ("easy", "hard"):
-        if asdict(with_difficulty(SimulationConfig(), name)).items() - usual <= settings.items():
-            return name
-    return "standard"
-
-
 def _unusual(settings: Mapping[str, Any]) -> list[str]:
     """Name the settings, except genes and cells, that have neither their default nor their difficulty's value."""
-    difficulty = _difficulty(settings)
+    difficulty = difficulty_of(settings)
     usual = {**asdict(with_difficulty(SimulationConfig(), difficulty)), "difficulty": "standard"}
     values = {"difficulty": difficulty, **settings, "genes": usual["genes"], "cells": usual["cells"]}
     return [name for name, value in values.items() if value != usual.get(name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +37,7 @@ def with_difficulty(settings: SimulationConfig, name: str) -> SimulationConfig:
     return replace(settings, **_DIFFICULTIES[checked("difficulty", name, str, choice(*_DIFFICULTIES).metadata)])
 
 
-def difficulty_of(settings: SimulationConfig) -> str:
-    """Return ``easy`` or ``hard`` if the settings have that difficulty, else the empty string."""
-    matching = (name for name, changes in _DIFFICULTIES.items() if changes and replace(settings, **changes) == settings)
-    return next(matching, "")
+def difficulty_of(settings: Mapping[str, Any]) -> str:
+    """Return ``easy`` or ``hard`` if the settings, by name, have all values of that difficulty, else ``standard``."""
+    matching = (name for name, changes in _DIFFICULTIES.items() if changes and changes.items() <= settings.items())
+    return next(matching, "standard")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from catran_causalbench.causalbench import PLUGIN_FILE
 from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, PARTIAL, DatasetSpec
 from catran_causalbench.causalbench.fingerprint import file_states
@@ -148,7 +149,7 @@ def _write_causalbench_files(
         # Not "custom": the challenge's plotting script takes runs with the same model_name for one method.
         "model_name": method_label(spec.method),
         "dataset_name": protocol.dataset_name,
-        "inference_function_file_path": str(Path(__file__).parents[1] / "plugin.py"),
+        "inference_function_file_path": str(PLUGIN_FILE),
         "model_seed": spec.seed,
         "training_regime": _REGIMES[spec.regime],
         "partial_intervention_seed": spec.seed,

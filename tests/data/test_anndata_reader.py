@@ -317,6 +317,12 @@ def test_bad_files_say_what_is_wrong(simulated, tmp_path):
         read([1, 2])
 
 
+def damage(path, start):
+    content = bytearray(path.read_bytes())
+    content[start : start + 30] = bytes(255 - byte for byte in content[start : start + 30])
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize("kind", ["h5ad", "npz"])
 def test_a_file_that_proves_damaged_while_it_is_read_says_so(simulated, kind, tmp_path):
     path = tmp_path / f"screen.{kind}"
@@ -327,9 +333,7 @@ def test_a_file_that_proves_damaged_while_it_is_read_says_so(simulated, kind, tm
         simulated.write_h5ad(path, compression="gzip")
         with h5py.File(path) as file:
             start = file["X"].id.get_chunk_info(0).byte_offset
-    content = bytearray(path.read_bytes())
-    content[start : start + 30] = bytes(255 - byte for byte in content[start : start + 30])
-    path.write_bytes(content)
+    damage(path, start)
     with pytest.raises(InputError, match=rf"^data: found screen\.{kind}, which cannot be read") as refusal:
         read(path)
     assert "\n" not in str(refusal.value)
@@ -342,9 +346,7 @@ def test_a_layer_that_is_not_asked_for_is_not_read(simulated, tmp_path):
     adata.write_h5ad(path, compression="gzip")
     with h5py.File(path) as file:
         start = file["layers/counts"].id.get_chunk_info(0).byte_offset
-    content = bytearray(path.read_bytes())
-    content[start : start + 30] = bytes(255 - byte for byte in content[start : start + 30])
-    path.write_bytes(content)
+    damage(path, start)
     np.testing.assert_array_equal(read(path).expression, simulated.X)
     with pytest.raises(InputError, match="cannot be read"):
         read(path, layer="counts", counts=True)

@@ -1,7 +1,7 @@
 """Sizes and difficulties by name."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -33,11 +33,8 @@ def test_difficulties_change_the_cells_not_their_number():
 
 def test_a_difficulty_is_recognised_at_any_size():
     settings = replace(size_preset("tiny"), cells=5_000)
-    assert [difficulty_of(with_difficulty(settings, name)) for name in ("easy", "standard", "hard")] == [
-        "easy",
-        "",
-        "hard",
-    ]
+    for name in ("easy", "standard", "hard"):
+        assert difficulty_of(asdict(with_difficulty(settings, name))) == name
 
 
 def test_data_sets_of_different_difficulty_have_different_titles_and_settings(tmp_path):

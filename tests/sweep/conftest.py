@@ -1,12 +1,15 @@
 """A small simulated benchmark directory, plans for it, and workers that are threads of this process."""
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from distributed import LocalCluster
 
 from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
 from catran_causalbench.simulation.causal_model import SimulationConfig
+from catran_causalbench.sweep import worker
 from catran_causalbench.sweep.plan import EvaluationProtocol, SweepPlan
 from catran_causalbench.sweep.runner import run_sweep
 
@@ -41,6 +44,22 @@ def make_plan(directory, protocol):
         )
 
     return make
+
+
+@pytest.fixture
+def runs_at_once(monkeypatch):
+    """Replace runs by short pauses; the list gets, for each run, how many are under way when it starts."""
+    under_way, at_once = [], []
+
+    def pause(*_):
+        under_way.append("a run")
+        at_once.append(len(under_way))
+        time.sleep(0.05)
+        under_way.pop()
+        return SimpleNamespace(seconds=0.05, mean_wasserstein=0.1)
+
+    monkeypatch.setattr(worker, "_run", pause)
+    return at_once
 
 
 @pytest.fixture(scope="session")

@@ -122,20 +122,10 @@ def test_one_sweep_at_a_time(make_plan, tmp_path):
         run_sweep(make_plan(), tmp_path, print)
 
 
-def test_a_worker_with_many_threads_gets_one_run_at_a_time(make_plan, sweep, tmp_path, monkeypatch):
-    inside, together = [], []
-
-    def slow(*_):
-        inside.append("a run")
-        together.append(len(inside))
-        time.sleep(0.05)
-        inside.pop()
-        return SimpleNamespace(seconds=0.05, mean_wasserstein=0.1)
-
-    monkeypatch.setattr(worker, "_run", slow)
+def test_a_worker_with_many_threads_gets_one_run_at_a_time(make_plan, sweep, runs_at_once, tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "_ONE_AT_A_TIME", nullcontext())
     sweep(make_plan(), tmp_path)
-    assert together == [1] * 4
+    assert runs_at_once == [1] * 4
 
 
 def test_an_address_that_does_not_answer(make_plan, tmp_path):

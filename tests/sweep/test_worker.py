@@ -2,11 +2,9 @@
 
 import json
 import os
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -178,17 +176,7 @@ def test_a_long_lived_worker_sees_that_a_directory_was_replaced(protocol, simula
     "Several processes",
     "Runs of a sweep never share a process at one time, however many threads a Dask worker has.",
 )
-def test_runs_never_share_a_process(directory, protocol, make_plan, tmp_path, monkeypatch):
-    inside, together = [], []
-
-    def slow(*_):
-        inside.append("a run")
-        together.append(len(inside))
-        time.sleep(0.05)
-        inside.pop()
-        return SimpleNamespace(seconds=0.05, mean_wasserstein=0.1)
-
-    monkeypatch.setattr(worker, "_run", slow)
+def test_runs_never_share_a_process(protocol, make_plan, runs_at_once, tmp_path):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda spec: execute(spec, protocol, tmp_path), make_plan().runs()))
-    assert together == [1] * 4
+    assert runs_at_once == [1] * 4

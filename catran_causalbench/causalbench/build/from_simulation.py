@@ -55,7 +55,8 @@ def write_simulated_directory(
         raise InputError.of("unperturbed", f"{settings.unperturbed}", "0, as CausalBench needs cells of each gene")
     model = sample_causal_model(settings, seed, graph)
     cells, effects = simulate_cells(model), true_effects(model)
-    kind = [f"{settings.genes} genes, {settings.cells:,} cells", difficulty_of(settings)]
+    difficulty = difficulty_of(asdict(settings))
+    kind = [f"{settings.genes} genes, {settings.cells:,} cells", difficulty if difficulty != "standard" else ""]
     kind += [f"edges from {graph.name}" if graph else "", f"seed {model.seed}"]
     origin = Origin(
         title=f"SIMULATED DATA – no cell here was measured; {', '.join(filter(None, kind))}",
