@@ -28,6 +28,10 @@ def fit(
     output: Annotated[Path, typer.Option("--output", "-o", help="The directory to make.", show_default=False)],
     perturbation_key: console.PerturbationKey = "gene",
     control: console.Control = "non-targeting",
+    batch_key: Annotated[
+        str | None, typer.Option(help="Column of obs with each cell's batch, to compare cells of one batch only.")
+    ] = None,
+    perturbation: Annotated[str, typer.Option(help="knockdown, knockout or activation (CRISPRa).")] = "knockdown",
     layer: console.Layer = None,
     genes: console.Genes = "perturbed",
     min_cells: console.MinCells = 100,
@@ -36,7 +40,9 @@ def fit(
     config: Annotated[
         str | None, typer.Option("--config", "--preset", help="A preset or a YAML file.", show_default="evidence")
     ] = None,
-    edges: Annotated[int | None, typer.Option(min=1, help="Number of edges, instead of the config's.")] = None,
+    edges: Annotated[
+        int | None, typer.Option(min=1, help="Number of edges.", show_default="a tenth of all pairs, at most 1,000")
+    ] = None,
     seed: console.Seed = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -64,6 +70,8 @@ def fit(
             source,
             perturbation_key=perturbation_key,
             control=control,
+            batch_key=batch_key,
+            perturbation=perturbation,
             layer=layer,
             genes=console.chosen_genes(genes),
             min_cells=min_cells,
@@ -84,11 +92,14 @@ def fit(
             "output": str(output),
             "files": files,
             "method": network.method,
+            "perturbation": network.perturbation,
             "origin": network.origin,
             "genes": len(network.gene_names),
             "perturbed_genes": int(network.perturbed.sum()),
             "cells": network.cells,
             "edges": len(table),
+            "pairs": network.num_pairs,
+            "significant_pairs": network.num_significant,
             "best": best.to_dict("records"),
         }
         console.print_json(summary)
@@ -96,6 +107,16 @@ def fit(
     typer.echo(best.to_string(index=False, float_format="{:.3g}".format))
     if not quiet:
         typer.echo(f"{len(table):,} edges in {output}: {', '.join(files)}", err=True)
+        typer.echo(_advice(network, len(table)), err=True)
+
+
+def _advice(network: FittedNetwork, edges: int) -> str:
+    """Say how many edges the data support, and how to get more or fewer."""
+    from catran_causalbench.grn.fitted_network import SIGNIFICANT
+
+    share = f"These are {edges / network.num_pairs:.0%} of all {network.num_pairs:,} pairs"
+    supported = f"{network.num_significant:,} pairs have a significant effect (q_value ≤ {SIGNIFICANT})"
+    return f"{share}; {supported}. --edges sets another number."
 
 
 def _check_output(output: Path, overwrite: bool) -> None:

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, EXCLUDED, EXCLUDED_LABEL, PerturbationDataset
+from catran_causalbench.data.batches import NO_BATCH, read_batches, warn_of_confounding, without_controls
+from catran_causalbench.data.dataset import (
+    CONTROL,
+    CONTROL_LABEL,
+    EXCLUDED,
+    EXCLUDED_LABEL,
+    PERTURBATIONS,
+    PerturbationDataset,
+)
 from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.data.preprocessing import log_normalise
 from catran_causalbench.data.targets import choose_columns, find_columns, gene_names_like, names_of_genes, read_targets
@@ -48,9 +56,12 @@ class Screen:
         int64, length C: the column of the perturbed gene, ``CONTROL`` or ``EXCLUDED``.
     cells
         Number of cells of each kind: ``perturbed``, ``control``, ``combined`` (several genes), ``unlabelled`` and
-        ``other`` (a gene that is not considered). All but the first two are excluded.
+        ``other`` (a gene that is not considered), with batches also ``unmatched`` (perturbed and control cells of
+        batches without a control). All but the first two are excluded.
     origin, simulated
         What the data say about being simulated, and whether they do; else the name of the file, if there is one.
+    batch
+        int64, length C: the number of each cell's batch, if the batches are known.
     """
 
     expression: np.ndarray
@@ -61,14 +72,16 @@ class Screen:
     cells: dict[str, int]
     origin: str
     simulated: bool
+    batch: np.ndarray | None = None
 
     def labels(self, names: Sequence[str]) -> np.ndarray:
         """Return the label of each cell, with the genes called as in ``names``."""
         return np.array([*names, EXCLUDED_LABEL, CONTROL_LABEL])[self.intervention]  # codes -2 and -1: the last two
 
-    def dataset(self) -> PerturbationDataset:
+    def dataset(self, perturbation: str = PERTURBATIONS[0]) -> PerturbationDataset:
         """Validate the screen, with the genes called by ``gene_names``; the dataset holds a matrix of its own."""
-        return validate_dataset(self.expression, self.labels(self.gene_names).tolist(), self.gene_names)
+        labels = self.labels(self.gene_names).tolist()
+        return validate_dataset(self.expression, labels, self.gene_names, self.batch, perturbation)
 
 
 def read_screen(
@@ -76,6 +89,7 @@ def read_screen(
     *,
     perturbation_key: str,
     control: str = CONTROL_LABEL,
+    batch_key: str | None = None,
     layer: str | None = None,
     genes: str | Sequence[str] = "perturbed",
     min_cells: int = 100,
@@ -98,6 +112,9 @@ def read_screen(
         without a label.
     control, layer
         Label of the control cells, and the layer with the expression if it is not ``X``.
+    batch_key
+        Column of ``obs`` with the batch of each cell, whose controls it is compared with. Cells of batches without a
+        control are excluded. Without it, there is a warning if the labels depend on a column that looks like a batch.
     genes, min_cells
         ``"perturbed"``: the measured genes with more than ``min_cells`` perturbed cells, which is CausalBench's rule.
         ``"all"``: all genes. In both cases genes that have the same value in all cells are left out. Or the names of
@@ -122,6 +139,13 @@ def read_screen(
         column_of = find_columns(names, single, "perturbation_key")
         code_of: dict[Any, int] = {(): CONTROL, **{(name,): column for name, column in column_of.items()}}
         intervention = np.array([code_of.get(genes_of, EXCLUDED) for genes_of in targets])  # columns of the file
+        batch, unmatched = None, np.zeros(len(targets), bool)
+        if batch_key is None:
+            warn_of_confounding(adata.obs, perturbation_key, targets)
+        else:
+            batch = read_batches(adata.obs, batch_key, intervention == CONTROL)
+            unmatched = without_controls(intervention, batch, names["id"])
+            intervention[unmatched] = EXCLUDED
         columns = choose_columns(names, intervention, genes, min_cells)
         expression, totals = _read_columns(adata, layer, columns)
     _check_values(expression, totals, counts, allow_counts)
@@ -131,6 +155,7 @@ def read_screen(
             raise InputError.of("counts", "no cell with a count", "raw counts")
         expression, totals = _keep(expression, counted, np.arange(len(columns))), totals[counted]
         targets, intervention = [targets[cell] for cell in counted], intervention[counted]
+        batch, unmatched = batch if batch is None else batch[counted], unmatched[counted]
         median = float(np.median(totals))
         for block in _blocks(*expression.shape):
             expression[block] = log_normalise(expression[block], totals[block], median)
@@ -146,16 +171,19 @@ def read_screen(
     intervention = new_code[intervention]
     cells = {
         "perturbed": int((intervention >= 0).sum()),
-        "control": targets.count(()),
+        "control": int((intervention == CONTROL).sum()),
         "combined": sum(len(genes_of or ()) > 1 for genes_of in targets),
         "unlabelled": targets.count(None),
     }
+    if batch is not None:
+        cells["unmatched"] = int(unmatched.sum())
     cells["other"] = len(targets) - sum(cells.values())
     if cells["combined"]:
         message = f"{cells['combined']} cells with several targets ('+' in the label) are excluded"
         warnings.warn(f"{message}: no single source explains them", stacklevel=3)
     included = intervention != EXCLUDED
-    kept = np.flatnonzero(included | ((~included).sum() >= min_excluded))
+    matched = np.ones_like(included) if batch is None else batch != NO_BATCH
+    kept = np.flatnonzero(matched & (included | ((~included).sum() >= min_excluded)))
     return Screen(
         expression=_keep(expression, kept, np.flatnonzero(considered)),
         gene_ids=names["id"][columns].tolist(),
@@ -165,6 +193,7 @@ def read_screen(
         cells=cells,
         origin=simulated or (Path(data).name if isinstance(data, str | os.PathLike) else ""),
         simulated=bool(simulated),
+        batch=None if batch is None else batch[kept],
     )
 
 
