@@ -25,6 +25,15 @@ class MeasuredEffects(NamedTuple):
     p_value: np.ndarray
 
 
+class _PowerSums(NamedTuple):
+    """Number of cells (batches × 1); sums of their expression, of its square and of its cube (batches × G each)."""
+
+    cells: Floats
+    total: Floats
+    square: Floats
+    cube: Floats
+
+
 def measure_effects(dataset: PerturbationDataset) -> MeasuredEffects:
     """Measure the effect of every perturbation on every gene, and test whether there is one.
 
@@ -39,11 +48,11 @@ def measure_effects(dataset: PerturbationDataset) -> MeasuredEffects:
     """
     effect, p_value = np.full((2, dataset.num_genes, dataset.num_genes), np.nan, np.float32)
     control_mean = dataset.control_cells().mean(axis=0, dtype=np.float64)
-    controls = _power_sums(dataset, CONTROL, control_mean)
+    control_batches, controls = _power_sums(dataset, CONTROL, control_mean)
     for source in dataset.perturbed_genes:
-        perturbed = _power_sums(dataset, source, control_mean)
-        sums = np.stack([[cells, controls[batch]] for batch, cells in perturbed.items()], axis=2)
-        effect[source], p_value[source] = _permutation_test(*sums)
+        batches, perturbed = _power_sums(dataset, source, control_mean)
+        same = np.searchsorted(control_batches, batches)
+        effect[source], p_value[source] = _permutation_test(perturbed, _PowerSums(*(sums[same] for sums in controls)))
     return MeasuredEffects(effect, p_value)
 
 
@@ -61,39 +70,36 @@ def warn_of_direction(effects: np.ndarray, p_values: np.ndarray, perturbation: s
         warnings.warn(f"{found}; is the perturbation {other!r} rather than {perturbation!r}?", stacklevel=3)
 
 
-def _power_sums(dataset: PerturbationDataset, code: int, centre: Floats) -> dict[int, Floats]:
-    """Return sums over the cells of a label, by the number of their batch.
-
-    Each is 4 × G: the number of cells, and the sums of their expression minus the centre, of its square and its cube.
-    """
-    sums = {}
-    for batch, cells in dataset.cells_by_batch(code).items():
-        sums[batch] = np.zeros((4, dataset.num_genes))
-        sums[batch][0] = len(cells)
+def _power_sums(dataset: PerturbationDataset, code: int, centre: Floats) -> tuple[list[int], _PowerSums]:
+    """Return the batches that hold cells of a label, ascending, and sums over these cells, minus the centre."""
+    by_batch = dataset.cells_by_batch(code)
+    sums = np.zeros((3, len(by_batch), dataset.num_genes))
+    for row, cells in enumerate(by_batch.values()):
         for start in range(0, len(cells), _CELLS_PER_BLOCK):
-            values = dataset.expression[cells[start : start + _CELLS_PER_BLOCK]] - centre  # float64
+            values = dataset.expression[cells[start : start + _CELLS_PER_BLOCK]] - centre  # cells × G, float64
             squares = values * values
-            sums[batch][1] += values.sum(axis=0)
-            sums[batch][2] += squares.sum(axis=0)
-            sums[batch][3] += np.einsum("cg,cg->g", squares, values)
-    return sums
+            sums[0, row] += values.sum(axis=0)
+            sums[1, row] += squares.sum(axis=0)
+            sums[2, row] += np.einsum("cg,cg->g", squares, values)
+    return list(by_batch), _PowerSums(np.array([[float(len(cells))] for cells in by_batch.values()]), *sums)
 
 
-def _permutation_test(perturbed: Floats, controls: Floats) -> tuple[Floats, Floats]:
-    """Return the effects of a source and their p-values, G each, from power sums, 4 × batches × G."""
-    n, m = perturbed[0], controls[0]  # numbers of cells
-    cells, total, square, cube = perturbed + controls
-    mean = total / cells
-    square, cube = square - cells * mean**2, cube - 3 * mean * square + 2 * cells * mean**3  # around the mean
-    # The sum over n of all cells, drawn without replacement, minus its expectation.
-    statistic = (perturbed[1] - n * mean).sum(axis=0)
-    share = n * m / (cells * (cells - 1))
+def _permutation_test(perturbed: _PowerSums, controls: _PowerSums) -> tuple[Floats, Floats]:
+    """Return the effects of a source and their p-values, G each, from the sums in the batches that hold its cells."""
+    n, m = perturbed.cells, controls.cells
+    both = n + m
+    mean, square = (perturbed.total + controls.total) / both, perturbed.square + controls.square
+    cube = perturbed.cube + controls.cube + (2 * both * mean**2 - 3 * square) * mean  # now around the mean
+    square -= both * mean**2
+    # The sum over the perturbed cells, minus its expectation if n of all cells are drawn without replacement.
+    statistic = (perturbed.total - n * mean).sum(axis=0)
+    share = n * m / (both * (both - 1))
     variance = (share * square).sum(axis=0).clip(0)
-    third_moment = (share * (m - n) / (cells - 2).clip(1) * cube).sum(axis=0)
+    third_moment = (share * (m - n) / (both - 2).clip(1) * cube).sum(axis=0)
     varies = variance > 0
     variance = np.where(varies, variance, 1)
     p_value = _two_sided(statistic / np.sqrt(variance), third_moment / variance**1.5)
-    return statistic / (n * m / cells).sum(axis=0), np.where(varies, p_value, 1)
+    return statistic / (n * m / both).sum(), np.where(varies, p_value, 1)
 
 
 def _two_sided(score: Floats, skewness: Floats) -> Floats:
@@ -102,5 +108,7 @@ def _two_sided(score: Floats, skewness: Floats) -> Floats:
 
     shape = 4 / np.maximum(np.abs(skewness), _SMALLEST_SKEWNESS) ** 2
     place = (shape + np.where(skewness < 0, -score, score) * np.sqrt(shape)).clip(0)
-    tail = np.where(place < shape, gammainc(shape, place), gammaincc(shape, place))
+    below, tail = place < shape, np.empty_like(place)
+    for side, distribution in ((below, gammainc), (~below, gammaincc)):
+        tail[side] = distribution(shape[side], place[side])  # `where=` corrupts memory in scipy 1.16 with numpy 2.4
     return (2 * np.minimum(tail, 1 - tail)).clip(_SMALLEST_P_VALUE)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from catran_causalbench.config import MOST_EDGES, CatranConfig
 from catran_causalbench.errors import InputError
 from catran_causalbench.grn.edges import complete_edges, rank_edges
+from catran_causalbench.grn.network_file import read_network, write_network
 from catran_causalbench.utils.atomic_io import write_atomically
 from catran_causalbench.utils.validation import checked, number
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _AT_LEAST_ONE = number(low=1).metadata
-_FORMAT, _FORMAT_VERSION = "catran-causalbench fitted network", 3
-_ARRAYS = {"description": "U", "gene_names": "U", "weights": "f", "effects": "f", "p_values": "f", "history": "f"}
 _SHARE_OF_PAIRS = 0.1
 SIGNIFICANT = 0.05  # largest q-value of a significant effect
 _INTERACTIONS = {1: "activates", -1: "represses"}
@@ -250,11 +248,7 @@ class FittedNetwork:
         InputError
             The name does not end in .npz, or the file cannot be written.
         """
-        if Path(path).suffix != ".npz":
-            raise InputError.of("path", repr(os.fspath(path)), "a name that ends in .npz")
         description = {
-            "format": _FORMAT,
-            "version": _FORMAT_VERSION,
             "method": self.method,
             "perturbation": self.perturbation,
             "config": self.config.to_mapping(),
@@ -264,14 +258,13 @@ class FittedNetwork:
             "history": list(self.history.columns),
         }
         arrays = {
-            "description": np.array(json.dumps(description)),
             "gene_names": np.array(self.gene_names),
             "weights": self.weights,
             "effects": self.effects,
             "p_values": self.p_values,
             "history": self.history.to_numpy(float),
         }
-        return write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+        return write_network(path, description, arrays)
 
     def __repr__(self) -> str:
         best = self.edges(1)
@@ -308,14 +301,7 @@ def load(path: str | os.PathLike[str]) -> FittedNetwork:
     """
     import pandas as pd
 
-    path = Path(path)
-    if not path.is_file():
-        raise InputError.of("path", f"no file {str(path)!r}", "an .npz that a fitted network was saved to")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _ARRAYS}
-        description = json.loads(str(arrays["description"]))
-        _check(description, arrays)
+    with read_network(path) as (description, arrays):
         return FittedNetwork(
             gene_names=tuple(arrays["gene_names"].tolist()),
             weights=arrays["weights"],
@@ -324,30 +310,8 @@ def load(path: str | os.PathLike[str]) -> FittedNetwork:
             perturbation=str(description["perturbation"]),
             history=pd.DataFrame(arrays["history"], columns=description["history"]),
             method=str(description["method"]),
-            config=CatranConfig.from_mapping(description["config"], path.name),
+            config=CatranConfig.from_mapping(description["config"], Path(path).name),
             seed=int(description["seed"]),
             cells={str(kind): int(number) for kind, number in description["cells"].items()},
             origin=str(description["origin"]),
         )
-    except InputError:
-        raise
-    except Exception as error:  # zlib, zipfile, numpy and json raise nearly everything on a damaged file
-        found = f"{path.name}, which cannot be read ({type(error).__name__}: {error})"
-        raise InputError.of("path", found, "an .npz that a fitted network was saved to") from None
-
-
-def _check(description: Any, arrays: dict[str, np.ndarray]) -> None:
-    if description["format"] != _FORMAT:
-        raise ValueError(f"its format is {description['format']!r}")
-    if description["version"] != _FORMAT_VERSION:
-        raise ValueError(f"its version is {description['version']}, this package reads {_FORMAT_VERSION}")
-    genes = arrays["gene_names"].size
-    shapes = {"gene_names": (genes,), **dict.fromkeys(("weights", "effects", "p_values"), (genes, genes))}
-    for name, kind in _ARRAYS.items():
-        array = arrays[name]
-        if array.dtype.kind != kind:
-            raise ValueError(f"{name} holds values of type {array.dtype}")
-        if array.shape != shapes.get(name, array.shape):
-            raise ValueError(f"{name} has shape {array.shape} for {genes} genes")
-    if np.isnan(arrays["weights"]).any() or np.isposinf(arrays["weights"]).any():
-        raise ValueError("weights are not numbers")
