@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 from catran_causalbench.data.out_of_core import allocate_matrix
@@ -29,7 +30,7 @@ _BATCH_NAMES = re.compile(
     r"|orig.ident|(^|_)(rep|run|well)(_|\d|$)",
     re.IGNORECASE,
 )
-_CELLS_PER_BATCH = 10  # at least, on average: columns with more values than that are no batches
+_MOST_BATCHES, _CELLS_PER_BATCH = 1000, 10  # a column with more values, or fewer cells for each, holds no batches
 _CONFOUNDED, _CHANCE = 0.2, 1e-3
 
 
@@ -96,8 +97,9 @@ def remove_batch_shifts(dataset: PerturbationDataset) -> PerturbationDataset:
         total = np.stack([dataset.expression[rows].sum(axis=0, dtype=np.float64) for rows in cells.values()])
         normal[np.ix_(present, present)] += np.diag(count) - np.outer(count, count) / count.sum()
         moments[present] += total - np.outer(count / count.sum(), total.sum(axis=0))
-    shift = np.linalg.lstsq(normal, moments, rcond=None)[0]  # determined up to a constant, since labels have levels
-    shift = (shift - controls / controls.sum() @ shift).astype(np.float32)
+    with threadpool_limits(1, user_api="blas"):  # or rounding would depend on the number of threads
+        shift = np.linalg.lstsq(normal, moments, rcond=None)[0]  # up to a constant, which the labels could hold as well
+        shift = (shift - controls / controls.sum() @ shift).astype(np.float32)
     expression = allocate_matrix(*dataset.expression.shape)
     for start in range(0, len(expression), _CELLS_PER_BLOCK):
         block = slice(start, start + _CELLS_PER_BLOCK)
@@ -133,7 +135,7 @@ def warn_of_confounding(obs: pd.DataFrame, perturbation_key: str, targets: Seque
             message = (
                 f"the column {column!r} of obs looks like batches, and {confounding:.0%} of the perturbed cells lie in "
                 "other batches than the controls, so that differences between batches pass for effects; "
-                f"batch_key={column!r} (--batch-key) compares cells of one batch"
+                f"batch_key={column!r} of fit (--batch-key) compares cells of one batch"
             )
             if alone:
                 message += f", and excludes {alone:.0%} of the perturbed cells, whose batches hold no control"
@@ -144,16 +146,18 @@ def warn_of_confounding(obs: pd.DataFrame, perturbation_key: str, targets: Seque
 def _confounding(label: np.ndarray, batch: np.ndarray) -> tuple[float, float]:
     """Return by how much the batches of perturbed cells differ from the controls', and the share without controls.
 
-    The first is 0 where the batches are not many times fewer than the cells or another name of the labels, and where
-    the difference is not significant.
+    The first is 0 where the column holds no batches, such as a measurement or another name of the labels, and where the
+    difference is not significant.
     """
     import pandas as pd
     from scipy.stats import chi2_contingency
 
-    table = pd.crosstab(label, batch)
-    several = 2 <= table.shape[1] <= len(label) / _CELLS_PER_BATCH
+    number, names = pd.factorize(batch)
+    if not 2 <= len(names) <= min(_MOST_BATCHES, len(label) / _CELLS_PER_BATCH) or "" not in label:
+        return 0.0, 0.0
+    table = pd.crosstab(label, number)
     one_to_one = ((table > 0).sum(axis=0) == 1).all() and ((table > 0).sum(axis=1) == 1).all()
-    if "" not in table.index or not several or one_to_one or chi2_contingency(table).pvalue > _CHANCE:
+    if one_to_one or chi2_contingency(table).pvalue > _CHANCE:
         return 0.0, 0.0
     controls, perturbed = table.loc[""].to_numpy(), table.drop(index="").to_numpy()
     count, pooled = perturbed.sum(axis=1), table.sum(axis=0).to_numpy() / len(label)

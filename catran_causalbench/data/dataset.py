@@ -73,8 +73,15 @@ class PerturbationDataset:
         return {int(number): cells[batch == number] for number in np.unique(batch)}
 
     def expressed_genes(self, share: float) -> np.ndarray:
-        """Return the columns of the genes that at least this share of all cells expresses, ascending."""
-        expressed_in = np.count_nonzero(self.expression, axis=0)
+        """Return the columns of the genes that at least this share of all cells expresses, ascending.
+
+        With batches, whose shifts may have been taken out, a cell without a gene is one with its batch's smallest value.
+        """
+        if self.batch is None:
+            expressed_in = np.count_nonzero(self.expression, axis=0)
+        else:
+            batches = (self.expression[self.batch == number] for number in np.unique(self.batch))
+            expressed_in = np.sum([np.count_nonzero(cells > cells.min(axis=0), axis=0) for cells in batches], axis=0)
         return np.flatnonzero(expressed_in >= int(self.num_cells * share))
 
     def perturbation_effects(self, dtype: type[np.floating] = np.float32) -> np.ndarray:

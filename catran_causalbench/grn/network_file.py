@@ -18,7 +18,7 @@ _FORMAT, _FORMAT_VERSION = "catran-causalbench fitted network", 3
 _ARRAYS = {"description": "U", "gene_names": "U", "weights": "f", "effects": "f", "p_values": "f", "history": "f"}
 
 
-def write_network(path: str | os.PathLike[str], description: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
+def write_network(path: str | os.PathLike[str], description: dict[str, Any], arrays: dict[str, Any]) -> Path:
     """Write arrays without pickled objects; raise InputError if the name does not end in .npz or cannot be written."""
     if Path(path).suffix != ".npz":
         raise InputError.of("path", repr(os.fspath(path)), "a name that ends in .npz")

@@ -38,9 +38,9 @@ def simulate_batches(
         rows = np.flatnonzero(batch == number)
         counts = cells.counts[rows]
         outside = cells.totals[rows] - counts.sum(axis=1, dtype=np.int64)
-        counts = rng.binomial(counts, depth)
-        parts.append((rows, counts, counts.sum(axis=1) + rng.binomial(outside, depth)))
+        counted = rng.binomial(counts, depth).astype(np.uint16)
+        parts.append((rows, counted, counted.sum(axis=1, dtype=np.int64) + rng.binomial(outside, depth)))
     rows, counts, totals = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.argsort(rows)
-    counts, totals = counts[order].astype(np.uint16), totals[order]
+    counts, totals = counts[order], totals[order]
     return Cells(counts, log_normalise(counts, totals), cells.labels, totals)

@@ -160,6 +160,17 @@ def test_order_does_not_matter():
     np.testing.assert_array_equal(remove_batch_shifts(other).expression, remove_batch_shifts(one).expression)
 
 
+def test_a_gene_is_expressed_in_the_same_cells_after_its_shifts_are_taken_out():
+    matrix, labels, names, batches = confounded()
+    matrix[np.random.default_rng(1).random(matrix.shape) < np.linspace(0, 0.9, 6)] = 0
+    without = validate_dataset(matrix, labels, names)
+    known = validate_dataset(matrix, labels, names, batches)
+    expected = [len(without.expressed_genes(share)) for share in (0.2, 0.4, 0.6)]
+    assert expected == [5, 4, 3]
+    for dataset in (known, remove_batch_shifts(known)):
+        assert [len(dataset.expressed_genes(share)) for share in (0.2, 0.4, 0.6)] == expected
+
+
 def test_controls_only_keep_their_batches():
     dataset = validate_dataset(*confounded())
     controls = dataset.controls_only()
