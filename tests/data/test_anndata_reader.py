@@ -82,7 +82,7 @@ def stored(simulated, how, directory):
     ],
 )
 def test_however_it_is_stored_the_dataset_is_the_same(simulated, how, values_per_block, monkeypatch, tmp_path):
-    monkeypatch.setattr("catran_causalbench.data.anndata_reader._VALUES_PER_BLOCK", values_per_block)
+    monkeypatch.setattr("catran_causalbench.data.matrix_blocks._VALUES_PER_BLOCK", values_per_block)
     targets = simulated.obs["target_gene"].astype(str).tolist()
     expected = validate_dataset(simulated.X, targets, simulated.var_names)
     screen = read(stored(simulated, how, tmp_path), layer="expression" if "layer" in how else None)
