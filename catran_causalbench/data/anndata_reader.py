@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, EXCLUDED, EXCLUDED_LABEL, PerturbationDataset
-from catran_causalbench.data.matrix_blocks import blocks, read_columns, select_in_place
+from catran_causalbench.data.layers import choose_layer, describe_layers
+from catran_causalbench.data.matrix_blocks import read_columns, row_blocks, select_in_place
 from catran_causalbench.data.preprocessing import log_normalise
 from catran_causalbench.data.screen_files import opened
 from catran_causalbench.data.targets import choose_columns, find_columns, gene_names_like, names_of_genes, read_targets
 from catran_causalbench.data.validation import validate_dataset
-from catran_causalbench.data.values import check_values
+from catran_causalbench.data.values import check_values, target_sum
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,24 +111,26 @@ def read_screen(
         Naming the argument, what was found and what was expected.
     """
     with opened(data, perturbation_key) as adata:
-        var, simulated = adata.var, str(adata.uns.get("simulated") or "")
+        matrix, var = choose_layer(adata, layer)
+        simulated = str(adata.uns.get("simulated") or "")
         names, targets = names_of_genes(var), read_targets(adata.obs, perturbation_key, control)
         single = {genes_of[0] for genes_of in set(targets) if genes_of and len(genes_of) == 1}
         column_of = find_columns(names, single, "perturbation_key")
         code_of: dict[Any, int] = {(): CONTROL, **{(name,): column for name, column in column_of.items()}}
         intervention = np.array([code_of.get(genes_of, EXCLUDED) for genes_of in targets])  # columns of the file
         columns = choose_columns(names, intervention, genes, min_cells)
-        expression, totals = read_columns(adata, layer, columns)
-    check_values(expression, totals, counts, allow_counts)
+        read = read_columns(matrix, columns)
+        kind = check_values(read, counts, allow_counts, lambda: describe_layers(adata, layer))
+    expression, totals = read.values, read.totals
     if counts:
         counted = np.flatnonzero(totals > 0)
         if not len(counted):
             raise InputError.of("counts", "no cell with a count", "raw counts")
         expression, totals = select_in_place(expression, counted, np.arange(len(columns))), totals[counted]
         targets, intervention = [targets[cell] for cell in counted], intervention[counted]
-        median = float(np.median(totals))
-        for block in blocks(*expression.shape):
-            expression[block] = log_normalise(expression[block], totals[block], median)
+        target = target_sum(kind, totals)
+        for block in row_blocks(*expression.shape):
+            expression[block] = log_normalise(expression[block], totals[block], target)
     considered = np.ones(len(columns), bool)
     if isinstance(genes, str):
         considered = expression.min(axis=0) != expression.max(axis=0)

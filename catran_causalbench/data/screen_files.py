@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catran_causalbench.data.foreign_files import reject_foreign_file, reject_foreign_store
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,42 +32,59 @@ def opened(data: AnnData | str | os.PathLike[str], perturbation_key: str) -> Ite
         yield data
         return
     if not isinstance(data, str | os.PathLike):
-        raise InputError.of("data", f"a {type(data).__name__}", "an AnnData, or the path of an .h5ad or .npz")
+        expected = "an AnnData, as data.mod['rna'] of a MuData, or the path of an .h5ad, .zarr or .npz"
+        raise InputError.of("data", f"a {type(data).__name__}", expected)
     path = Path(data)
-    if not path.is_file():
-        raise InputError.of("data", f"no file {str(path)!r}", "an existing .h5ad or .npz")
     try:
-        with _opened_npz(path, perturbation_key) if path.suffix == ".npz" else _opened_h5ad(path) as adata:
+        reject_foreign_file(path)
+        with _opened_npz(path, perturbation_key) if path.suffix == ".npz" else _opened_store(path) as adata:
             yield adata
     except InputError:
         raise
     except _UNREADABLE as error:
-        found = f"{path.name}, which cannot be read ({' '.join(str(error).split())})"
-        expected = "an .h5ad, or an .npz with expression_matrix, var_names and interventions, none of them pickled"
-        raise InputError.of("data", found, expected) from None
+        cause = " ".join(str(error).split())
+        expected = "an .h5ad, a .zarr, or an .npz with expression_matrix, var_names and interventions, none pickled"
+        if "unable to lock" in cause:
+            expected = "a file that no other program has open for writing; if none has, set HDF5_USE_FILE_LOCKING=FALSE"
+        raise InputError.of("data", f"{path.name}, which cannot be read ({cause})", expected) from None
 
 
 @contextmanager
-def _opened_h5ad(path: Path) -> Iterator[AnnData]:
-    """Leave X and the layers in the file; anndata's backed mode would read the layers."""
+def _opened_store(path: Path) -> Iterator[AnnData]:
+    """Leave X, the layers and .raw of an .h5ad or .zarr in it; anndata's backed mode would read the layers."""
     import anndata
     import h5py
+
+    if path.is_dir():
+        import zarr
+
+        yield _stored_anndata(zarr.open_group(path, mode="r"), path)
+        return
+    with h5py.File(path) as file:
+        if isinstance(file.get("obs"), h5py.Dataset):  # written before anndata 0.7
+            yield anndata.read_h5ad(path, backed="r")
+        else:
+            yield _stored_anndata(file, path)
+
+
+def _stored_anndata(store: Any, path: Path) -> AnnData:
+    """Return what an HDF5 file or a zarr store holds, matrices unread."""
+    import anndata
     from anndata.io import read_elem, sparse_dataset
 
-    def stored(element: Any) -> Any:
-        return sparse_dataset(element) if isinstance(element, h5py.Group) else element
+    def matrix(name: str) -> Any:
+        element = store.get(name)
+        return sparse_dataset(element) if hasattr(element, "keys") else element
 
-    with h5py.File(path) as file:
-        if isinstance(file["obs"], h5py.Dataset):  # written before anndata 0.7
-            yield anndata.read_h5ad(path, backed="r")
-            return
-        yield anndata.AnnData(
-            stored(file["X"]) if "X" in file else None,
-            obs=read_elem(file["obs"]),
-            var=read_elem(file["var"]),
-            uns={"simulated": read_elem(file["uns/simulated"])} if "uns/simulated" in file else {},
-            layers={name: stored(element) for name, element in file.get("layers", {}).items()},
-        )
+    reject_foreign_store(store, path)
+    return anndata.AnnData(
+        matrix("X"),
+        obs=read_elem(store["obs"]),
+        var=read_elem(store["var"]),
+        uns={"simulated": read_elem(store["uns/simulated"])} if "uns/simulated" in store else {},
+        layers={name: matrix(f"layers/{name}") for name in store.get("layers", ())},
+        raw={"X": matrix("raw/X"), "var": read_elem(store["raw/var"])} if "raw/X" in store else None,
+    )
 
 
 @contextmanager
