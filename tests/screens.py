@@ -1,5 +1,7 @@
 """Small screens, and all the forms and files in which they may come."""
 
+import warnings
+
 import anndata
 import dask.array
 import numpy as np
@@ -50,16 +52,20 @@ def stored(simulated, how, directory):
         adata.X = FORMS.get(word, lambda matrix: matrix)(adata.X)
     if "layer" in words:
         adata.layers["expression"], adata.X = adata.X, None
+    backwards = np.arange(adata.n_obs)[::-1]
     if "view" in words:
-        adata = anndata.concat([adata[::-1], adata], uns_merge="same", index_unique="-")[adata.n_obs :]
+        adata = adata[backwards].copy()
     if "npz" in words:
         return write_npz(directory / "screen.npz", adata)
     if "zarr" in words:
-        adata.write_zarr(directory / "screen.zarr")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on formats that anndata will write one day
+            adata.write_zarr(directory / "screen.zarr")
         return directory / "screen.zarr"
-    if "file" not in words and "backed" not in words:
-        return adata
-    adata.write_h5ad(directory / "screen.h5ad")
+    if "file" in words or "backed" in words:
+        adata.write_h5ad(directory / "screen.h5ad")
     if "file" in words:
         return directory / "screen.h5ad"
-    return anndata.read_h5ad(directory / "screen.h5ad", backed="r")
+    if "backed" in words:
+        adata = anndata.read_h5ad(directory / "screen.h5ad", backed="r")
+    return adata[backwards] if "view" in words else adata

@@ -69,13 +69,13 @@ def check_values(columns: MatrixColumns, counts: bool, allow_counts: bool, other
         raise InputError.of("layer", found, other_layers())
     if counts:
         if kind.name == "logged":
-            raise InputError.of("counts", "values that are log-normalised already", "counts, or counts=False")
+            raise InputError.of("counts", "values that are log-normalised already", "no counts=True (--counts)")
         if kind.name == "other":
             message = f"the values are fractions of at most {columns.highest:.3g} and are taken as counts"
             warnings.warn(f"{message}; if they are logged already, leave out counts=True (--counts)", stacklevel=4)
     elif kind.name == "linear":
-        expected = "log-normalised values (of intensities, log1p); counts=True (--counts) makes them of counts, also of"
-        raise InputError.of("counts", f"{kind.evidence}, so no logarithms", f"{expected} corrected ones, CPM and TPM")
+        expected = "log-normalised values, or with counts=True (--counts) counts, corrected counts, CPM or TPM"
+        raise InputError.of("counts", f"{kind.evidence}, so no logarithms", f"{expected}; take log1p of intensities")
     elif kind.name == "counts" and not allow_counts:
         expected = "log-normalised values, or counts=True (--counts) to have raw counts log-normalised"
         raise InputError.of("counts", "whole numbers only in the matrix", expected)

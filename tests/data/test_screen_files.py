@@ -29,7 +29,7 @@ def simulated():
     "Input",
     "In whatever form anndata keeps a screen (dense, sparse, a view, backed, Dask, zarr), it is the same data set.",
 )
-@pytest.mark.filterwarnings("ignore:.*np.matrix", "ignore:.*matrix subclass", "ignore:Writing zarr v2")
+@pytest.mark.filterwarnings("ignore:.*np.matrix", "ignore:.*matrix subclass")
 @pytest.mark.parametrize("values_per_block", [7 * 1999, 2**24])
 @pytest.mark.parametrize(
     "how",
