@@ -15,9 +15,9 @@ def read(data, **options):
     return read_screen(data, **{"perturbation_key": "target_gene", "min_cells": 2, **options})
 
 
-def small(targets, names=("A", "B", "C"), **var):
-    rng = np.random.default_rng(0)
-    matrix = np.log1p(rng.poisson(3.0, (len(targets), len(names))) * 0.7).astype(np.float32)
+def small(targets, names=("A", "B", "C"), matrix=None, **var):
+    if matrix is None:
+        matrix = np.log1p(np.random.default_rng(0).poisson(3.0, (len(targets), len(names))) * 0.7).astype(np.float32)
     obs = pd.DataFrame({"target_gene": targets}, index=[f"cell{i}" for i in range(len(targets))])
     return anndata.AnnData(matrix, obs=obs, var=pd.DataFrame(var, index=list(names)))
 
@@ -52,6 +52,8 @@ def stored(simulated, how, directory):
         adata.X = FORMS.get(word, lambda matrix: matrix)(adata.X)
     if "layer" in words:
         adata.layers["expression"], adata.X = adata.X, None
+    if "raw" in words:
+        adata.raw, adata.X = adata.copy(), None
     backwards = np.arange(adata.n_obs)[::-1]
     if "view" in words:
         adata = adata[backwards].copy()

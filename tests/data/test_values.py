@@ -96,7 +96,7 @@ def test_transformed_values_are_taken_as_they_are(name):
 )
 @pytest.mark.guarantee(
     "Input",
-    "Values that are scaled, not logged, or would be logged twice are refused, by `fit` and `convert` alike; the message "
+    "Values that are scaled, not logged, or would be logged twice are refused by `fit` and `convert`, and the message "
     "names the option that cures it. log1p, log2, square roots and the like are taken as they are.",
 )
 def test_values_that_are_not_logged_are_recognised_and_counts_cures_it(values, found):
