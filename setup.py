@@ -53,6 +53,7 @@ setup(
         "threadpoolctl>=3.1",
         "torch>=2.6",  # before, a checkpoint could run code in spite of weights_only
         "typer>=0.12",
+        "zarr>=2.18",
     ],
     extras_require={
         "magic": ["magic-impute>=3"],

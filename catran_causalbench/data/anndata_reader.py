@@ -1,4 +1,4 @@
-"""Read a screen, from an AnnData, an .h5ad or an .npz: the labels of all cells and the expression of some genes.
+"""Read a screen, from an AnnData or a file: the labels of all cells and the expression of some genes.
 
 No more than a block of the matrix is held beside the expression of these genes, which is in a file if memory is short.
 """
@@ -83,23 +83,27 @@ def read_screen(
     Parameters
     ----------
     data
-        An AnnData, cells × genes, in memory or backed, which is not changed; the path of an .h5ad; or that of an .npz
-        with ``expression_matrix`` (cells × genes), ``var_names`` and ``interventions``.
+        An AnnData, cells × genes, in memory, backed or of Dask, which is not changed; the path of an .h5ad or .zarr; or
+        that of an .npz with ``expression_matrix`` (cells × genes), ``var_names`` and ``interventions``.
     perturbation_key
         Column of ``obs`` with the label of each cell; an .npz has its ``interventions``. A label names a gene as
         ``var_names`` does or else as a column of ``var`` does (gene_name, gene_symbols, feature_name, gene_id, …).
         In a combined label the control label and repetitions do not count: ``A+control`` and ``A+A`` are ``A``. Cells
         with several perturbed genes (``A+B``) are excluded, because no single source explains them, and so are cells
         without a label.
-    control, layer
-        Label of the control cells, and the layer with the expression if it is not ``X``.
+    control
+        Label of the control cells.
+    layer
+        The layer with the expression, if it is not ``X``. ``"raw"`` is ``.raw``, with its own genes, unless a layer has
+        this name.
     genes, min_cells
         ``"perturbed"``: the measured genes with more than ``min_cells`` perturbed cells, which is CausalBench's rule.
         ``"all"``: all genes. In both cases genes that have the same value in all cells are left out. Or the names of
         genes. Cells in which another gene is perturbed are excluded.
     counts
-        Whether the values are raw counts, to be log-normalised as in CausalBench: cells without any count are left out,
-        the others are scaled to the median of their totals over all genes, then log1p is taken.
+        Whether the values are counts, to be log-normalised as in CausalBench: cells without any count are left out,
+        the others are scaled to the median of their totals over all genes, then log1p is taken. They may be fractions;
+        values that have the same total in all cells (CPM, TPM) are scaled to 10,000.
     allow_counts
         Accept counts and leave them as they are, for preprocessing that starts from counts.
     min_excluded

@@ -50,8 +50,15 @@ def describe_layers(adata: AnnData, layer: str | None) -> str:
         matrices.setdefault(RAW, adata.raw.X)
     matrices.pop(layer, None)
     described = [
-        f"{'X' if name is None else repr(name)} ({_DESCRIPTIONS[kind_of_values(read_sample(matrix)).name]})"
+        f"{'X' if name is None else repr(name)} ({_describe(matrix)})"
         for name, matrix in matrices.items()
         if matrix is not None
     ]
     return f"one of {', '.join(described)}" if described else "log-normalised values or counts; there are no layers"
+
+
+def _describe(matrix: Any) -> str:
+    try:
+        return _DESCRIPTIONS[kind_of_values(read_sample(matrix)).name]
+    except InputError:
+        return "no numbers"

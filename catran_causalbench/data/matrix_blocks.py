@@ -12,7 +12,7 @@ from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.errors import InputError
 
 _VALUES_PER_BLOCK = 2**24
-_VALUES_OF_SAMPLE = 2**20
+_ROWS_OF_SAMPLE, _VALUES_OF_SAMPLE = 5000, 2**20  # at most
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def matrix_blocks(matrix: Any) -> Iterator[tuple[slice, slice, Any]]:
             cells, genes = (slice(of[at], of[at + 1]) for of, at in zip(starts, (row, column), strict=True))
             yield cells, genes, _computable(matrix.blocks[row, column].compute())
         return
-    if hasattr(matrix, "tocsr"):
-        matrix = _computable(matrix)  # scipy cannot even take rows of some types
+    if hasattr(matrix, "tocsr") and (matrix.dtype == np.float16 or not matrix.dtype.isnative):
+        matrix = _computable(matrix)  # scipy cannot take rows of these types
     if getattr(matrix, "format", None) == "csc":
         for genes in row_blocks(width, rows):
             yield slice(0, rows), genes, _computable(matrix[:, genes])
@@ -113,8 +113,6 @@ def _computable(block: Any) -> Any:
         raise InputError.of("expression_matrix", "masked values", "a number for every cell and gene")
     if not hasattr(block, "tocsr"):
         block = np.asarray(block)
-    elif block.format not in ("csr", "csc"):
-        block = block.tocsr()
     dtype = block.dtype
     if dtype.kind not in "fiub":
         raise InputError.of("expression_matrix", f"values of type {dtype}", "real numbers")
@@ -131,7 +129,8 @@ def _dense(block: Any) -> np.ndarray:
 
 
 def _first_rows(block: Any) -> np.ndarray:
-    return _dense(block[: max(1, _VALUES_OF_SAMPLE // max(block.shape[1], 1))]).copy()  # or the block would be kept
+    rows = min(_ROWS_OF_SAMPLE, max(1, _VALUES_OF_SAMPLE // max(block.shape[1], 1)))
+    return _dense(block[:rows]).copy()  # or the whole block would be kept
 
 
 def _row_sums(block: Any) -> np.ndarray:

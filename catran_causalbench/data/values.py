@@ -33,7 +33,7 @@ from catran_causalbench.data.preprocessing import multiples_of_one_number
 from catran_causalbench.errors import InputError
 
 _LARGEST_LOGARITHM = 30
-_SAME_TOTAL = 1.01  # the 95 % quantile of the totals divided by the 5 % quantile
+_SAME_TOTAL = 1.001  # the 95 % quantile of the totals divided by the 5 % quantile
 _FEWEST_CELLS = 10  # that show something; fewer may do so by chance
 _MOST, _FEW = 0.9, 0.5  # shares of cells: that a kind has to explain, and that the other kind must not
 

@@ -200,6 +200,9 @@ def test_scaled_values_are_recognised_and_other_layers_named(values, counts):
     )
     with pytest.raises(InputError, match=described):
         expression(adata, counts=counts)
+    adata.layers["names"] = np.full(adata.shape, "text", dtype=object)
+    with pytest.raises(InputError, match=r"'names' \(no numbers\)"):
+        expression(adata, counts=counts)
     with pytest.raises(InputError, match=r"^layer: .*expected one of X \(scaled values\), 'counts' \(counts"):
         expression(adata, counts=counts, layer="residuals")
 

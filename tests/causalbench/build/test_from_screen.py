@@ -76,6 +76,18 @@ def test_h5ad_and_npz_give_the_same_cells(npz, h5ad, converted):
             np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.filterwarnings("ignore:Writing zarr v2")
+def test_a_zarr_store_is_converted_as_an_h5ad_is(h5ad, converted, tmp_path):
+    anndata = pytest.importorskip("anndata")
+    path = h5ad()
+    anndata.read_h5ad(path).write_zarr(tmp_path / "mine.zarr")
+    for found, wanted in zip(
+        converted(tmp_path / "mine.zarr", min_cells=20), converted(path, min_cells=20), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+    assert find_metadata(tmp_path / "out")["source_file"] == "mine.h5ad"
+
+
 def test_genes_keep_their_ids_and_symbols(h5ad, converted, tmp_path):
     anndata = pytest.importorskip("anndata")
     _, genes, labels = converted(h5ad(genes=["E1", "E2", "E3", "E4"], gene_name=GENES), min_cells=20)
