@@ -16,6 +16,7 @@ from scipy import sparse
 from screens import read, small, stored, write_npz
 
 from catran_causalbench import InputError
+from catran_causalbench.data.matrix_blocks import matrix_blocks
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.simulation import to_anndata as simulated_screens
 
@@ -124,6 +125,15 @@ def test_of_dask_each_chunk_is_computed_once_and_alone(simulated, form):
     recorder.shapes.clear()
     np.testing.assert_array_equal(read(adata).expression, simulated.X)
     assert recorder.shapes == [(rows, columns) for rows in (700, 700, 600) for columns in (5, 5, 2)]
+
+
+def test_blocks_follow_the_way_in_which_a_matrix_is_stored(simulated, monkeypatch):
+    monkeypatch.setattr("catran_causalbench.data.matrix_blocks._VALUES_PER_BLOCK", 9000)
+    for matrix, shapes in (
+        (simulated.X, [(750, 12), (750, 12), (500, 12)]),
+        (sparse.csc_array(simulated.X), [(2000, 4)] * 3),
+    ):
+        assert [block.shape for _, _, block in matrix_blocks(matrix)] == shapes
 
 
 def test_masked_values_and_values_that_are_no_numbers_are_refused():

