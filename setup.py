@@ -57,6 +57,7 @@ setup(
         "torch>=2.6",  # before, a checkpoint could run code in spite of weights_only
         "torchmetrics<1.7",  # later ones import torchvision, which fails beside a CPU build of torch
         "typer>=0.12",
+        "zarr>=2.18",
     ],
     extras_require={
         "magic": ["magic-impute>=3"],
