@@ -110,7 +110,11 @@ def _prepare(data: Path, directory: Path, overwrite: bool, say: Say, progress: P
     for name in _LINKED:
         if state_of(data / name) not in (None, state_of(directory / name)):
             link_atomically(data / name, directory / name)
-    return [sentence for line in _FILE_OF for sentence in receipt.entries[line].found]
+    found = [sentence for line in _FILE_OF for sentence in receipt.entries[line].found]
+    if states[SUMMARY] is None:
+        advice = f"`catran-causalbench download {data}` fetches it"
+        found.append(f"no filtered cells, which --do_filter needs, because {SUMMARY} is missing; {advice}")
+    return found
 
 
 def _check_sources(data: Path, directory: Path) -> None:
