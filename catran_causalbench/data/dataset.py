@@ -75,7 +75,7 @@ class PerturbationDataset:
     def expressed_genes(self, share: float) -> np.ndarray:
         """Return the columns of the genes that at least this share of all cells expresses, ascending.
 
-        With batches, whose shifts may have been taken out, a cell without a gene is one with its batch's smallest value.
+        With batches, whose shifts may have been taken out, a cell lacks a gene where it has its batch's smallest value.
         """
         if self.batch is None:
             expressed_in = np.count_nonzero(self.expression, axis=0)
