@@ -29,7 +29,7 @@ def fit(
     perturbation_key: console.PerturbationKey = "gene",
     control: console.Control = "non-targeting",
     batch_key: Annotated[
-        str | None, typer.Option(help="Column of obs with each cell's batch, to compare cells of one batch only.")
+        str | None, typer.Option(help="Column of obs with each cell's batch; effects are taken within batches.")
     ] = None,
     perturbation: Annotated[str, typer.Option(help="knockdown, knockout or activation (CRISPRa).")] = "knockdown",
     layer: console.Layer = None,

@@ -1,6 +1,6 @@
 """How much precision is lost where perturbations and batches are confounded, and how much ``batch_key`` brings back.
 
-SIMULATED data. Writes the table of docs/user_guide/data.md to standard output; a seed takes a minute of one core.
+SIMULATED data. Writes the table of docs/user_guide/data.md to standard output; each seed takes a minute of one core.
 
 Usage: python scripts/experiments/batches.py [SEEDS]      for example 10,11,12,13,14
 """
@@ -27,8 +27,8 @@ DEPTHS = 0.5, 1.0  # of the first and the last batch
 CONFOUNDED = 0.9  # share of a perturbation's cells in one batch
 # Where each design puts the cells, by its name: number of batches, and whether controls are apart from perturbed cells.
 DESIGNS = {
-    "each perturbation 90 % in one of 2 batches": (2, False),
-    "each perturbation 90 % in one of 8 batches": (8, False),
+    "each perturbation 90 % in one of 2 batches, controls in both": (2, False),
+    "each perturbation 90 % in one of 8 batches, controls in all": (8, False),
     "perturbed cells 90 % in one batch, controls 90 % in the other": (2, True),
 }
 
@@ -87,7 +87,7 @@ def main() -> None:
     for seed in seeds:
         results.append(compare(seed))
         print(seed, results[-1], file=sys.stderr, flush=True)
-    print("| design | batches at random, known | confounded, not known | confounded, known | known / at random |")
+    print("| | batches at random, with the key | confounded, without the key | confounded, with the key | ratio |")
     print("|---|---|---|---|---|")
     for name in results[0]:
         values = np.array([result[name] for result in results])
