@@ -107,8 +107,8 @@ class FittedNetwork:
         ----------
         num_edges
             Number of edges; where the method knows fewer, all of them are returned. By default ``config.output.edges``
-            or, where that is not set, a tenth of all pairs, at most 1,000. As many as there are pairs with a significant
-            effect, :attr:`num_significant`, are a cautious choice.
+            or, where that is not set, a tenth of all pairs, at most 1,000. A cautious choice is the number of pairs
+            with a significant effect, :attr:`num_significant`.
         complete
             Add random edges, last and with weight ``-inf``, where the method knows too few: benchmarks compare equal
             numbers of edges. If there are not enough pairs of genes, warn and return all.
