@@ -13,12 +13,14 @@ import json
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from catran_causalbench.cli.wording import in_option_words
 from catran_causalbench.errors import DownloadError, InputError, TrainingError
 
 if TYPE_CHECKING:
@@ -28,7 +30,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Options of every command that reads a screen.
 PerturbationKey = Annotated[str, typer.Option(help="Column of obs with each cell's target; an .npz needs none.")]
-Control = Annotated[str, typer.Option(help="Label of the control cells.")]
+Control = Annotated[
+    list[str] | None,
+    typer.Option(help="Label of the control cells; repeat it for several.", show_default="non-targeting"),
+]
+LabelPattern = Annotated[
+    str | None,
+    typer.Option(
+        help="How to read names of guides: guide-number, sg-prefix, promoter, or a regex with group 'target'."
+    ),
+]
+CombinationSeparator = Annotated[str, typer.Option(help="What stands between the genes of a label with several.")]
+GeneNames = Annotated[str | None, typer.Option(help="Column of var with the names of the genes.")]
 Layer = Annotated[str | None, typer.Option(help="Layer with the expression, instead of X.")]
 Genes = Annotated[str, typer.Option(help="'perturbed', 'all', or names separated by commas.")]
 MinCells = Annotated[int, typer.Option(help="'perturbed' genes are those with more perturbed cells than this.")]
@@ -46,10 +59,10 @@ def command(function: Command) -> Command:
     def guarded(*arguments: Any, **options: Any) -> Any:
         atexit.register(gc.freeze)  # else Python spends a second at exit on collecting garbage
         try:
-            with _terminable():
+            with _terminable(), _plain_warnings(function):
                 return function(*arguments, **options)
         except InputError as error:
-            _end(f"Error: {error}", 2)
+            _end(f"Error: {in_option_words(str(error), function)}", 2)
         except (TrainingError, DownloadError) as error:
             _end(f"Error: {error}", 1)
         except KeyboardInterrupt:
@@ -69,6 +82,22 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _plain_warnings(function: Callable[..., Any]) -> Iterator[None]:
+    """Print the warnings meant for users as one line, without the place in the code."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_plainly(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+            if category is UserWarning:
+                typer.echo(f"Warning: {in_option_words(str(message), function)}", err=True)
+            else:
+                show(message, category, *place, **options)
+
+        warnings.showwarning = show_plainly
+        yield
 
 
 def _terminate(number: int, frame: Any) -> None:

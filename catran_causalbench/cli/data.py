@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from catran_causalbench.cli import console
+from catran_causalbench.cli.screen_table import print_screen
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -55,13 +56,17 @@ def convert(
     directory: Directory,
     source: Annotated[Path, typer.Argument(help="Your screen: .h5ad or .npz.", show_default=False)],
     perturbation_key: console.PerturbationKey = "gene",
-    control: console.Control = "non-targeting",
+    control: console.Control = None,
+    label_pattern: console.LabelPattern = None,
+    combination_separator: console.CombinationSeparator = "+",
+    gene_names: console.GeneNames = None,
     layer: console.Layer = None,
     genes: console.Genes = "perturbed",
     min_cells: console.MinCells = 100,
     counts: console.Counts = False,
     reference_network: Annotated[Path | None, typer.Option(help="CSV (source, target) to evaluate against.")] = None,
     overwrite: console.Overwrite = False,
+    quiet: console.Quiet = False,
 ) -> None:
     """Convert your screen to a directory that causalbench_run reads.
 
@@ -73,13 +78,17 @@ def convert(
         directory,
         source,
         perturbation_key=perturbation_key,
-        control=control,
+        control=control or "non-targeting",
+        label_pattern=label_pattern,
+        combination_separator=combination_separator,
+        gene_names=gene_names,
         layer=layer,
         genes=console.chosen_genes(genes),
         min_cells=min_cells,
         counts=counts,
         reference_network=reference_network,
         overwrite=overwrite,
+        on_screen=None if quiet else print_screen,
     )
     typer.echo(f"Wrote {path}.")
 
