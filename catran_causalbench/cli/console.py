@@ -7,15 +7,17 @@ output, everything else to standard error; progress bars appear on a terminal on
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
+import io
 import json
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -113,6 +115,11 @@ def chosen_genes(genes: str) -> str | list[str]:
 def print_json(result: Any) -> None:
     """Print a result as one JSON document, with null for NaN."""
     typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=False))
+
+
+def hushed(quiet: bool) -> AbstractContextManager[Any]:
+    """Return a context in which nothing goes to standard error, if told to be quiet."""
+    return contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext()
 
 
 def show_progress(quiet: bool) -> bool:

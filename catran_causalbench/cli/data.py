@@ -74,22 +74,23 @@ def convert(
     """
     from catran_causalbench.causalbench.build.from_screen import convert_screen
 
-    path = convert_screen(
-        directory,
-        source,
-        perturbation_key=perturbation_key,
-        control=control or "non-targeting",
-        label_pattern=label_pattern,
-        combination_separator=combination_separator,
-        gene_names=gene_names,
-        layer=layer,
-        genes=console.chosen_genes(genes),
-        min_cells=min_cells,
-        counts=counts,
-        reference_network=reference_network,
-        overwrite=overwrite,
-        on_screen=None if quiet else print_screen,
-    )
+    with console.hushed(quiet):
+        path = convert_screen(
+            directory,
+            source,
+            perturbation_key=perturbation_key,
+            control=control or "non-targeting",
+            label_pattern=label_pattern,
+            combination_separator=combination_separator,
+            gene_names=gene_names,
+            layer=layer,
+            genes=console.chosen_genes(genes),
+            min_cells=min_cells,
+            counts=counts,
+            reference_network=reference_network,
+            overwrite=overwrite,
+            on_screen=print_screen,
+        )
     typer.echo(f"Wrote {path}.")
 
 

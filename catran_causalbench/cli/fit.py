@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,7 +61,7 @@ def fit(
     settings = load_config(config)
     if edges is not None:
         settings = replace(settings, output=replace(settings.output, edges=edges))
-    with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
+    with console.hushed(quiet):
         network = inference.fit(
             source,
             perturbation_key=perturbation_key,

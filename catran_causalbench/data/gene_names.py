@@ -64,7 +64,7 @@ class GeneNames:
     @classmethod
     def of_every_column(cls, var: pd.DataFrame) -> GeneNames:
         """Read the names from ``var``, and take every column of text for one of names."""
-        return cls._read(var, [key for key in var if var[key].dtype.name in _TEXT], None)
+        return cls._read(var, text_columns(var), None)
 
     @classmethod
     def _read(cls, var: pd.DataFrame, keys: Iterable[str], chosen: str | None) -> GeneNames:
@@ -133,6 +133,11 @@ class GeneNames:
     def _genes_without_version(self) -> dict[str, set[int]]:
         every = (self.ids, *self.columns.values())
         return _index([[without_version(name) for name in names] for names in every])
+
+
+def text_columns(var: pd.DataFrame) -> list[str]:
+    """Return the columns of ``var`` that hold text."""
+    return [key for key in var if var[key].dtype.name in _TEXT]
 
 
 def without_version(name: str) -> str:

@@ -80,9 +80,8 @@ class LabelReader:
             return found
         if label.lower() in _MISSING:
             return {CONTROL: ""} if "" in self.controls else {}
-        for part in map(str.strip, label.split(self.separator)):
-            if part:
-                found |= self._find(part) or {part: part}
+        for part in filter(None, map(str.strip, label.split(self.separator))):
+            found = {**(self._find(part) or {part: part}), **found}
         perturbed = {key: name for key, name in found.items() if key != CONTROL and not _is_control_in_pair(key)}
         return perturbed or ({CONTROL: found[CONTROL]} if CONTROL in found else found)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catran_causalbench.data.dataset import CONTROL, EXCLUDED, EXCLUDED_LABEL
-from catran_causalbench.data.gene_names import GeneNames
+from catran_causalbench.data.gene_names import GeneNames, text_columns
 from catran_causalbench.data.label_reader import (
     COMBINATION_SEPARATOR,
     LABEL_PATTERNS,
@@ -148,9 +148,9 @@ def control_labels(control: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _separator(separator: str) -> str:
-    if not isinstance(separator, str) or not separator.strip():
-        raise InputError.of("combination_separator", repr(separator), "one or more characters other than spaces")
-    return separator.strip()
+    if not isinstance(separator, str) or not separator:
+        raise InputError.of("combination_separator", repr(separator), "one or more characters")
+    return separator
 
 
 def _texts(obs: pd.DataFrame, perturbation_key: str) -> tuple[list[str], np.ndarray]:
@@ -217,17 +217,18 @@ def _about_unmatched(labels: Sequence[_Label], reader: LabelReader, var: pd.Data
 
 
 def _advice(unmatched: Counter[str], reader: LabelReader, var: pd.DataFrame) -> str:
-    """Return the option by which most of these labels name genes, or all options if none does so for half of them."""
+    """Return the options by which most of these labels name genes, or all options if none does so for half of them."""
     sample = [label for label, _ in unmatched.most_common(_SAMPLE)]
     patterns = {"": reader.patterns, **LABEL_PATTERNS}
+    separators = {"": reader.separator, **{separator: separator for separator in _OTHER_SEPARATORS}}
+    columns = [column for column in text_columns(var) if column not in reader.genes.columns]
+    genes = {"": reader.genes, **{column: GeneNames.of(var, column) for column in columns}}
     understood = Counter[str]()
-    for (pattern, expressions), separator in product(patterns.items(), ("", *_OTHER_SEPARATORS)):
-        changed = replace(reader, patterns=expressions, separator=separator or reader.separator)
-        options = {"label_pattern": pattern, "combination_separator": separator}
-        text = " and ".join(f"{option}={value!r}" for option, value in options.items() if value)
+    for choice in product(patterns, separators, genes):
+        changed = replace(reader, patterns=patterns[choice[0]], separator=separators[choice[1]], genes=genes[choice[2]])
+        options = zip(("label_pattern", "combination_separator", "gene_names"), choice, strict=True)
+        text = " and ".join(f"{option}={value!r}" for option, value in options if value)
         understood[text] = sum(_is_understood(label, changed) for label in sample)
-    for column, names in GeneNames.of_every_column(var).columns.items():
-        understood[f"gene_names={column!r}"] = len(set(names).intersection(sample))
     known = set(map(str.casefold, reader.genes.known))
     understood["upper and lower case as in var_names"] = sum(label.casefold() in known for label in sample)
     option, number = understood.most_common(1)[0]
