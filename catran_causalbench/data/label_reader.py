@@ -19,10 +19,10 @@ LABEL_PATTERNS: dict[str, tuple[str, ...]] = {
     "guide-number": (rf"(?P<target>.+?){_NUMBER}",),
     "sg-prefix": (rf"{_SG}(?P<target>.+?){_NUMBER}", rf"{_SG}(?P<target>.+)"),
     "promoter": (
-        r"(?P<target>.+?)_[+-]_\d.*",
+        r"(?P<target>.+?)_[+-]_\d+(?:\.\d+)?-[\w.]+",
         r"(?P<target>.+?)_(?:P1|P2|P1P2|ENST\d+(?:\.\d+)?)(?:[-_]\d+)?",
-        r"\d+_(?P<target>.+?)_.+_(?:ENSG\d+|non-targeting)",
-        r"(?P<target>non-targeting)_\d.*",
+        r"\d+_(?P<target>.+?)_[^_]+_(?:ENSG\d+|non-targeting)",
+        r"(?P<target>non-targeting)_\d+",
     ),
 }
 
@@ -75,12 +75,18 @@ class LabelReader:
         InputError
             Several genes have such a name.
         """
-        found = self._find(label)
-        if found:
-            return found
-        if label.lower() in _MISSING:
-            return {CONTROL: ""} if "" in self.controls else {}
-        for part in filter(None, map(str.strip, label.split(self.separator))):
+        parts = list(filter(None, map(str.strip, label.split(self.separator))))
+        if label.lower() in _MISSING or not parts:
+            return self._known(label) or ({CONTROL: ""} if "" in self.controls else {})
+        found = self._known(label) if len(parts) > 1 else {}  # a name may hold the separator
+        found = found or self._combine(parts)
+        if any(isinstance(key, str) for key in found):
+            found = self._find(label) or found  # so may a guide
+        return found
+
+    def _combine(self, parts: Sequence[str]) -> Reading:
+        found: Reading = {}
+        for part in parts:
             found = {**(self._find(part) or {part: part}), **found}
         perturbed = {key: name for key, name in found.items() if key != CONTROL and not _is_control_in_pair(key)}
         return perturbed or ({CONTROL: found[CONTROL]} if CONTROL in found else found)
@@ -89,14 +95,13 @@ class LabelReader:
         """Return the gene or the control of one name; what a pattern reads in it goes before the name as it stands."""
         matches = (re.fullmatch(pattern, name) for pattern in self.patterns)
         targets = [match["target"] for match in matches if match and match["target"]]
-        for target in (name, *targets):
-            if target in self.controls:
-                return {CONTROL: target}
-        for target in (*targets, name):
-            column = self.genes.find(target, "perturbation_key")
-            if column is not None:
-                return {column: target}
-        return {}
+        return next(filter(None, map(self._known, (*targets, name))), {})
+
+    def _known(self, name: str) -> Reading:
+        if name in self.controls:
+            return {CONTROL: name}
+        column = self.genes.find(name, "perturbation_key") if name else None
+        return {} if column is None else {column: name}
 
 
 def _is_control_in_pair(key: int | str) -> bool:

@@ -68,6 +68,33 @@ def test_two_guides_of_one_gene_are_one_target():
     assert_same_as_clean(read(screen(labels), label_pattern="promoter", combination_separator="|"))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "guide"),
+    [
+        ("guide-number", "{}_g1"),
+        ("sg-prefix", "sg{}"),
+        ("promoter", "{}_-_1.23-P1P2"),
+        ("promoter", "{}_P1-1"),
+        ("promoter", "1_{}_P1_ENSG1"),
+        ("(?P<target>[^_]+)_.*", "{}_-_x"),
+    ],
+)
+@pytest.mark.parametrize("separator", ["+", "|", ";"])
+def test_a_pattern_does_not_swallow_the_second_gene_of_a_pair(pattern, guide, separator):
+    labels = relabelled(TBCE=separator.join(map(guide.format, ("AAAS", "KLF1"))))
+    found, _ = read_with_notes(screen(labels), label_pattern=pattern, combination_separator=separator)
+    assert (found.cells["combined"], found.cells["perturbed"]) == (CELLS, (len(GENES) - 1) * CELLS)
+    labels = relabelled(TBCE=separator.join(map(guide.format, ("non-targeting", "TBCE"))))
+    assert_same_as_clean(read(screen(labels), label_pattern=pattern, combination_separator=separator))
+
+
+def test_a_pair_that_cannot_be_divided_is_excluded():
+    labels = relabelled(TBCE="AAAS_+_1.23-P1+KLF1_+_4.56-P1")
+    found, notes = read_with_notes(screen(labels), label_pattern="promoter")
+    assert found.cells["unmeasured"] == CELLS
+    assert "'AAAS_+_1.23-P1+KLF1_+_4.56-P1' (12)" in notes[0]
+
+
 def test_what_a_pattern_reads_goes_before_a_gene_named_like_the_guide():
     """TBCE and TBCE-1 are names made unique; the guides of TBCE are not to be divided among them."""
     names = [*GENES[:-2], "TBCE", "TBCE-1"]
@@ -292,10 +319,10 @@ def test_controls_by_guides_are_told_with_their_pattern():
     assert message.endswith("such as 'NTC_1' (4), 'NTC_2' (4), 'NTC_3' (4); label_pattern='guide-number' reads them")
     labels = written("{gene}_+_1{guide}.2-P1", "non-targeting_0{guide}")
     assert refusal(screen(labels)).endswith("; label_pattern='promoter' reads them")
-    labels = relabelled(**{"TBCE": "non-targeting_04|non-targeting_05"})
+    labels = relabelled(TBCE="non-targeting_04|non-targeting_05")
     assert read_with_notes(screen(labels))[1] == [
         "cells labelled 'non-targeting_04|non-targeting_05' (12) look like controls but are excluded; "
-        "label_pattern='promoter' reads them"
+        "control=['non-targeting', 'non-targeting_04|non-targeting_05'] counts them"
     ]
 
 
