@@ -2,25 +2,21 @@
 
 import warnings
 
-import anndata
 import numpy as np
-import pandas as pd
 import pytest
+import screens
 
 from catran_causalbench import InputError
-from catran_causalbench.data.anndata_reader import read_screen
 
 GENES = ["AAAS", "CEBPA", "HLA-A", "KLF1", "MARCHF1", "NKX2-5", "TBCE"]  # some look like names of guides
 IDS = [f"ENSG0000000000{number}" for number in range(len(GENES))]  # in the order of the names
 ID_OF = dict(zip(GENES, IDS, strict=True))
 CELLS = 12
 TARGETS = np.repeat([*GENES, "non-targeting"], CELLS).tolist()
-EXPRESSION = np.log1p(np.random.default_rng(0).poisson(3.0, (len(TARGETS), len(GENES))) * 0.7).astype(np.float32)
 
 
 def screen(labels=TARGETS, ids=GENES, **var):
-    obs = pd.DataFrame({"perturbation": labels}, index=[f"cell{i}" for i in range(len(labels))])
-    return anndata.AnnData(EXPRESSION, obs=obs, var=pd.DataFrame(var, index=list(ids)))
+    return screens.small(labels, ids, **var)
 
 
 def written(gene="{gene}", control="non-targeting"):
@@ -39,7 +35,7 @@ def read_with_notes(adata, **options):
     """Read a screen; return it and the lines of warning."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = read_screen(adata, **{"perturbation_key": "perturbation", "min_cells": 2, **options})
+        found = screens.read(adata, **options)
     return found, [str(note.message) for note in caught]
 
 

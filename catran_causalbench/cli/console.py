@@ -44,10 +44,12 @@ LabelPattern = Annotated[
 ]
 CombinationSeparator = Annotated[str, typer.Option(help="What stands between the genes of a label with several.")]
 GeneNames = Annotated[str | None, typer.Option(help="Column of var with the names of the genes.")]
-Layer = Annotated[str | None, typer.Option(help="Layer with the expression, instead of X.")]
+Layer = Annotated[str | None, typer.Option(help="Layer with the expression, instead of X; raw: .raw.")]
 Genes = Annotated[str, typer.Option(help="'perturbed', 'all', or names separated by commas.")]
 MinCells = Annotated[int, typer.Option(help="'perturbed' genes are those with more perturbed cells than this.")]
-Counts = Annotated[bool, typer.Option("--counts", help="The values are raw counts: log-normalise them.")]
+Counts = Annotated[
+    bool, typer.Option("--counts", help="The values are counts, perhaps corrected, CPM or TPM: log them.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what this command made before.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
@@ -88,15 +90,12 @@ def _terminable() -> Iterator[None]:
 
 @contextmanager
 def _plain_warnings(function: Callable[..., Any]) -> Iterator[None]:
-    """Print the warnings meant for users as one line, without the place in the code."""
+    """Print warnings as one line on the standard error, without the place in the code."""
     with warnings.catch_warnings():
-        show = warnings.showwarning
 
-        def show_plainly(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
-            if category is UserWarning:
-                typer.echo(f"Warning: {in_option_words(str(message), function)}", err=True)
-            else:
-                show(message, category, *place, **options)
+        def show_plainly(message: Warning | str, *place: Any, **options: Any) -> None:
+            text = " ".join(str(message).split())
+            typer.echo(f"Warning: {in_option_words(text, function)}", err=True)
 
         warnings.showwarning = show_plainly
         yield

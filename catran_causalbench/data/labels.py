@@ -24,7 +24,6 @@ from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from anndata import AnnData
 
 # What a cell counts as. The label of an "unmeasured" one names no measured gene; the gene of an "other" one is measured
 # but not considered.
@@ -99,7 +98,8 @@ class _Label:
 
 
 def read_labels(
-    adata: AnnData,
+    obs: pd.DataFrame,
+    var: pd.DataFrame,
     genes: GeneNames,
     *,
     perturbation_key: str,
@@ -117,7 +117,7 @@ def read_labels(
     reader = LabelReader(
         genes, control_labels(control), find_patterns(label_pattern), _separator(combination_separator)
     )
-    texts, text_of_cell = _texts(adata.obs, perturbation_key)
+    texts, text_of_cell = _texts(obs, perturbation_key)
     cells_of = np.bincount(text_of_cell, minlength=len(texts)).tolist()
     labels = [_Label(text, cells, reader.read(text)) for text, cells in zip(texts, cells_of, strict=True)]
     like_controls = Counter[str]()
@@ -125,7 +125,7 @@ def read_labels(
         like_controls.update({name: label.cells for name in label.unknown if looks_like_control(name)})
     if not any(label.kind == "control" for label in labels):
         raise _without_control(labels, reader, like_controls)
-    unmatched = _about_unmatched(labels, reader, adata.var)
+    unmatched = _about_unmatched(labels, reader, var)
     return CellLabels(
         intervention=np.array([label.code for label in labels], np.int64)[text_of_cell],
         kind=np.array([KINDS.index(label.kind) for label in labels], np.int8)[text_of_cell],

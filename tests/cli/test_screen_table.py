@@ -132,7 +132,13 @@ def test_the_options_give_the_edges_of_the_clean_file(clean, odd, tmp_path):
     assert names.to_dict() == {f"G{number}": f"SIM{number}" for number in range(10)}
 
 
-def test_messages_name_options(odd, tmp_path):
+def test_messages_name_options(clean, odd, tmp_path):
+    result = run("convert", tmp_path / "data", clean, "--perturbation-key", "target_gene")
+    assert result.stderr.splitlines()[0] == (
+        "Warning: 1 of 12 labels name no measured gene, and their 4 cells are excluded: 'ZZZ' (4), where var_names has "
+        "'SIM0', 'SIM1', 'SIM2'; if they mean genes, see --label-pattern REGEX, --combination-separator TEXT and "
+        "--gene-names COLUMN"
+    )
     result = run("fit", odd, "-o", tmp_path / "network", "--perturbation-key", "guide", "--control", "safe", code=2)
     assert result.stderr.startswith(
         "Error: --perturbation-key: found no label that names a measured gene, and one only"

@@ -139,7 +139,7 @@ def test_no_genes_are_refused():
 def test_a_result_finds_its_genes_again_whatever_column_named_them():
     adata = screen(LABELS_BY_ID, IDS, mine=[f"N{gene}" for gene in GENES])
     network = catran.fit(
-        adata, perturbation_key="perturbation", gene_names="mine", min_cells=2, method="mean_difference"
+        adata, perturbation_key="target_gene", gene_names="mine", min_cells=2, method="mean_difference"
     )
     network.annotate(adata, 5)
     best = network.edges(1)
