@@ -75,7 +75,7 @@ def test_however_it_is_stored_the_dataset_is_the_same(simulated, how, values_per
     np.testing.assert_array_equal(dataset.expression, expected.expression)
     if "shuffled" not in how:
         np.testing.assert_array_equal(screen.expression, simulated.X)
-        assert screen.labels(screen.gene_ids).tolist() == [t if t != "not measured" else "excluded" for t in targets]
+        assert screen.labels(screen.gene_ids).tolist() == targets
 
 
 def test_a_file_written_before_anndata_0_7_is_read(tmp_path):
