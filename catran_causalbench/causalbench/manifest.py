@@ -13,6 +13,8 @@ from catran_causalbench.utils.checks import Check
 
 EXPRESSION_FILES = ("k562.h5ad", "rpe1.h5ad")
 DATASET_FILES = ("dataset_k562.npz", "dataset_rpe1.npz", "dataset_k562_filtered.npz", "dataset_rpe1_filtered.npz")
+# Ours, one beside each of them: the reference networks among its genes (see `network_cache`).
+NETWORK_FILES = tuple(name.replace("dataset", "networks") for name in DATASET_FILES)
 SUMMARY = "summary_stats.xlsx"
 REFERENCE_FILES = CORUM, LIGAND_RECEPTOR, STRING_NETWORK, STRING_PHYSICAL, STRING_PROTEINS = (
     "corum_complexes.txt.zip",

@@ -17,6 +17,7 @@ import numpy as np
 
 from catran_causalbench.causalbench.dataset_spec import DatasetSpec
 from catran_causalbench.causalbench.fingerprint import references_digest, times_of_large_files
+from catran_causalbench.causalbench.manifest import DATASET_FILES, NETWORK_FILES
 from catran_causalbench.causalbench.npz import read_npz
 from catran_causalbench.causalbench.reference_files import NAMES, Networks, chipseq_file, read_networks
 from catran_causalbench.errors import InputError
@@ -43,14 +44,18 @@ def cached_networks(directory: Path, spec: DatasetSpec, gene_names: Sequence[str
 
 def cache_files(directory: Path, spec: DatasetSpec) -> list[Path]:
     """Return where the networks may be kept, the preferred place first."""
-    name = spec.path(directory).name.replace("dataset", "networks")
+    name = NETWORK_FILES[DATASET_FILES.index(spec.path(directory).name)]
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "catran_causalbench")
     place = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
     return [directory / name, user_cache / place / name]
 
 
 def _key(directory: Path, spec: DatasetSpec, gene_names: Sequence[str]) -> str:
-    sources = references_digest(directory), times_of_large_files(directory), file_digest(chipseq_file(spec.dataset_name))
+    sources = (
+        references_digest(directory),
+        times_of_large_files(directory),
+        file_digest(chipseq_file(spec.dataset_name)),
+    )
     return hashlib.sha256(repr((code_version(), *sources, list(gene_names))).encode()).hexdigest()
 
 

@@ -73,8 +73,8 @@ def _columns_of_symbols(directory: Path, column_of_id: Mapping[str, int]) -> tup
     """Return the column of every symbol, and the ambiguous symbols.
 
     CausalBench's map from symbols to genes is limited to perturbed ones. Of several genes with one symbol it takes
-    whichever comes last in a set, which changes at every start and may be one that is not perturbed. Here it is the
-    perturbed one; of several, the first by name.
+    whichever comes last in a set, which changes at every start. Here it is one that is perturbed and has a column; of
+    several, the first by name.
     """
     genes_of: dict[Any, set[str]] = {}
     perturbed: set[str] = set()
@@ -84,8 +84,8 @@ def _columns_of_symbols(directory: Path, column_of_id: Mapping[str, int]) -> tup
         perturbed |= perturbed_here
         for symbol, gene in symbols:
             genes_of.setdefault(symbol, set()).add(gene)
-    gene_of = {symbol: min(genes & perturbed) for symbol, genes in genes_of.items() if genes & perturbed}
-    columns = {symbol: column_of_id[gene] for symbol, gene in gene_of.items() if gene in column_of_id}
+    perturbed &= column_of_id.keys()
+    columns = {symbol: column_of_id[min(genes & perturbed)] for symbol, genes in genes_of.items() if genes & perturbed}
     return columns, sorted(str(symbol) for symbol in columns if len(genes_of[symbol]) > 1)
 
 
@@ -134,7 +134,7 @@ def _read_pairs(path: Path, separator: str, parts: Sequence[str], columns: Colum
 
     network = np.zeros((genes + 1, genes + 1), bool)
     with _reading(path):
-        table = pd.read_csv(path, sep=separator, usecols=list(parts))
+        table = pd.read_csv(path, sep=separator, usecols=list(parts)).dropna()
         source, target = (table[part].map(columns).fillna(-1).to_numpy(np.int64) for part in parts)
     network[source, target] = True  # −1 is the last row and column
     return network[:genes, :genes]
