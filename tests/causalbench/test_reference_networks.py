@@ -1,4 +1,4 @@
-"""Counts against all seven networks of CausalBench, its ChIP-seq included, as CausalBench itself loads and counts them."""
+"""Counts against all seven networks of CausalBench, as CausalBench itself loads and counts them."""
 
 import warnings
 from dataclasses import replace

@@ -74,7 +74,7 @@ def download_files(
         failures: list[str] = []
         unreachable: dict[str, tuple[str, list[RemoteFile]]] = {}  # server → why, and its files
         for file in missing:
-            part, server = directory / f"{file.name}.part", urlsplit(file.url).hostname or ""
+            part, server = directory / f"{file.name}.part", urlsplit(file.url).netloc
             try:
                 if file.name in at_hand:
                     say(f"{file.name}: taken from {have}")
