@@ -16,6 +16,13 @@ DATASET_FILES = ("dataset_k562.npz", "dataset_rpe1.npz", "dataset_k562_filtered.
 # Ours, one beside each of them: the reference networks among its genes (see `network_cache`).
 NETWORK_FILES = tuple(name.replace("dataset", "networks") for name in DATASET_FILES)
 SUMMARY = "summary_stats.xlsx"
+SUMMARY_SHEETS = {"k562": "TabB_K562_day6_summary_stat", "rpe1": "TabC_RPE1_summary_statistic"}
+SUMMARY_COLUMNS = (
+    "genetic perturbation",
+    "Number of DEGs (anderson-darling)",
+    "percent knockdown",
+    "number of cells (filtered)",
+)
 REFERENCE_FILES = CORUM, LIGAND_RECEPTOR, STRING_NETWORK, STRING_PHYSICAL, STRING_PROTEINS = (
     "corum_complexes.txt.zip",
     "human_lr_pair.txt",
