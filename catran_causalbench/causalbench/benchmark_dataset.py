@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVAT
 from catran_causalbench.causalbench.ground_truth import GroundTruth
 from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.causalbench.network_cache import cached_networks
-from catran_causalbench.causalbench.npz import read_cells, read_npz
+from catran_causalbench.causalbench.npz import read_cells
 from catran_causalbench.causalbench.reference_networks import ReferenceNetworks
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.data.validation import validate_dataset
@@ -56,24 +55,20 @@ class BenchmarkDataset:
         missing or damaged, or the cells cannot be split.
         """
         path = spec.find(directory)
-        names = read_npz(path, ["var_names"])["var_names"].ravel().astype(str).tolist()
-        with ThreadPoolExecutor(1) as pool:
-            known = pool.submit(cached_networks, directory, spec, names)  # which takes as long as what follows
-            expression, genes, labels = read_cells(path)
-            try:
-                splitter = _Splitter(genes, labels, split_seed)
-            except ValueError as error:  # for example, if a label has one cell
-                found = f"cells that cannot be split ({error})"
-                raise InputError.of(str(path), found, "several of each label") from None
-            cells, held_out_labels, _ = splitter.get_test_data()
-            held_out = HeldOutEvaluator(expression[cells[:, 0]], held_out_labels, names)
+        expression, genes, labels = read_cells(path)
+        try:
+            splitter = _Splitter(genes, labels, split_seed)
+        except ValueError as error:  # for example, if a label has one cell
+            raise InputError.of(str(path), f"cells that cannot be split ({error})", "several of each label") from None
+        cells, held_out_labels, names = splitter.get_test_data()
+        held_out = HeldOutEvaluator(expression[cells[:, 0]], held_out_labels, names)
         metadata = find_metadata(directory)
         return cls(
             title=str(metadata.get("title", f"Data in {directory.name}")),
             simulated=bool(metadata.get("simulated", False)),
             settings=dict(metadata.get("settings") or {}),
             held_out=held_out,
-            known=ReferenceNetworks.of(known.result(), held_out),
+            known=ReferenceNetworks.of(cached_networks(directory, spec, held_out.gene_names), held_out),
             truth=GroundTruth.read(directory, held_out.gene_names),
             _expression=expression,
             _splitter=splitter,
