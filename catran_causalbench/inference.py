@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from catran_causalbench.config import CatranConfig, load_config
-from catran_causalbench.data.anndata_reader import read_screen
+from catran_causalbench.data.anndata_reader import Screen, read_screen
 from catran_causalbench.data.batches import remove_batch_shifts
 from catran_causalbench.data.dataset import PERTURBATIONS, PerturbationDataset
 from catran_causalbench.data.effects import measure_effects, warn_of_direction
+from catran_causalbench.data.label_reader import COMBINATION_SEPARATOR
 from catran_causalbench.data.preprocessing import preprocess
 from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.methods import CATRAN, find_method
@@ -84,7 +85,10 @@ def fit(
     data: AnnData | str | os.PathLike[str],
     *,
     perturbation_key: str,
-    control: str = "non-targeting",
+    control: str | Sequence[str] = "non-targeting",
+    label_pattern: str | None = None,
+    combination_separator: str = COMBINATION_SEPARATOR,
+    gene_names: str | None = None,
     batch_key: str | None = None,
     perturbation: str = PERTURBATIONS[0],
     layer: str | None = None,
@@ -94,6 +98,7 @@ def fit(
     method: str = CATRAN,
     config: CatranConfig | str | os.PathLike[str] | None = None,
     seed: int = 0,
+    on_screen: Callable[[Screen], None] | None = None,
 ) -> FittedNetwork:
     """Infer the network behind a Perturb-seq screen.
 
@@ -102,9 +107,11 @@ def fit(
     data
         An AnnData, cells × genes, in memory or backed, which is not changed; or the path of an .h5ad, .zarr or .npz, of
         which only the selected genes are kept in memory.
-    perturbation_key, control, batch_key, layer, genes, min_cells, counts
-        See :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default the network consists of the measured
-        genes that are perturbed in more than 100 cells.
+    perturbation_key, control, label_pattern, combination_separator, gene_names, batch_key
+        See :func:`~catran_causalbench.data.anndata_reader.read_screen`. The result's ``cells`` says what the cells
+        counted as.
+    layer, genes, min_cells, counts
+        See there, too. By default the network consists of the measured genes that are perturbed in more than 100 cells.
     perturbation
         ``knockdown``, ``knockout`` or ``activation`` (CRISPRa, over-expression): whether a target that falls when its
         source is perturbed is activated or repressed by it.
@@ -113,6 +120,8 @@ def fit(
     config
         Settings, the name of a preset, or the path of a YAML file; by default those of
         :func:`~catran_causalbench.config.load_config`.
+    on_screen
+        Called with the screen as it was read, before training starts.
 
     Raises
     ------
@@ -133,6 +142,9 @@ def fit(
         data,
         perturbation_key=perturbation_key,
         control=control,
+        label_pattern=label_pattern,
+        combination_separator=combination_separator,
+        gene_names=gene_names,
         batch_key=batch_key,
         layer=layer,
         genes=genes,
@@ -140,6 +152,8 @@ def fit(
         counts=counts,
         allow_counts=config.data.preprocessing in _ACCEPT_COUNTS,
     )
+    if on_screen:
+        on_screen(screen)
     dataset, cells, origin = screen.dataset(perturbation), screen.cells, screen.origin
     del screen  # or both its matrix and that of the dataset would be kept
     network = replace(infer_network(dataset, config, seed, method), cells=cells, origin=origin)

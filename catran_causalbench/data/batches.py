@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -107,25 +106,20 @@ def remove_batch_shifts(dataset: PerturbationDataset) -> PerturbationDataset:
     return replace(dataset, expression=expression)
 
 
-def warn_of_confounding(obs: pd.DataFrame, perturbation_key: str, targets: Sequence[tuple[str, ...] | None]) -> None:
+def warn_of_confounding(obs: pd.DataFrame, perturbation_key: str, is_control: NDArray[np.bool_]) -> None:
     """Warn of the column of ``obs`` that looks like a batch and on which the labels depend most, if there is one.
 
     The measure is the share of a perturbation's cells that would have to move to another batch for these cells to be
     divided over the batches as the controls are; the share that is due to chance is subtracted. There is a warning if
     it is above 0.2 on average and a chi-square test of labels and batches is significant at 0.001.
-
-    Parameters
-    ----------
-    obs, perturbation_key
-        Columns of the cells, and the one that holds the labels.
-    targets
-        The genes that each cell's label names, none for a control; None where there is no label.
     """
+    import pandas as pd
+
     columns = [column for column in obs if column != perturbation_key and _BATCH_NAMES.search(str(column))]
     if not columns:
         return
-    labelled = np.array([genes is not None for genes in targets])
-    label = np.array(["+".join(genes or ()) for genes in targets], object)  # "" for controls
+    label = np.where(is_control, CONTROL, pd.factorize(obs[perturbation_key], use_na_sentinel=False)[0])
+    labelled = is_control | obs[perturbation_key].notna().to_numpy()
     strongest, message = _CONFOUNDED, ""
     for column in columns:
         known = labelled & obs[column].notna().to_numpy()
@@ -135,7 +129,7 @@ def warn_of_confounding(obs: pd.DataFrame, perturbation_key: str, targets: Seque
             message = (
                 f"the column {column!r} of obs looks like batches, and {confounding:.0%} of the perturbed cells lie in "
                 "other batches than the controls, so that differences between batches pass for effects; "
-                f"batch_key={column!r} of fit (--batch-key) compares cells of one batch"
+                f"fit with batch_key={column!r} compares cells of one batch"
             )
             if alone:
                 message += f", and excludes {alone:.0%} of the perturbed cells, whose batches hold no control"
@@ -143,7 +137,7 @@ def warn_of_confounding(obs: pd.DataFrame, perturbation_key: str, targets: Seque
         warnings.warn(message, stacklevel=4)
 
 
-def _confounding(label: np.ndarray, batch: np.ndarray) -> tuple[float, float]:
+def _confounding(label: Ints, batch: np.ndarray) -> tuple[float, float]:
     """Return by how much the batches of perturbed cells differ from the controls', and the share without controls.
 
     The first is 0 where the column holds no batches, such as a measurement or another name of the labels, and where the
@@ -153,13 +147,13 @@ def _confounding(label: np.ndarray, batch: np.ndarray) -> tuple[float, float]:
     from scipy.stats import chi2_contingency
 
     number, names = pd.factorize(batch)
-    if not 2 <= len(names) <= min(_MOST_BATCHES, len(label) / _CELLS_PER_BATCH) or "" not in label:
+    if not 2 <= len(names) <= min(_MOST_BATCHES, len(label) / _CELLS_PER_BATCH) or CONTROL not in label:
         return 0.0, 0.0
     table = pd.crosstab(label, number)
     one_to_one = ((table > 0).sum(axis=0) == 1).all() and ((table > 0).sum(axis=1) == 1).all()
     if one_to_one or chi2_contingency(table).pvalue > _CHANCE:
         return 0.0, 0.0
-    controls, perturbed = table.loc[""].to_numpy(), table.drop(index="").to_numpy()
+    controls, perturbed = table.loc[CONTROL].to_numpy(), table.drop(index=CONTROL).to_numpy()
     count, pooled = perturbed.sum(axis=1), table.sum(axis=0).to_numpy() / len(label)
     moved = np.abs(perturbed / count[:, None] - controls / controls.sum()).sum(axis=1) / 2
     # Mean absolute difference of two shares that chance alone makes different.

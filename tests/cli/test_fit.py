@@ -71,7 +71,7 @@ def test_batches_and_the_kind_of_perturbation_are_options(screen, tmp_path):
     options = ["--config", config, "--batch-key", "lane", "--perturbation", "knockout", "--json"]
     printed = json.loads(fit(tmp_path / "lanes.h5ad", tmp_path / "lanes", *options).stdout)
     assert printed["perturbation"] == "knockout"
-    assert printed["cells"]["unmatched"] == 0
+    assert printed["cells"]["uncontrolled"] == 0
     keys = {"perturbation_key": "target_gene", "batch_key": "lane", "config": str(config)}
     expected = catran.fit(adata, **keys).edges()
     written = pd.read_csv(tmp_path / "lanes" / "edges.csv")
@@ -152,14 +152,18 @@ def test_what_others_put_there_is_never_replaced(screen, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--perturbation-key", "nonsense"], "perturbation_key"),
-        (["--control", "nonsense"], "control"),
+        (["--perturbation-key", "nonsense"], "--perturbation-key: found no 'nonsense'"),
+        (["--control", "nonsense"], "--control: found no cell labelled 'nonsense'"),
         (["--layer", "nonsense"], "layer"),
+        (["--label-pattern", "nonsense"], "--label-pattern: found 'nonsense'"),
+        (["--combination-separator", ""], "--combination-separator: found ''"),
+        (["--gene-names", "nonsense"], "--gene-names: found no 'nonsense' in var"),
+        (["--control", ""], "--control: found no cell without a label"),
         (["--genes", "SIM1,nonsense"], "genes"),
         (["--counts"], "counts"),
         (["--layer", "counts"], "whole numbers"),
-        (["--batch-key", "nonsense"], "batch_key"),
-        (["--perturbation", "nonsense"], "perturbation"),
+        (["--batch-key", "nonsense"], "--batch-key: found no 'nonsense' in obs; expected one of target_gene"),
+        (["--perturbation", "nonsense"], "--perturbation: found 'nonsense'; expected one of knockdown, knockout"),
         (["--preset", "nonsense"], "config"),
         (["--seed", "-2"], "seed"),
         (["--method", "nonsense"], "method"),

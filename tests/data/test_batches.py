@@ -50,7 +50,8 @@ def test_cells_of_batches_without_a_control_are_excluded_and_counted():
     with pytest.warns(UserWarning, match="50 cells in batches without a control are excluded, .* of 1 genes: C$"):
         found = read(screen(batch=batch), batch_key="batch")
     assert found.gene_names == ["A", "B"], "no cell of C can be compared"
-    assert found.cells == {"perturbed": 40, "control": 60, "combined": 0, "unlabelled": 0, "other": 0, "unmatched": 50}
+    kinds = ("perturbed", "control", "combined", "other", "unmeasured", "unlabelled", "uncontrolled")
+    assert found.cells == dict(zip(kinds, (40, 60, 0, 0, 0, 0, 50), strict=True))
     assert found.dataset().num_cells == 100
     assert np.unique(found.batch, return_counts=True)[1].tolist() == [80, 20]
 
@@ -60,7 +61,7 @@ def test_cells_without_a_batch_are_excluded():
     batch[[0, 1, 60]] = None, np.nan, None
     with pytest.warns(UserWarning, match="3 cells in batches without a control are excluded$"):
         found = read(screen(batch=batch), batch_key="batch")
-    assert (found.cells["control"], found.cells["perturbed"], found.cells["unmatched"]) == (58, 89, 3)
+    assert (found.cells["control"], found.cells["perturbed"], found.cells["uncontrolled"]) == (58, 89, 3)
 
 
 @pytest.mark.parametrize("kind", [str, int, float, "category"])
