@@ -64,7 +64,7 @@ class Counts:
 
     def of(self, cells: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.floating]:
         """Return the counts of cells and columns of the file, in the type in which CausalBench computes."""
-        return self.values[cells][:, np.searchsorted(self.columns, columns)].astype(self.totals.dtype)
+        return self.values[np.ix_(cells, np.searchsorted(self.columns, columns))].astype(self.totals.dtype)
 
 
 def _blocks(matrix: Any) -> Iterator[tuple[slice, slice, Any]]:
