@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from causalscbench.data_access.utils.preprocessing import preprocess_dataset
 
-from catran_causalbench.causalbench.prepare import counts
 from catran_causalbench.causalbench.prepare.dataset import DatasetPlan
 from catran_causalbench.causalbench.prepare.expression_file import ExpressionFile
 from catran_causalbench.causalbench.prepare.summary import read_summaries
+from catran_causalbench.data import matrix_blocks
 
 STORED = [
     *((storage, dtype, True) for storage in ("dense", "csr", "csc") for dtype in ("float32", "float64", "int32")),
@@ -44,7 +44,7 @@ def causalbench(screens, tmp_path_factory):
 def test_cells_are_causalbench_s_to_the_last_bit(
     screens, data, tmp_path, monkeypatch, causalbench, storage, dtype, categorical
 ):
-    monkeypatch.setattr(counts, "_VALUES_PER_BLOCK", {"dense": 2**16, "sparse": 2**18})  # so that there are several
+    monkeypatch.setattr(matrix_blocks, "_VALUES_PER_BLOCK", 2**18)  # so that there are several
     path = screens["k562"].write(tmp_path / "k562.h5ad", storage, dtype, categorical)
     (tmp_path / "made").mkdir()
     summary = read_summaries(data / "summary_stats.xlsx")["k562"]
