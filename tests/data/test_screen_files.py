@@ -75,7 +75,7 @@ def test_however_it_is_stored_the_dataset_is_the_same(simulated, how, values_per
     np.testing.assert_array_equal(dataset.expression, expected.expression)
     if "shuffled" not in how:
         np.testing.assert_array_equal(screen.expression, simulated.X)
-        assert screen.labels(screen.gene_ids).tolist() == [t if t != "not measured" else "excluded" for t in targets]
+        assert screen.labels(screen.gene_ids).tolist() == targets
 
 
 def test_a_file_written_before_anndata_0_7_is_read(tmp_path):
@@ -197,7 +197,7 @@ def test_files_of_other_formats_are_named_with_what_makes_an_h5ad_of_them(simula
         Path(f"screen.h5ad.{suffix}").write_bytes(package.compress(Path("plain.h5ad").read_bytes()))
     shutil.copy("screen.h5ad.gz", "renamed.h5ad")
     shutil.make_archive("screen.zarr", "zip", ".", "plain.h5ad")
-    for name in ("table.csv", "table.tsv.gz", "matrix.mtx", "screen.rds"):
+    for name in ("table.csv", "table.tsv.gz", "DGE.mtx", "matrix.mtx.gz", "screen.rds"):
         Path(name).write_bytes(b"no matter")
     Path("pointer.h5ad").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     Path("page.h5ad").write_text("<!DOCTYPE html><html>Not found</html>")
@@ -220,7 +220,8 @@ def test_files_of_other_formats_are_named_with_what_makes_an_h5ad_of_them(simula
         "screen.zarr.zip": ("compressed", "unzip screen.zarr.zip"),
         "table.csv": ("a table without labels", "= anndata.io.read_csv('table.csv'), with .T if its rows are genes; "),
         "table.tsv.gz": ("a table without labels", "= anndata.io.read_text('table.tsv.gz'), with .T"),
-        "matrix.mtx": ("a table without labels", "= scanpy.read_10x_mtx('.'); "),
+        "DGE.mtx": ("a table without labels", "= anndata.io.read_mtx('DGE.mtx'), with .T"),
+        "matrix.mtx.gz": ("10x Genomics", "= scanpy.read_10x_mtx('.'); "),
         "filtered_feature_bc_matrix": ("10x Genomics", "= scanpy.read_10x_mtx('filtered_feature_bc_matrix'); "),
         "screen.rds": ("a file of R", "zellkonverter::writeH5AD(", "readRDS('screen.rds')"),
         "pointer.h5ad": ("a pointer of Git LFS", "git lfs pull"),
