@@ -120,8 +120,12 @@ def test_only_one_of_several_processes_prints_it(clean, tmp_path, monkeypatch):
 
 
 def test_the_options_give_the_edges_of_the_clean_file(clean, odd, tmp_path):
-    run("fit", clean, "-o", tmp_path / "clean", "--perturbation-key", "target_gene", *QUICK)
-    run("fit", odd, "-o", tmp_path / "odd", *ODD, *QUICK)
+    runs = [
+        run("fit", clean, "-o", tmp_path / "clean", "--perturbation-key", "target_gene", *QUICK, "--json"),
+        run("fit", odd, "-o", tmp_path / "odd", *ODD, *QUICK, "--json"),
+    ]
+    clean_cells, odd_cells = (json.loads(result.stdout)["cells"] for result in runs)
+    assert odd_cells == clean_cells
     assert (tmp_path / "odd" / "edges.csv").read_text() == (tmp_path / "clean" / "edges.csv").read_text()
     run("convert", tmp_path / "data", odd, *ODD)
     description = json.loads((tmp_path / "data" / "description.json").read_text())
