@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catran_causalbench.config import CatranConfig, load_config
+from catran_causalbench.config import ConfigSource, load_config
 from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.data.preprocessing import preprocess
 from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.methods import CATRAN, find_method
 from catran_causalbench.training.run_directory import RunDirectory
+from catran_causalbench.utils.isolation import one_at_a_time
 from catran_causalbench.utils.validation import checked, number
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _SEED = number(low=0, high=2**63 - 1).metadata  # what torch's generators accept
 
 
 def infer_network(
-    dataset: PerturbationDataset, config: CatranConfig | None = None, seed: int = 0, method: str = CATRAN
+    dataset: PerturbationDataset, config: ConfigSource = None, seed: int = 0, method: str = CATRAN
 ) -> FittedNetwork:
     """Infer a network, and write its edges to the run directory if the settings name one.
 
@@ -35,7 +36,8 @@ def infer_network(
     dataset
         From :func:`~catran_causalbench.data.validation.validate_dataset`.
     config
-        Settings; by default those of :func:`~catran_causalbench.config.load_config`.
+        Settings, or what :func:`~catran_causalbench.config.load_config` reads them from: a preset, the path of a YAML
+        file, a mapping like ``{"output": {"edges": 500}}``, or by default the environment.
     seed
         The same seed, data and device give the same edges.
     method
@@ -55,16 +57,17 @@ def infer_network(
     """
     seed = checked("seed", seed, int, _SEED)
     chosen = find_method(method)
-    config = chosen.settings(load_config() if config is None else config)
+    config = chosen.settings(load_config(config))
     effects = dataset.perturbation_effects()
-    dataset = preprocess(dataset, config.data.preprocessing)
     settings = {"method": chosen.name, **config.to_mapping()}
-    with RunDirectory.prepare(config.output.run_directory, settings, dataset, seed) as directory:
-        weights, history = chosen.score_pairs(dataset, config, seed, directory)
-        np.fill_diagonal(weights, 0)
-        network = FittedNetwork(dataset.gene_names, weights, effects, history, chosen.name, config, seed)
-        if directory:
-            directory.write_edges(network.edges())
+    with one_at_a_time():
+        dataset = preprocess(dataset, config.data.preprocessing)
+        with RunDirectory.prepare(config.output.run_directory, settings, dataset, seed) as directory:
+            weights, history = chosen.score_pairs(dataset, config, seed, directory)
+            np.fill_diagonal(weights, 0)
+            network = FittedNetwork(dataset.gene_names, weights, effects, history, chosen.name, config, seed)
+            if directory:
+                directory.write_edges(network.edges())
     return network
 
 
@@ -78,7 +81,7 @@ def fit(
     min_cells: int = 100,
     counts: bool = False,
     method: str = CATRAN,
-    config: CatranConfig | str | os.PathLike[str] | None = None,
+    config: ConfigSource = None,
     seed: int = 0,
 ) -> FittedNetwork:
     """Infer the network behind a Perturb-seq screen.
@@ -91,11 +94,8 @@ def fit(
     perturbation_key, control, layer, genes, min_cells, counts
         See :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default the network consists of the measured
         genes that are perturbed in more than 100 cells.
-    method, seed
+    method, config, seed
         As for :func:`infer_network`.
-    config
-        Settings, the name of a preset, or the path of a YAML file; by default those of
-        :func:`~catran_causalbench.config.load_config`.
 
     Raises
     ------
@@ -109,8 +109,7 @@ def fit(
     >>> network.edges(100)  # doctest: +SKIP
     """
     seed = checked("seed", seed, int, _SEED)
-    config = config if isinstance(config, CatranConfig) else load_config(None if config is None else os.fspath(config))
-    config = find_method(method).settings(config)
+    config = find_method(method).settings(load_config(config))
     screen = read_screen(
         data,
         perturbation_key=perturbation_key,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import inspect
 import json
 import signal
 import sys
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from catran_causalbench.cli.streams import takes_unicode
+from catran_causalbench.cli.wording import one_line_warnings, with_options
 from catran_causalbench.errors import DownloadError, InputError, TrainingError
 
 if TYPE_CHECKING:
@@ -40,18 +43,22 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but re
 
 
 def command(function: Command) -> Command:
-    """Report errors that the user can fix in one line and an exit code, without a traceback."""
+    """Report warnings, and errors that the user can fix, in one line each, without a place in the code.
+
+    An error also has an exit code.
+    """
+    names = inspect.signature(function).parameters
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> Any:
         atexit.register(gc.freeze)  # else Python spends a second at exit on collecting garbage
         try:
-            with _terminable():
+            with _terminable(), one_line_warnings(names):
                 return function(*arguments, **options)
         except InputError as error:
-            _end(f"Error: {error}", 2)
+            _end(f"Error: {with_options(str(error), names)}", 2)
         except (TrainingError, DownloadError) as error:
-            _end(f"Error: {error}", 1)
+            _end(f"Error: {with_options(str(error), names)}", 1)
         except KeyboardInterrupt:
             _end("Interrupted.", 130)
 
@@ -83,7 +90,7 @@ def chosen_genes(genes: str) -> str | list[str]:
 
 def print_json(result: Any) -> None:
     """Print a result as one JSON document, with null for NaN."""
-    typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=not takes_unicode()))
 
 
 def show_progress(quiet: bool) -> bool:

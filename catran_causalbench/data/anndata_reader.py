@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.data.preprocessing import log_normalise
 from catran_causalbench.data.targets import choose_columns, find_columns, gene_names_like, names_of_genes, read_targets
 from catran_causalbench.data.validation import validate_dataset
-from catran_causalbench.errors import InputError
+from catran_causalbench.errors import InputError, warn
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -138,7 +137,7 @@ def read_screen(
     if isinstance(genes, str):
         considered = expression.min(axis=0) != expression.max(axis=0)
         if not considered.all():
-            warnings.warn(f"{(~considered).sum()} genes have one value in all cells and are left out", stacklevel=3)
+            warn(f"{(~considered).sum()} genes have one value in all cells and are left out")
         considered &= np.isin(columns, choose_columns(names, intervention, genes, min_cells))  # in cells with counts
     columns = columns[considered]
     new_code = np.full(len(var) + 2, EXCLUDED)  # the last two places are those of the codes -2 and -1
@@ -153,7 +152,7 @@ def read_screen(
     cells["other"] = len(targets) - sum(cells.values())
     if cells["combined"]:
         message = f"{cells['combined']} cells with several targets ('+' in the label) are excluded"
-        warnings.warn(f"{message}: no single source explains them", stacklevel=3)
+        warn(f"{message}: no single source explains them")
     included = intervention != EXCLUDED
     kept = np.flatnonzero(included | ((~included).sum() >= min_excluded))
     return Screen(

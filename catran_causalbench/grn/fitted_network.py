@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catran_causalbench.config import CatranConfig
-from catran_causalbench.errors import InputError
+from catran_causalbench.errors import InputError, warn
 from catran_causalbench.grn.edges import complete_edges, rank_edges
 from catran_causalbench.utils.atomic_io import write_atomically
 from catran_causalbench.utils.validation import checked, number
@@ -98,7 +97,7 @@ class FittedNetwork:
             pairs = genes * (genes - 1)
             if pairs < wanted:
                 found = f"{wanted} edges were asked for, but there are only {pairs} pairs of genes: returning them all"
-                warnings.warn(found, stacklevel=2)
+                warn(found)
             ranked = complete_edges(ranked, genes, wanted, self.seed)
         effect = self.effects[ranked.source, ranked.target]
         return ranked.table(self.gene_names).assign(

@@ -151,9 +151,16 @@ def check_keys(values: Any, known: Any, origin: str, prefix: str = "") -> None:
 
 def shown(value: Any) -> str:
     """Return the beginning of a value's text: with YAML's aliases a few lines of a file can stand for gigabytes."""
-    shortener = reprlib.Repr()
+    shortener = _PlainRepr()
     shortener.maxlevel, shortener.maxstring, shortener.maxother, shortener.maxlong = 2, 200, 200, 40
     return shortener.repr(value)
+
+
+class _PlainRepr(reprlib.Repr):
+    """Show NumPy's numbers and texts like Python's."""
+
+    def repr1(self, x: Any, level: int) -> str:
+        return super().repr1(x.item() if isinstance(x, np.generic) else x, level)
 
 
 def _built(kind: Any, value: Any, origin: str, prefix: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from catran_causalbench.causalbench.build.directory import (
 )
 from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.data.dataset import CONTROL_LABEL
+from catran_causalbench.data.edge_table import read_edge_table
 from catran_causalbench.errors import InputError
 
 
@@ -77,15 +77,8 @@ def convert_screen(
 def _read_pairs(path: Path, dataset: Dataset) -> Pairs:
     """Read known interactions as pairs of columns of the matrix, each pair once."""
     column_of = {name: column for names in (dataset.gene_names, dataset.gene_ids) for column, name in enumerate(names)}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(column_of.get(row["source"]), column_of.get(row["target"])) for row in csv.DictReader(file)]
-    except OSError:
-        raise InputError.of("reference_network", f"no file {str(path)!r}", "an existing .csv") from None
-    except KeyError:
-        raise InputError.of("reference_network", f"{path.name!r} without columns source, target", "both") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError.of("reference_network", f"{path.name!r}, which cannot be read ({error})", "a .csv") from None
+    table = read_edge_table(path, "reference_network", lambda row: row[0] in column_of and row[1] in column_of)
+    rows = [(column_of.get(source), column_of.get(target)) for source, target in table[["source", "target"]].to_numpy()]
     pairs = {(min(i, j), max(i, j)) for i, j in rows if i is not None and j is not None and i != j}
     if not pairs:
         raise InputError.of("reference_network", f"no pair of the matrix's genes in {len(rows)} rows", "some")
