@@ -96,5 +96,5 @@ def test_the_environment_variable_chooses_the_method(name, monkeypatch):
 
 def test_an_unknown_method_is_refused(monkeypatch):
     monkeypatch.setenv("CATRAN_METHOD", "mean_diference")
-    with pytest.raises(InputError, match=r"method: found 'mean_diference'; expected one of catran"):
-        call(random_data())
+    with pytest.raises(InputError, match=r"CATRAN_METHOD: found 'mean_diference'; expected one of catran") as refusal:
+        loaded_by_causalbench()()

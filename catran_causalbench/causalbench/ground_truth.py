@@ -48,7 +48,7 @@ class GroundTruth:
 
 def read_true_network(directory: Path) -> list[tuple[str, str]]:
     """Read the direct edges (source, target); raise InputError if they cannot be read."""
-    table = read_edge_table(directory / TRUE_NETWORK, "data")
+    table = read_edge_table(directory / TRUE_NETWORK, str(directory / TRUE_NETWORK))
     return list(zip(table["source"], table["target"], strict=True))
 
 

@@ -54,7 +54,8 @@ def read_edge_table(
     try:
         text = _read_text(path)
         separator = max("\t,;", key=text.lstrip("\r\n").partition("\n")[0].count)
-        table = pd.read_csv(io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False)
+        as_text = {"header": None, "dtype": str, "keep_default_na": False, "skipinitialspace": True}
+        table = pd.read_csv(io.StringIO(text), sep=separator, **as_text)
     except FileNotFoundError:
         raise InputError.of(field, f"no file {str(path)!r}", "an existing table of edges") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
