@@ -9,11 +9,11 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
-import inspect
 import json
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from catran_causalbench.cli.streams import takes_unicode
-from catran_causalbench.cli.wording import one_line_warnings, with_options
+from catran_causalbench.cli.wording import in_option_words
 from catran_causalbench.errors import DownloadError, InputError, TrainingError
 
 if TYPE_CHECKING:
@@ -47,18 +47,17 @@ def command(function: Command) -> Command:
 
     An error also has an exit code.
     """
-    names = inspect.signature(function).parameters
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> Any:
         atexit.register(gc.freeze)  # else Python spends a second at exit on collecting garbage
         try:
-            with _terminable(), one_line_warnings(names):
+            with _terminable(), _plain_warnings(function):
                 return function(*arguments, **options)
         except InputError as error:
-            _end(f"Error: {with_options(str(error), names)}", 2)
+            _end(f"Error: {in_option_words(str(error), function)}", 2)
         except (TrainingError, DownloadError) as error:
-            _end(f"Error: {with_options(str(error), names)}", 1)
+            _end(f"Error: {in_option_words(str(error), function)}", 1)
         except KeyboardInterrupt:
             _end("Interrupted.", 130)
 
@@ -76,6 +75,19 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _plain_warnings(function: Callable[..., Any]) -> Iterator[None]:
+    """Print warnings as one line on the standard error, without the place in the code."""
+    with warnings.catch_warnings():
+
+        def show_plainly(message: Warning | str, *place: Any, **options: Any) -> None:
+            text = " ".join(str(message).split())
+            typer.echo(f"Warning: {in_option_words(text, function)}", err=True)
+
+        warnings.showwarning = show_plainly
+        yield
 
 
 def _terminate(number: int, frame: Any) -> None:

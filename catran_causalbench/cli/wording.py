@@ -1,37 +1,38 @@
-"""Warnings and errors in the words of the command line: one line, with options in place of Python's arguments."""
+"""Messages in the words of the command line: ``--min-cells 50`` where Python says ``min_cells=50``."""
 
 from __future__ import annotations
 
+import ast
 import re
-import warnings
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+import shlex
+from collections.abc import Callable
 from typing import Any
 
-import typer
+from typer.models import OptionInfo
+from typer.utils import get_params_from_function
+
+_VALUE = r"True|False|\d+|[A-Z]+|'[^']*'|\"[^\"]*\"|\[[^\]]*\]"
 
 
-def with_options(text: str, options: Collection[str]) -> str:
-    """Write Python's arguments as options: ``counts=True`` as ``--counts``, ``genes="all"`` as ``--genes all``."""
+def in_option_words(message: str, command: Callable[..., Any]) -> str:
+    """Return a message with the field that it begins with, and arguments such as ``x='a'``, as options of a command."""
+    option_of = {
+        name: (parameter.default.param_decls or (f"--{name.replace('_', '-')}",))[0]
+        for name, parameter in get_params_from_function(command).items()
+        if isinstance(parameter.default, OptionInfo)
+    }
 
-    def as_option(match: re.Match[str]) -> str:
-        name, value = f"--{match[1].replace('_', '-')}", match[2].strip("'\"")
-        return {"True": name, "False": f"no {name}"}.get(value, f"{name} {value}")
+    def as_option(argument: re.Match[str]) -> str:
+        name, value = argument.groups()
+        return _with_value(option_of[name], value) if name in option_of else argument[0]
 
-    return re.sub(rf"\b({'|'.join(map(re.escape, options))})=(\w+|'[^']*'|\"[^\"]*\")", as_option, text)
+    field, colon, rest = message.partition(": found ")
+    worded = option_of[field] + colon + rest if colon and field in option_of else message
+    return re.sub(rf"\b([a-z_]+)=({_VALUE})", as_option, worded)
 
 
-@contextmanager
-def one_line_warnings(options: Collection[str]) -> Iterator[None]:
-    """Print warnings as lines on the standard error, without the place in the code that Python would show."""
-
-    def show(message: Warning | str, *place: Any) -> None:
-        text = " ".join(str(message).split())
-        typer.echo(f"Warning: {with_options(text, options)}", err=True)
-
-    before = warnings.showwarning
-    warnings.showwarning = show  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        warnings.showwarning = before
+def _with_value(option: str, value: str) -> str:
+    if value in ("True", "False"):
+        return option if value == "True" else f"no {option}"
+    listed = ast.literal_eval(value) if value[0] in "['\"" else value
+    return " ".join(f"{option} {shlex.quote(part)}" for part in (listed if isinstance(listed, list) else [listed]))

@@ -122,7 +122,7 @@ def test_what_others_put_there_is_never_replaced(screen, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--perturbation-key", "nonsense"], "perturbation_key"),
+        (["--perturbation-key", "nonsense"], "--perturbation-key"),
         (["--control", "nonsense"], "control"),
         (["--layer", "nonsense"], "layer"),
         (["--genes", "SIM1,nonsense"], "genes"),

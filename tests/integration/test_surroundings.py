@@ -1,4 +1,4 @@
-"""Where Python code runs: forked and spawned processes, threads, event loops, notebooks. The edges are always the same."""
+"""Forked and spawned processes, threads, event loops, notebooks: the edges are the same in all of them."""
 
 import asyncio
 import logging
@@ -48,7 +48,7 @@ def received(start_method, target, answers=1):
 
 @pytest.mark.guarantee(
     "Several processes",
-    "A process that was forked after a fit, or spawned, fits too, with the same edges; after a fork it uses one thread.",
+    "A process that was forked after a fit, or spawned, fits too, with the same edges; after a fork on one thread.",
 )
 def test_a_forked_process_fits_like_its_parent(expected):
     assert list(received("fork", send_edges)) == [expected]

@@ -1,0 +1,102 @@
+"""Every command prints on every terminal: whatever the encoding of its streams."""
+
+import io
+import json
+import re
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
+from catran_causalbench.cli import app, doctor
+from catran_causalbench.simulation.causal_model import SimulationConfig
+
+COMMANDS = sorted(typer.main.get_command(app).commands)
+ENCODINGS = pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437", "koi8-r", "utf-8"])
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run a command with streams of an encoding; return its exit code and the bytes that it wrote to both."""
+
+    def run(encoding, *arguments):
+        files = io.BytesIO(), io.BytesIO()
+        for name, file in zip(("stdout", "stderr"), files, strict=True):
+            monkeypatch.setattr(sys, name, io.TextIOWrapper(file, encoding=encoding, write_through=True))
+        with pytest.raises(SystemExit) as end:
+            app([str(argument) for argument in arguments])
+        return end.value.code, *(file.getvalue() for file in files)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("Gene für später – 基因") / "simulated"
+    return write_simulated_directory(directory, SimulationConfig(genes=12, cells=900, min_cells=20), 0)
+
+
+@ENCODINGS
+def test_help_and_descriptions(run, encoding):
+    for arguments in [["--help"], ["presets"], ["methods"], *([command, "--help"] for command in COMMANDS)]:
+        code, out, err = run(encoding, *arguments)
+        assert (code, err) == (0, b""), arguments
+        assert out
+
+
+@ENCODINGS
+def test_errors_name_files_with_any_name(run, encoding, tmp_path):
+    code, out, err = run(encoding, "evaluate", tmp_path / "基因–ä", "edges.csv")
+    assert (code, out) == (2, b"")
+    assert b"Error: data_directory: found no directory " in err
+    assert run(encoding, "evaluate", "--wrong–option")[0] == 2
+
+
+@ENCODINGS
+def test_tables_are_drawn_with_what_there_is(run, encoding, simulated):
+    code, out, err = run(encoding, "evaluate", simulated, simulated / "true_network.csv")
+    assert (code, err) == (0, b"")
+    text = out.decode(encoding)
+    assert re.search(r"mean Wasserstein\s[↑^] ", text)
+    assert ("↑" in text) == (encoding == "utf-8")
+    assert len({len(line) for line in text.splitlines() if "|" in line or "│" in line}) == 1, "columns are aligned"
+    assert ("─" in text) == (encoding == "utf-8")
+
+
+@ENCODINGS
+def test_checklists_are_marked_with_what_there_is(run, encoding, simulated, monkeypatch):
+    monkeypatch.setattr(doctor.sys, "executable", "/bin/false")  # importing CausalBench takes ten seconds
+    code, out, err = run(encoding, "doctor", simulated)
+    assert (code, err) == (1, b"")
+    good, bad = {"utf-8": "✓✗"}.get(encoding, "+x")
+    text = out.decode(encoding)
+    assert re.search(rf"^ {re.escape(good)} +rpe1.h5ad ", text, flags=re.MULTILINE)
+    assert re.search(rf"^ {bad} +causalbench_run can be imported ", text, flags=re.MULTILINE)
+
+
+@ENCODINGS
+def test_json_is_exact_in_any_encoding(run, encoding, simulated):
+    code, out, _ = run(encoding, "evaluate", simulated, simulated / "true_network.csv", "--json")
+    assert code == 0
+    title = json.loads(out.decode(encoding))["data"]["title"]
+    assert title.startswith("SIMULATED DATA – no cell here was measured")
+
+
+def test_streams_that_have_no_encoding_are_left_alone(monkeypatch):
+    """As in notebooks and under pythonw, where there is none at all."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit):
+        app(["presets"])
+    assert "paper" in stream.getvalue()
+
+
+def test_a_terminal_of_forty_columns_without_colours(simulated):
+    environment = {"COLUMNS": "40", "NO_COLOR": "1", "TERM": ""}
+    arguments = ["evaluate", str(simulated), str(simulated / "true_network.csv")]
+    text = CliRunner().invoke(app, arguments, env=environment).output
+    assert "precision" in text
+    assert "\x1b" not in text
