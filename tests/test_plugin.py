@@ -97,7 +97,7 @@ def test_the_environment_variable_chooses_the_method(name, monkeypatch):
 
 @pytest.mark.guarantee(
     "Faults",
-    "A wrong `CATRAN_METHOD` or `CATRAN_CONFIG` ends `causalbench_run` before training, with one clear line at the end.",
+    "A wrong `CATRAN_METHOD` or `CATRAN_CONFIG` ends `causalbench_run` before training, with a clear last line.",
 )
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
