@@ -58,6 +58,10 @@ def command(function: Command) -> Command:
             _end(f"Error: {in_option_words(str(error), function)}", 2)
         except (TrainingError, DownloadError) as error:
             _end(f"Error: {in_option_words(str(error), function)}", 1)
+        except BrokenPipeError:  # as in | head: typer ends quietly
+            raise
+        except OSError as error:  # a full disk, a name that is too long, a directory that was deleted
+            _end(f"Error: {error}", 1)
         except KeyboardInterrupt:
             _end("Interrupted.", 130)
 
@@ -114,7 +118,8 @@ def table_console() -> Console:
     """Return the standard output for tables: 120 columns wide where it is no terminal, and without added colours."""
     from rich.console import Console
 
-    return Console(width=None if Console().is_terminal else 120, highlight=False)
+    terminal = Console()
+    return Console(width=None if terminal.is_terminal and terminal.width else 120, highlight=False)  # COLUMNS may be 0
 
 
 def _without_nan(value: Any) -> Any:
