@@ -146,7 +146,7 @@ def load_config(source: ConfigSource = None) -> CatranConfig:
 def _read_config(source: str | os.PathLike[str] | None) -> CatranConfig:
     import yaml
 
-    field, chosen = ("config", str(os.fspath(source))) if source else (CONFIG_VARIABLE, os.environ.get(CONFIG_VARIABLE))
+    field, chosen = ("config", os.fspath(source)) if source else (CONFIG_VARIABLE, os.environ.get(CONFIG_VARIABLE))
     if not chosen:
         return CatranConfig()
     path = _preset_directory() / f"{chosen}.yaml" if chosen in presets() else Path(chosen)
