@@ -73,20 +73,22 @@ def test_causalbench_writes_a_network_without_edges_like_this(tmp_path):
     assert read(tmp_path, b'""\n')[0] == []
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "no readable table in edges.csv .No columns to parse"),
-        (b"source,target\nA,B\nA,B,C\n", "no readable table in edges.csv .*Expected 2 fields in line 3, saw 3"),
-        (gzip.compress(TABLES["arboreto"])[:-9], "no readable table in edges.csv .Compressed file ended"),
-        (b"\x1f\x8bjunk", "no readable table in edges.csv"),
-        (b"source,target\nA,\xff\n", "no readable table in edges.csv .*'utf-8' codec"),
-        (b"source,target,source\nA,B,C\n", "two columns 'source' in edges.csv"),
-        (b"from,to\nA,B\n", "edges.csv with the columns from, to; expected columns source, target"),
-        (b"genes\nA\n", "edges.csv with the columns genes; expected columns source, target"),
-    ],
-)
-def test_other_files_are_refused_in_one_line(tmp_path, content, message):
+WHOLE = gzip.compress(TABLES["arboreto"])
+FAULTS = {
+    "an empty file": (b"", "no readable table in edges.csv .No columns to parse"),
+    "rows of different lengths": (b"source,target\nA,B\nA,B,C\n", "no readable .* Expected 2 fields in line 3, saw 3"),
+    "half a compressed file": (WHOLE[:-9], "no readable table in edges.csv .Compressed file ended"),
+    "a damaged compressed file": (WHOLE[:10] + b"\xff" * 30, "no readable table in edges.csv .Error -3 while decomp"),
+    "another encoding": (b"source,target\nA,\xff\n", "no readable table in edges.csv .*'utf-8' codec"),
+    "a column twice": (b"source,target,source\nA,B,C\n", "two columns 'source' in edges.csv"),
+    "other headings": (b"from,to\nA,B\n", "edges.csv with the columns from, to; expected columns source, target"),
+    "one column": (b"genes\nA\n", "edges.csv with the columns genes; expected columns source, target"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_other_files_are_refused_in_one_line(tmp_path, fault):
+    content, message = FAULTS[fault]
     with pytest.raises(InputError, match=rf"^network: found {message}") as refusal:
         read(tmp_path, content)
     assert "\n" not in str(refusal.value)

@@ -70,8 +70,11 @@ def test_nothing_left_is_an_error(held_out):
 def test_edges_are_sorted_by_rank_or_importance_and_it_is_said(held_out):
     edges = [("G0", "G1"), ("G2", "G1"), ("G3", "G1")]
     found = find(held_out, edges, importance=["2", "1e1", "2.0"])
-    assert found.edges == [edges[1], edges[0], edges[2]], "equal ones keep their order"
+    assert found.edges == [edges[1], edges[0], edges[2]]
     assert found.remarks() == ["The best edges did not come first: sorted by importance."]
+    many = [(source, target) for source in GENES[:-1] for target in GENES if source != target]
+    found = find(held_out, many, importance=["1"] * (len(many) - 1) + ["2"])
+    assert found.edges == [many[-1], *many[:-1]], "equal ones keep their order"
     found = find(held_out, edges, rank=["10", "9", "1"], importance=["3", "2", "1"])
     assert (found.edges, found.sorted_by) == (edges[::-1], "rank")
     assert find(held_out, edges, importance=["3", "2", "2"]).sorted_by == ""
