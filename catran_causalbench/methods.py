@@ -21,6 +21,7 @@ from catran_causalbench.config import (
 )
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils.validation import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +157,7 @@ def find_method(name: str, field: str = "method") -> Method:
     InputError
         There is no such method, or its settings cannot be used; the message calls the name ``field``.
     """
-    name = str(name)  # NumPy's text becomes Python's
+    name = plain(name)
     if is_settings_file(name):
         label = method_label(name)
         if label in method_names():  # its results would be mistaken for those of the preset

@@ -13,6 +13,7 @@ import numpy as np
 from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, EXCLUDED, EXCLUDED_LABEL, PerturbationDataset
 from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.errors import InputError, warn
+from catran_causalbench.utils.validation import plain
 
 _CELLS_PER_BLOCK = 4096
 _UNWRITABLE = re.compile(r"[\0\ud800-\udfff]")  # null characters, and unpaired surrogates, which UTF-8 cannot hold
@@ -84,7 +85,7 @@ def _numeric_matrix(matrix: Any) -> Any:
 
 def _listed(field: str, values: Sequence[str], length: int, each: str) -> list[Any]:
     try:
-        values = [value.item() if isinstance(value, np.generic) else value for value in values]  # for messages
+        values = list(map(plain, values))
     except TypeError:
         raise InputError.of(field, reprlib.repr(values), "a sequence of text") from None
     if len(values) != length:

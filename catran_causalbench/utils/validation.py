@@ -80,8 +80,7 @@ def checked(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any:
     InputError
         The value has another type or lies outside the limits.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain(value)
     parts = get_args(kind)
     if NoneType in parts:
         return None if value is None else checked(name, value, parts[0], limits)
@@ -149,6 +148,11 @@ def check_keys(values: Any, known: Any, origin: str, prefix: str = "") -> None:
             raise InputError.of(origin, f"unknown key {prefix}{name}", expected)
 
 
+def plain(value: Any) -> Any:
+    """Return NumPy's scalars as Python's, whose text is what users wrote; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def shown(value: Any) -> str:
     """Return the beginning of a value's text: with YAML's aliases a few lines of a file can stand for gigabytes."""
     shortener = _PlainRepr()
@@ -160,7 +164,7 @@ class _PlainRepr(reprlib.Repr):
     """Show NumPy's numbers and texts like Python's."""
 
     def repr1(self, x: Any, level: int) -> str:
-        return super().repr1(x.item() if isinstance(x, np.generic) else x, level)
+        return super().repr1(plain(x), level)
 
 
 def _built(kind: Any, value: Any, origin: str, prefix: str) -> Any:

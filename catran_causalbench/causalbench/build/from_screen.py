@@ -1,4 +1,4 @@
-"""A user's own screen, .h5ad or .npz, as a benchmark directory."""
+"""A user's own screen, .h5ad, .zarr or .npz, as a benchmark directory."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.data.dataset import CONTROL_LABEL
 from catran_causalbench.data.edge_table import read_edge_table
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils.validation import shown
 
 
 def convert_screen(
@@ -66,7 +67,7 @@ def convert_screen(
     screen = read_screen(source_file, **options, min_excluded=FEWEST_CELLS)  # type: ignore[arg-type]
     controls = screen.cells["control"]
     if controls <= min_cells:
-        raise InputError.of("control", f"{controls} cells labelled {control!r}", f"more than {min_cells}")
+        raise InputError.of("control", f"{controls} cells labelled {shown(control)}", f"more than {min_cells}")
     dataset = Dataset(screen.expression, screen.gene_ids, screen.gene_symbols, screen.labels(screen.gene_ids))
     pairs = [] if reference_network is None else _read_pairs(Path(reference_network), dataset)
     title = screen.origin if screen.simulated else f"Data from {screen.origin}"
