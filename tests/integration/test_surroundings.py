@@ -1,6 +1,7 @@
 """Forked and spawned processes, threads, event loops, notebooks: the edges are the same in all of them."""
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from helpers import PYTHONPATH
@@ -128,3 +130,37 @@ def test_an_event_loop(expected):
         return here, *await asyncio.gather(*(asyncio.to_thread(edges) for _ in range(2)))
 
     assert asyncio.run(in_the_loop_and_beside_it()) == (expected,) * 3
+
+
+@contextlib.contextmanager
+def double_precision():
+    torch.set_default_dtype(torch.float64)
+    yield
+    assert torch.get_default_dtype() == torch.float64
+    torch.set_default_dtype(torch.float32)
+
+
+@contextlib.contextmanager
+def another_device():
+    torch.set_default_device("meta")  # like a GPU, one that a machine without any has
+    yield
+    assert torch.get_default_device() == torch.device("meta")
+    torch.set_default_device(None)
+
+
+STATES = {
+    "double precision": double_precision,
+    "another device": another_device,
+    "no gradients": torch.inference_mode,
+    "automatic precision": lambda: torch.autocast("cpu", torch.bfloat16),
+    "errors of NumPy": lambda: np.errstate(all="raise"),
+}
+
+
+@pytest.mark.guarantee(
+    "Determinism", "What a program sets for other models in torch and NumPy does not change the edges."
+)
+@pytest.mark.parametrize("state", STATES)
+def test_what_users_set_for_other_models_changes_nothing(expected, state):
+    with STATES[state]():
+        assert edges() == expected
