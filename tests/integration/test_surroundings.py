@@ -133,24 +133,20 @@ def test_an_event_loop(expected):
 
 
 @contextlib.contextmanager
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    assert torch.get_default_dtype() == torch.float64
-    torch.set_default_dtype(torch.float32)
-
-
-@contextlib.contextmanager
-def another_device():
-    torch.set_default_device("meta")  # like a GPU, one that a machine without any has
-    yield
-    assert torch.get_default_device() == torch.device("meta")
-    torch.set_default_device(None)
+def torch_default(name, value):
+    """Set one of torch's defaults, and see that it is still set at the end."""
+    before = getattr(torch, f"get_default_{name}")()
+    getattr(torch, f"set_default_{name}")(value)
+    try:
+        yield
+        assert getattr(torch, f"get_default_{name}")() == value
+    finally:
+        getattr(torch, f"set_default_{name}")(before)
 
 
 STATES = {
-    "double precision": double_precision,
-    "another device": another_device,
+    "double precision": lambda: torch_default("dtype", torch.float64),
+    "another device": lambda: torch_default("device", torch.device("meta")),  # which no machine lacks
     "no gradients": torch.inference_mode,
     "automatic precision": lambda: torch.autocast("cpu", torch.bfloat16),
     "errors of NumPy": lambda: np.errstate(all="raise"),
