@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from catran_causalbench.config import ConfigSource, load_config
-from catran_causalbench.data.anndata_reader import read_screen
+from catran_causalbench.data.anndata_reader import Screen, read_screen
 from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.data.label_reader import COMBINATION_SEPARATOR
 from catran_causalbench.data.preprocessing import preprocess
 from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.methods import CATRAN, find_method
@@ -75,7 +76,10 @@ def fit(
     data: AnnData | str | os.PathLike[str],
     *,
     perturbation_key: str,
-    control: str = "non-targeting",
+    control: str | Sequence[str] = "non-targeting",
+    label_pattern: str | None = None,
+    combination_separator: str = COMBINATION_SEPARATOR,
+    gene_names: str | None = None,
     layer: str | None = None,
     genes: str | Sequence[str] = "perturbed",
     min_cells: int = 100,
@@ -83,6 +87,7 @@ def fit(
     method: str = CATRAN,
     config: ConfigSource = None,
     seed: int = 0,
+    on_screen: Callable[[Screen], None] | None = None,
 ) -> FittedNetwork:
     """Infer the network behind a Perturb-seq screen.
 
@@ -91,11 +96,13 @@ def fit(
     data
         An AnnData, cells × genes, in memory or backed, which is not changed; or the path of an .h5ad, .zarr or .npz, of
         which only the selected genes are kept in memory.
-    perturbation_key, control, layer, genes, min_cells, counts
+    perturbation_key, control, label_pattern, combination_separator, gene_names, layer, genes, min_cells, counts
         See :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default the network consists of the measured
-        genes that are perturbed in more than 100 cells.
+        genes that are perturbed in more than 100 cells. The result's ``cells`` says what the cells counted as.
     method, config, seed
         As for :func:`infer_network`.
+    on_screen
+        Called with the screen as it was read, before training starts.
 
     Raises
     ------
@@ -114,12 +121,17 @@ def fit(
         data,
         perturbation_key=perturbation_key,
         control=control,
+        label_pattern=label_pattern,
+        combination_separator=combination_separator,
+        gene_names=gene_names,
         layer=layer,
         genes=genes,
         min_cells=min_cells,
         counts=counts,
         allow_counts=config.data.preprocessing in _ACCEPT_COUNTS,
     )
+    if on_screen:
+        on_screen(screen)
     dataset, cells, origin = screen.dataset(), screen.cells, screen.origin
     del screen  # or both its matrix and that of the dataset would be kept
     return replace(infer_network(dataset, config, seed, method), cells=cells, origin=origin)

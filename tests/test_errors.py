@@ -43,6 +43,10 @@ MISTAKES = {
     "a seed": lambda: infer_network(validate_dataset(MATRIX, LABELS, GENES), seed=NUMBER),
     "a key": lambda: fitted(perturbation_key=TEXT),
     "a control": lambda: fitted(control=TEXT),
+    "two controls": lambda: fitted(control=[TEXT, np.str_("other")]),
+    "labels of a screen": lambda: fit(with_labels(TEXT), perturbation_key="target_gene", control="none"),
+    "a pattern": lambda: fitted(label_pattern=TEXT),
+    "a column of names": lambda: fitted(gene_names=TEXT),
     "a layer": lambda: fitted(layer=TEXT),
     "genes": lambda: fitted(genes=np.array([TEXT, "SIM1"])),
     "a word for genes": lambda: fitted(genes=TEXT),
@@ -62,15 +66,13 @@ def test_messages_do_not_show_the_types_of_numpy(mistake):
 WARNINGS = {
     "validate_dataset": lambda: validate_dataset(MATRIX, np.array(["non-targeting", "other"] * 30), GENES),
     "edges": lambda: infer_network(validate_dataset(*random_data()), QUICK_EVIDENCE).edges(1000, complete=True),
-    "fit": lambda: fit(with_combinations(), perturbation_key="target_gene", method="random", min_cells=5),
+    "fit": lambda: fit(with_labels("SIM0+SIM1"), perturbation_key="target_gene", method="random", min_cells=5),
 }
 
 
-def with_combinations():
+def with_labels(label):
     adata = screen().copy()
-    labels = adata.obs["target_gene"].astype(str)
-    labels.iloc[:7] = "SIM0+SIM1"
-    adata.obs["target_gene"] = labels
+    adata.obs["target_gene"] = [label] * 7 + [np.str_(label) for label in adata.obs["target_gene"][7:]]
     return adata
 
 

@@ -7,15 +7,17 @@ output, everything else to standard error; progress bars appear on a terminal on
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
+import io
 import json
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -31,7 +33,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Options of every command that reads a screen.
 PerturbationKey = Annotated[str, typer.Option(help="Column of obs with each cell's target; an .npz needs none.")]
-Control = Annotated[str, typer.Option(help="Label of the control cells.")]
+Control = Annotated[
+    list[str] | None,
+    typer.Option(help="Label of the control cells; repeat it for several.", show_default="non-targeting"),
+]
+LabelPattern = Annotated[
+    str | None,
+    typer.Option(
+        help="How to read names of guides: guide-number, sg-prefix, promoter, or a regex with group 'target'."
+    ),
+]
+CombinationSeparator = Annotated[str, typer.Option(help="What stands between the genes of a label with several.")]
+GeneNames = Annotated[str | None, typer.Option(help="Column of var with the names of the genes.")]
 Layer = Annotated[str | None, typer.Option(help="Layer with the expression, instead of X; raw: .raw.")]
 Genes = Annotated[str, typer.Option(help="'perturbed', 'all', or names separated by commas.")]
 MinCells = Annotated[int, typer.Option(help="'perturbed' genes are those with more perturbed cells than this.")]
@@ -109,6 +122,11 @@ def chosen_genes(genes: str) -> str | list[str]:
 def print_json(result: Any) -> None:
     """Print a result as one JSON document, with null for NaN."""
     typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=not takes_unicode()))
+
+
+def hushed(quiet: bool) -> AbstractContextManager[Any]:
+    """Return a context in which nothing goes to standard error, if told to be quiet."""
+    return contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext()
 
 
 def show_progress(quiet: bool) -> bool:

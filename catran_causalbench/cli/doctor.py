@@ -48,6 +48,7 @@ def doctor(
     Example: catran-causalbench doctor mydata
     """
     from catran_causalbench.causalbench.manifest import check_data_directory
+    from catran_causalbench.causalbench.metadata import find_metadata
 
     if data_directory is not None and not data_directory.is_dir():
         raise InputError.of("data_directory", f"no directory {str(data_directory)!r}", "a benchmark directory")
@@ -58,7 +59,8 @@ def doctor(
     )
     sections = {"Versions": check_versions(_installed), "Device": check_device()}
     if data_directory is not None:
-        sections[f"Data in {data_directory}"] = check_data_directory(data_directory)
+        genuine = "references" not in find_metadata(data_directory)  # simulate and convert describe those they made
+        sections[f"Data in {data_directory}"] = check_data_directory(data_directory, genuine)
     imported = _check_import(importing)
     sections["CausalBench"] = [imported]
     if imported.passed:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +9,7 @@ import typer
 
 from catran_causalbench.cli import console
 from catran_causalbench.cli.console import AsJson, Overwrite, Quiet, command
+from catran_causalbench.cli.screen_table import print_screen
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable, check_writable
 from catran_causalbench.utils.distributed import is_main_process
@@ -27,7 +26,10 @@ def fit(
     source: Annotated[Path, typer.Argument(help="Your screen: .h5ad, .zarr or .npz.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The directory to make.", show_default=False)],
     perturbation_key: console.PerturbationKey = "gene",
-    control: console.Control = "non-targeting",
+    control: console.Control = None,
+    label_pattern: console.LabelPattern = None,
+    combination_separator: console.CombinationSeparator = "+",
+    gene_names: console.GeneNames = None,
     layer: console.Layer = None,
     genes: console.Genes = "perturbed",
     min_cells: console.MinCells = 100,
@@ -59,11 +61,14 @@ def fit(
     settings = load_config(config)
     if edges is not None:
         settings = replace(settings, output=replace(settings.output, edges=edges))
-    with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
+    with console.hushed(quiet):
         network = inference.fit(
             source,
             perturbation_key=perturbation_key,
-            control=control,
+            control=control or "non-targeting",
+            label_pattern=label_pattern,
+            combination_separator=combination_separator,
+            gene_names=gene_names,
             layer=layer,
             genes=console.chosen_genes(genes),
             min_cells=min_cells,
@@ -71,6 +76,7 @@ def fit(
             method=method,
             config=settings,
             seed=seed,
+            on_screen=print_screen,
         )
     if not is_main_process():
         return

@@ -104,7 +104,8 @@ def _gene_names(gene_names: Sequence[str], columns: int) -> list[str]:
             raise InputError.of("gene_names", f"{name!r} for column {column}", "letters that a file can hold")
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise InputError.of("gene_names", f"{name!r} for {count} columns", "distinct names")
+        expected = "distinct names, as adata.var_names_make_unique() makes them"
+        raise InputError.of("gene_names", f"{name!r} for {count} columns", expected)
     for reserved in (CONTROL_LABEL, EXCLUDED_LABEL):
         if reserved in names:
             raise InputError.of("gene_names", f"{reserved!r}, which is a label of cells", "names of genes only")

@@ -123,9 +123,9 @@ class FittedNetwork:
         """
         from scipy import sparse
 
-        from catran_causalbench.data.targets import gene_names_like
+        from catran_causalbench.data.gene_names import GeneNames
 
-        names = gene_names_like(adata.var, set(self.gene_names))
+        names = GeneNames.of_every_column(adata.var).like(self.gene_names)
         column_of = {name: column for column, name in enumerate(names)}
         missing = [gene for gene in self.gene_names if gene not in column_of]
         if missing:

@@ -149,8 +149,10 @@ def check_keys(values: Any, known: Any, origin: str, prefix: str = "") -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return NumPy's scalars as Python's, whose text is what users wrote; anything else as it is."""
-    return value.item() if isinstance(value, np.generic) else value
+    """Return NumPy's scalars and arrays as Python's, whose text is what users wrote, also in a list or tuple."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
 
 
 def shown(value: Any) -> str:

@@ -122,9 +122,13 @@ def test_what_others_put_there_is_never_replaced(screen, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--perturbation-key", "nonsense"], "--perturbation-key"),
-        (["--control", "nonsense"], "control"),
+        (["--perturbation-key", "nonsense"], "--perturbation-key: found no 'nonsense'"),
+        (["--control", "nonsense"], "--control: found no cell labelled 'nonsense'"),
         (["--layer", "nonsense"], "layer"),
+        (["--label-pattern", "nonsense"], "--label-pattern: found 'nonsense'"),
+        (["--combination-separator", ""], "--combination-separator: found ''"),
+        (["--gene-names", "nonsense"], "--gene-names: found no 'nonsense' in var"),
+        (["--control", ""], "--control: found no cell without a label"),
         (["--genes", "SIM1,nonsense"], "genes"),
         (["--counts"], "counts"),
         (["--layer", "counts"], "whole numbers"),

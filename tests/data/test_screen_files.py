@@ -75,7 +75,7 @@ def test_however_it_is_stored_the_dataset_is_the_same(simulated, how, values_per
     np.testing.assert_array_equal(dataset.expression, expected.expression)
     if "shuffled" not in how:
         np.testing.assert_array_equal(screen.expression, simulated.X)
-        assert screen.labels(screen.gene_ids).tolist() == [t if t != "not measured" else "excluded" for t in targets]
+        assert screen.labels(screen.gene_ids).tolist() == targets
 
 
 def test_a_file_written_before_anndata_0_7_is_read(tmp_path):
@@ -134,6 +134,30 @@ def test_blocks_follow_the_way_in_which_a_matrix_is_stored(simulated, monkeypatc
         (sparse.csc_array(simulated.X), [(2000, 4)] * 3),
     ):
         assert [block.shape for _, _, block in matrix_blocks(matrix)] == shapes
+
+
+@pytest.mark.parametrize(
+    ("rows_of_chunk", "rows"),
+    [(300, [600, 600, 600, 200]), (800, [800, 800, 400]), (1999, [1999, 1])],
+)
+def test_no_chunk_of_a_file_is_read_twice(simulated, monkeypatch, tmp_path, rows_of_chunk, rows):
+    monkeypatch.setattr("catran_causalbench.data.matrix_blocks._VALUES_PER_BLOCK", 9000)
+    with h5py.File(tmp_path / "matrix.h5", "w") as file:
+        matrix = file.create_dataset("X", data=simulated.X, chunks=(rows_of_chunk, 5))
+        assert [len(block) for _, _, block in matrix_blocks(matrix)] == rows
+        monkeypatch.setattr("catran_causalbench.data.matrix_blocks._VALUES_PER_BLOCK", 2000)
+        assert max(len(block) for _, _, block in matrix_blocks(matrix)) <= 600  # chunks larger than that are divided
+
+
+@pytest.mark.guarantee("Input", "Sparse indices out of range never reach memory.")
+@pytest.mark.parametrize("storage", ["csr", "csc"])
+@pytest.mark.parametrize("index", [-1, 10_000])
+def test_indices_out_of_range_are_refused(simulated, tmp_path, storage, index):
+    path = stored(simulated, f"{storage} file", tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["X/indices"][100] = index
+    with pytest.raises(InputError, match=r"^data: found screen\.h5ad, which cannot be read \(indices must be "):
+        read(path)
 
 
 def test_masked_values_and_values_that_are_no_numbers_are_refused():

@@ -37,7 +37,7 @@ def network(simulated):
 
 
 def test_the_core_gives_the_same_network(simulated, network):
-    targets = simulated.obs["target_gene"].astype(str).replace("not measured", "excluded").tolist()
+    targets = simulated.obs["target_gene"].astype(str).tolist()
     core = infer_network(validate_dataset(simulated.X, targets, simulated.var_names), SETTINGS).edges(40)
     pd.testing.assert_frame_equal(network.edges(40), core)
 
