@@ -58,7 +58,7 @@ class CatranInferenceModel(AbstractInferenceModel):
         Returns
         -------
         list of (source, target)
-            Distinct directed edges, best first: ``output.edges`` of them, or all pairs where there are fewer.
+            Distinct directed edges, best first: ``output.edges`` of them (1,000), or all pairs where there are fewer.
         """
         config = load_config() if self.config is None else self.config
         method = self.method or os.environ.get(METHOD_VARIABLE) or CATRAN

@@ -16,6 +16,7 @@ _CELLS = {
     "other": "excluded: another gene than those considered",
     "unmeasured": "excluded: no measured gene in the label",
     "unlabelled": "excluded: no label",
+    "uncontrolled": "excluded: no control in the batch",
 }
 
 
@@ -30,8 +31,8 @@ def print_screen(screen: Screen) -> None:
     table.add_column()
     table.add_column()
     table.add_column(justify="right")
-    for row, (kind, words) in enumerate(_CELLS.items()):
-        table.add_row("" if row else "cells", words, f"{screen.cells[kind]:,}")
+    for row, (kind, number) in enumerate(screen.cells.items()):
+        table.add_row("" if row else "cells", _CELLS.get(kind, f"excluded: {kind}"), f"{number:,}")
     table.add_row("genes", "sources (perturbed)", f"{screen.num_sources:,}")
     table.add_row("", "targets", f"{len(screen.gene_names):,}")
     Console(stderr=True, highlight=False).print(table)

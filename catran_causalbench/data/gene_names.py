@@ -178,7 +178,7 @@ def _perturbed(intervention: np.ndarray, genes: int, min_cells: int, unmatched: 
     if len(perturbed) >= 2:
         return perturbed
     if not cells_of.any():
-        found = "no cell whose label names one measured gene, and one only"
+        found = "no cell whose label names one measured gene"
         raise InputError.of("perturbation_key", found, "the column of the perturbed genes, or other genes to consider")
     found = f"{len(perturbed)} measured genes with more than {min_cells} perturbed cells (the most: {cells_of.max()})"
     expected = "at least 2; lower it, or name the genes"

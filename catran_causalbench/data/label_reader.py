@@ -12,7 +12,7 @@ from catran_causalbench.errors import InputError
 
 COMBINATION_SEPARATOR = "+"
 
-_NUMBER = r"(?:[-_.:#]i?\d+|[-_.:#]?(?:g|sg|gRNA|sgRNA|guide)[-_.:#]?\d+)"
+_NUMBER = r"(?:[-_.:# ]+i?\d+|[-_.:# ]*(?:g|sg|gRNA|sgRNA|guide)[-_.:# ]*\d+)"
 _SG = r"(?:\w[-_])?(?:sg|gRNA|sgRNA)[-_]?"
 # Forms of the names of guides. The first expression counts by which a name leads to a measured gene or a control.
 LABEL_PATTERNS: dict[str, tuple[str, ...]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What a cell counts as. The label of an "unmeasured" one names no measured gene; the gene of an "other" one is measured
-# but not considered.
-KINDS = ("perturbed", "control", "combined", "other", "unmeasured", "unlabelled")
+# but not considered; the batch of an "uncontrolled" one holds no control.
+KINDS = ("perturbed", "control", "combined", "other", "unmeasured", "unlabelled", "uncontrolled")
 
 _OTHER_SEPARATORS = ("_", "|", ";", ",", "/", "&", "-")  # proposed where they would help
 _EXAMPLES = 3
@@ -61,6 +62,11 @@ class CellLabels:
     def of_cells(self, cells: np.ndarray) -> CellLabels:
         """Keep the labels of some cells."""
         return replace(self, intervention=self.intervention[cells], kind=self.kind[cells])
+
+    def exclude(self, cells: np.ndarray, kind: str) -> CellLabels:
+        """Let some cells, bool, length C, count as another kind."""
+        intervention = np.where(cells, EXCLUDED, self.intervention)
+        return replace(self, intervention=intervention, kind=np.where(cells, np.int8(KINDS.index(kind)), self.kind))
 
     def count(self, intervention: np.ndarray) -> dict[str, int]:
         """Count the cells of each kind; perturbed cells that ``intervention`` excludes are of the kind ``other``."""
@@ -192,13 +198,13 @@ def _pattern_for(like_controls: Counter[str], labels: Sequence[_Label], reader: 
     understood = Counter[str]()
     for name, patterns in () if reader.patterns else LABEL_PATTERNS.items():
         named = replace(reader, patterns=patterns)
-        if all(_is_understood(name, named) for name in like_controls):
+        if all(CONTROL in named.read(name) for name in like_controls):
             understood[name] = sum(_is_understood(label.text, named) for label in labels[:_SAMPLE])
     return f"; label_pattern={understood.most_common(1)[0][0]!r} reads them" if understood else ""
 
 
 def _about_unmatched(labels: Sequence[_Label], reader: LabelReader, var: pd.DataFrame) -> str:
-    """Return a line on labels that name no measured gene; raise InputError if no label names one, and one only."""
+    """Return a line on labels that name no measured gene; raise InputError if no label names just one."""
     perturbed = any(label.kind == "perturbed" for label in labels)
     kinds = ("unmeasured",) if perturbed else ("unmeasured", "combined")
     unmatched = [label for label in labels if label.kind in kinds and not all(map(looks_like_control, label.unknown))]
@@ -209,8 +215,8 @@ def _about_unmatched(labels: Sequence[_Label], reader: LabelReader, var: pd.Data
     examples = f"{_listed(cells_of)}, where var_names has {ids}"
     advice = _advice(cells_of, reader, var)
     if not perturbed:
-        found = f"no label that names a measured gene, and one only, but {examples}"
-        raise InputError.of("perturbation_key", found, f"names as in var_names or a column of var; {advice}")
+        found = f"no label that names one measured gene, but {examples}"
+        raise InputError.of("perturbation_key", found, f"names of genes as in var_names or a column of var; {advice}")
     targeted = len(unmatched) + sum(label.kind in ("perturbed", "combined") for label in labels)
     found = f"{len(unmatched)} of {targeted} labels name no measured gene"
     return f"{found}, and their {cells_of.total()} cells are excluded: {examples}; {advice}"
@@ -232,18 +238,21 @@ def _advice(unmatched: Counter[str], reader: LabelReader, var: pd.DataFrame) -> 
     known = set(map(str.casefold, reader.genes.known))
     understood["upper and lower case as in var_names"] = sum(label.casefold() in known for label in sample)
     option, number = understood.most_common(1)[0]
-    if 2 * number < len(sample):
-        return "if they mean genes, see label_pattern=REGEX, combination_separator=TEXT and gene_names=COLUMN"
-    return f"with {option}, {number} of {len(sample)} name genes"
+    if 2 * number >= len(sample):
+        return f"with {option}, {number} of {len(sample)} name genes"
+    within = [(word, label) for label in sample for word in re.split(r"[\W_]+", label) if word in reader.genes.known]
+    example = f", as {within[0][0]} in {within[0][1]!r}" if within else ""
+    return f"if they mean genes{example}, see label_pattern=REGEX, combination_separator=TEXT and gene_names=COLUMN"
 
 
 def _is_understood(label: str, reader: LabelReader) -> bool:
-    """Return whether a label names nothing but measured genes and controls."""
+    """Return whether a label names measured genes and nothing else, except what looks like a control."""
     try:
         reading = reader.read(label)
     except InputError:  # several genes have the name
         return False
-    return bool(reading) and not any(isinstance(key, str) for key in reading)
+    genes = [key for key in reading if not isinstance(key, str)]
+    return bool(genes) and all(looks_like_control(key) for key in reading if isinstance(key, str))
 
 
 def _listed(cells_of: Counter[str], number: int = _EXAMPLES) -> str:

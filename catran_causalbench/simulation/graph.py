@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SIGNS = {"activation": 1, "+": 1, "repression": -1, "-": -1, "unknown": 0, "": 0, "nan": 0}
 # A name must hold no separator of CausalBench's tables, and be no label of cells without a target.
 _NO_NAME = rf"[\s;\"]|^$|^{CONTROL_LABEL}$|^{EXCLUDED_LABEL}$"
+_SIGN_COLUMNS = ("sign", "mode", "regulation")
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
@@ -70,8 +71,9 @@ def read_regulatory_graph(path: str | os.PathLike[str]) -> RegulatoryGraph:
     ----------
     path
         A .csv, .tsv or .txt (the latter two separated by tabs; .gz may follow) with columns ``source``, ``target`` and,
-        if signs are known, ``sign`` or ``mode``: activation, repression or unknown, + or −, or a number whose sign
-        counts. A table without a heading must begin with these three columns, as TRRUST's does.
+        if signs are known, ``sign``, ``mode`` or ``regulation`` (as ``fit`` writes it): activation, repression or
+        unknown, + or −, or a number whose sign counts. A table without a heading must begin with three such columns, as
+        TRRUST's does.
 
     Returns
     -------
@@ -119,11 +121,11 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise InputError.of(path.name, f"no readable table ({error})", "rows of source, target and sign") from None
     head = [_normalised(name) for name in table.iloc[0]]
     if {"source", "target"} <= set(head):
-        for column in ("source", "target", "sign", "mode"):
+        for column in ("source", "target", *_SIGN_COLUMNS):
             if head.count(column) > 1:
                 raise InputError.of(path.name, f"two columns {column!r}", "each once")
         table = table[1:].set_axis(head, axis=1)
-        signs = next((table[column] for column in ("sign", "mode") if column in head), "")
+        signs = next((table[column] for column in _SIGN_COLUMNS if column in head), "")
     elif len(head) >= 3 and head[2] in _SIGNS:
         table = table.set_axis(["source", "target", "sign", *head[3:]], axis=1)
         signs = table["sign"]

@@ -71,6 +71,7 @@ def rows(cells, sources, targets):
         "other": "excluded: another gene than those considered",
         "unmeasured": "excluded: no measured gene in the label",
         "unlabelled": "excluded: no label",
+        "uncontrolled": "excluded: no control in the batch",
     }
     return {
         **{kinds[kind]: number for kind, number in cells.items()},
@@ -140,9 +141,7 @@ def test_messages_name_options(clean, odd, tmp_path):
         "--gene-names COLUMN"
     )
     result = run("fit", odd, "-o", tmp_path / "network", "--perturbation-key", "guide", "--control", "safe", code=2)
-    assert result.stderr.startswith(
-        "Error: --perturbation-key: found no label that names a measured gene, and one only"
-    )
+    assert result.stderr.startswith("Error: --perturbation-key: found no label that names one measured gene")
     assert (
         "; with --label-pattern guide-number and --combination-separator '|' and --gene-names mine, " in result.stderr
     )
