@@ -20,6 +20,7 @@ from catran_causalbench.utils.validation import Validated, choice, from_mapping,
 CONFIG_VARIABLE = "CATRAN_CONFIG"
 RUN_DIRECTORY_VARIABLE = "CATRAN_RUN_DIRECTORY"
 DEFAULT_PRESET = "evidence"
+MOST_EDGES = 1000  # unless the settings say otherwise
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,19 @@ class DataSettings(Validated):
 class OutputSettings(Validated):
     """Number of directed edges to return, and where logs, checkpoints and the edge table are written.
 
-    Nothing is written where ``run_directory`` is empty.
+    Where ``edges`` is not set, benchmarks get 1,000, and users who ask for no number a tenth of all pairs, at most
+    1,000. Nothing is written where ``run_directory`` is empty.
     """
 
     section: ClassVar[str] = "output"
 
-    edges: int = number(1000, 1)
+    edges: int | None = number(None, 1)
     run_directory: str = ""
+
+    @property
+    def benchmark_edges(self) -> int:
+        """Number of edges where all methods have to return equally many."""
+        return MOST_EDGES if self.edges is None else self.edges
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,16 @@ import numpy as np
 
 from catran_causalbench.config import ConfigSource, load_config
 from catran_causalbench.data.anndata_reader import Screen, read_screen
-from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.data.batches import remove_batch_shifts
+from catran_causalbench.data.dataset import PERTURBATIONS, PerturbationDataset
+from catran_causalbench.data.effects import measure_effects, warn_of_direction
 from catran_causalbench.data.label_reader import COMBINATION_SEPARATOR
 from catran_causalbench.data.preprocessing import preprocess
 from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.methods import CATRAN, find_method
 from catran_causalbench.training.run_directory import RunDirectory
 from catran_causalbench.utils.isolation import one_at_a_time
-from catran_causalbench.utils.validation import checked, number
+from catran_causalbench.utils.validation import checked, choice, number
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -59,16 +61,26 @@ def infer_network(
     seed = checked("seed", seed, int, _SEED)
     chosen = find_method(method)
     config = chosen.settings(load_config(config))
-    effects = dataset.perturbation_effects()
+    measured = measure_effects(dataset)
     settings = {"method": chosen.name, **config.to_mapping()}
     with one_at_a_time():
-        dataset = preprocess(dataset, config.data.preprocessing)
+        dataset = remove_batch_shifts(preprocess(dataset, config.data.preprocessing))
         with RunDirectory.prepare(config.output.run_directory, settings, dataset, seed) as directory:
             weights, history = chosen.score_pairs(dataset, config, seed, directory)
             np.fill_diagonal(weights, 0)
-            network = FittedNetwork(dataset.gene_names, weights, effects, history, chosen.name, config, seed)
+            network = FittedNetwork(
+                gene_names=dataset.gene_names,
+                weights=weights,
+                effects=measured.effect,
+                p_values=measured.p_value,
+                perturbation=dataset.perturbation,
+                history=history,
+                method=chosen.name,
+                config=config,
+                seed=seed,
+            )
             if directory:
-                directory.write_edges(network.edges())
+                directory.write_edges(network.edges(config.output.benchmark_edges))
     return network
 
 
@@ -80,6 +92,8 @@ def fit(
     label_pattern: str | None = None,
     combination_separator: str = COMBINATION_SEPARATOR,
     gene_names: str | None = None,
+    batch_key: str | None = None,
+    perturbation: str = PERTURBATIONS[0],
     layer: str | None = None,
     genes: str | Sequence[str] = "perturbed",
     min_cells: int = 100,
@@ -96,9 +110,14 @@ def fit(
     data
         An AnnData, cells × genes, in memory or backed, which is not changed; or the path of an .h5ad, .zarr or .npz, of
         which only the selected genes are kept in memory.
-    perturbation_key, control, label_pattern, combination_separator, gene_names, layer, genes, min_cells, counts
-        See :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default the network consists of the measured
-        genes that are perturbed in more than 100 cells. The result's ``cells`` says what the cells counted as.
+    perturbation_key, control, label_pattern, combination_separator, gene_names, batch_key
+        See :func:`~catran_causalbench.data.anndata_reader.read_screen`. The result's ``cells`` says what the cells
+        counted as.
+    layer, genes, min_cells, counts
+        See there, too. By default the network consists of the measured genes that are perturbed in more than 100 cells.
+    perturbation
+        ``knockdown``, ``knockout`` or ``activation`` (CRISPRa, over-expression): whether a target that falls when its
+        source is perturbed is activated or repressed by it.
     method, config, seed
         As for :func:`infer_network`.
     on_screen
@@ -116,6 +135,7 @@ def fit(
     >>> network.edges(100)  # doctest: +SKIP
     """
     seed = checked("seed", seed, int, _SEED)
+    perturbation = checked("perturbation", perturbation, str, choice(*PERTURBATIONS).metadata)
     config = find_method(method).settings(load_config(config))
     screen = read_screen(
         data,
@@ -124,6 +144,7 @@ def fit(
         label_pattern=label_pattern,
         combination_separator=combination_separator,
         gene_names=gene_names,
+        batch_key=batch_key,
         layer=layer,
         genes=genes,
         min_cells=min_cells,
@@ -132,6 +153,8 @@ def fit(
     )
     if on_screen:
         on_screen(screen)
-    dataset, cells, origin = screen.dataset(), screen.cells, screen.origin
+    dataset, cells, origin = screen.dataset(perturbation), screen.cells, screen.origin
     del screen  # or both its matrix and that of the dataset would be kept
-    return replace(infer_network(dataset, config, seed, method), cells=cells, origin=origin)
+    network = replace(infer_network(dataset, config, seed, method), cells=cells, origin=origin)
+    warn_of_direction(network.effects, network.p_values, perturbation)
+    return network

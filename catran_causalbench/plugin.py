@@ -63,7 +63,7 @@ class CatranInferenceModel(AbstractInferenceModel):
         Returns
         -------
         list of (source, target)
-            Distinct directed edges, best first: ``output.edges`` of them, or all pairs where there are fewer.
+            Distinct directed edges, best first: ``output.edges`` of them (1,000), or all pairs where there are fewer.
         """
         method, config = choose_method(self.method, self.config)
         dataset = validate_dataset(expression_matrix, interventions, gene_names)

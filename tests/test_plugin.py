@@ -4,6 +4,7 @@ import traceback
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from causalscbench.apps.utils import run_utils
@@ -93,6 +94,16 @@ def test_the_environment_variable_chooses_the_method(name, monkeypatch):
     assert len(edges) == len(set(edges)) == 40
     monkeypatch.delenv("CATRAN_METHOD")
     assert edges != call(random_data(), config=CatranConfig(output=OutputSettings(edges=40)))
+
+
+@pytest.mark.guarantee("Input", "The plugin returns 1,000 edges unless the settings say otherwise.")
+def test_benchmarks_get_a_thousand_edges_and_so_does_the_run_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("CATRAN_METHOD", "correlation")
+    config = CatranConfig(output=OutputSettings(run_directory=str(tmp_path / "run")))
+    edges = call(random_data(genes=40), config=config)
+    assert len(edges) == len(set(edges)) == 1000
+    table = pd.read_csv(tmp_path / "run" / "edges.csv")
+    assert list(zip(table["source"], table["target"], strict=True)) == edges
 
 
 @pytest.mark.guarantee(

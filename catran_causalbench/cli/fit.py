@@ -30,6 +30,10 @@ def fit(
     label_pattern: console.LabelPattern = None,
     combination_separator: console.CombinationSeparator = "+",
     gene_names: console.GeneNames = None,
+    batch_key: Annotated[
+        str | None, typer.Option(help="Column of obs with each cell's batch; effects are taken within batches.")
+    ] = None,
+    perturbation: Annotated[str, typer.Option(help="knockdown, knockout or activation (CRISPRa).")] = "knockdown",
     layer: console.Layer = None,
     genes: console.Genes = "perturbed",
     min_cells: console.MinCells = 100,
@@ -38,7 +42,9 @@ def fit(
     config: Annotated[
         str | None, typer.Option("--config", "--preset", help="A preset or a YAML file.", show_default="evidence")
     ] = None,
-    edges: Annotated[int | None, typer.Option(min=1, help="Number of edges, instead of the config's.")] = None,
+    edges: Annotated[
+        int | None, typer.Option(min=1, help="Number of edges.", show_default="a tenth of all pairs, at most 1,000")
+    ] = None,
     seed: console.Seed = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -69,6 +75,8 @@ def fit(
             label_pattern=label_pattern,
             combination_separator=combination_separator,
             gene_names=gene_names,
+            batch_key=batch_key,
+            perturbation=perturbation,
             layer=layer,
             genes=console.chosen_genes(genes),
             min_cells=min_cells,
@@ -90,11 +98,14 @@ def fit(
             "output": str(output),
             "files": files,
             "method": network.method,
+            "perturbation": network.perturbation,
             "origin": network.origin,
             "genes": len(network.gene_names),
             "perturbed_genes": int(network.perturbed.sum()),
             "cells": network.cells,
             "edges": len(table),
+            "pairs": network.num_pairs,
+            "significant_pairs": network.num_significant,
             "best": best.to_dict("records"),
         }
         console.print_json(summary)
@@ -102,6 +113,16 @@ def fit(
     typer.echo(best.to_string(index=False, float_format="{:.3g}".format))
     if not quiet:
         typer.echo(f"{len(table):,} edges in {output}: {', '.join(files)}", err=True)
+        typer.echo(_advice(network, len(table)), err=True)
+
+
+def _advice(network: FittedNetwork, edges: int) -> str:
+    """Say how many edges the data support, and how to get more or fewer."""
+    from catran_causalbench.grn.fitted_network import SIGNIFICANT
+
+    share = f"These are {edges / network.num_pairs:.0%} of all {network.num_pairs:,} pairs"
+    supported = f"{network.num_significant:,} pairs have a significant effect (q_value ≤ {SIGNIFICANT})"
+    return f"{share}; {supported}. --edges sets another number."
 
 
 def _check_output(output: Path, overwrite: bool) -> None:

@@ -16,6 +16,7 @@ _CELLS = {
     "other": "excluded: another gene than those considered",
     "unmeasured": "excluded: no measured gene in the label",
     "unlabelled": "excluded: no label",
+    "uncontrolled": "excluded: no control in the batch",
 }
 
 

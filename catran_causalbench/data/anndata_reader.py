@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, EXCLUDED, EXCLUDED_LABEL, PerturbationDataset
+from catran_causalbench.data.batches import NO_BATCH, read_batches, warn_of_confounding, without_controls
+from catran_causalbench.data.dataset import (
+    CONTROL,
+    CONTROL_LABEL,
+    EXCLUDED,
+    EXCLUDED_LABEL,
+    PERTURBATIONS,
+    PerturbationDataset,
+)
 from catran_causalbench.data.gene_names import GeneNames, choose_columns
 from catran_causalbench.data.label_reader import COMBINATION_SEPARATOR
 from catran_causalbench.data.labels import read_labels
@@ -45,10 +53,13 @@ class Screen:
         int64, length C: the column of the perturbed gene, ``CONTROL`` or ``EXCLUDED``.
     cells
         Number of cells of each kind: ``perturbed``, ``control``, ``combined`` (several genes), ``other`` (a measured
-        gene that is not considered, or the label ``excluded``), ``unmeasured`` (the label names no measured gene) and
-        ``unlabelled``. All but the first two are excluded.
+        gene that is not considered, or the label ``excluded``), ``unmeasured`` (the label names no measured gene),
+        ``unlabelled`` and ``uncontrolled`` (perturbed and control cells whose batch is unknown or holds no control).
+        All but the first two are excluded.
     origin, simulated
         What the data say about being simulated, and whether they do; else the name of the file, if there is one.
+    batch
+        int64, length C: the number of each cell's batch, if the batches are known.
     """
 
     expression: np.ndarray
@@ -59,6 +70,7 @@ class Screen:
     cells: dict[str, int]
     origin: str
     simulated: bool
+    batch: np.ndarray | None = None
 
     @property
     def num_sources(self) -> int:
@@ -69,9 +81,10 @@ class Screen:
         """Return the label of each cell, with the genes called as in ``names``."""
         return np.array([*names, EXCLUDED_LABEL, CONTROL_LABEL])[self.intervention]  # codes -2 and -1: the last two
 
-    def dataset(self) -> PerturbationDataset:
+    def dataset(self, perturbation: str = PERTURBATIONS[0]) -> PerturbationDataset:
         """Validate the screen, with the genes called by ``gene_names``; the dataset holds a matrix of its own."""
-        return validate_dataset(self.expression, self.labels(self.gene_names).tolist(), self.gene_names)
+        labels = self.labels(self.gene_names).tolist()
+        return validate_dataset(self.expression, labels, self.gene_names, self.batch, perturbation)
 
 
 def read_screen(
@@ -82,6 +95,7 @@ def read_screen(
     label_pattern: str | None = None,
     combination_separator: str = COMBINATION_SEPARATOR,
     gene_names: str | None = None,
+    batch_key: str | None = None,
     layer: str | None = None,
     genes: str | Sequence[str] = "perturbed",
     min_cells: int = 100,
@@ -113,6 +127,9 @@ def read_screen(
     gene_names
         Column of ``var`` by which the genes are called, in labels and in the result. Without it the result calls them
         as the labels do. A gene without a name of its own there is called by its id.
+    batch_key
+        Column of ``obs`` with the batch of each cell, with whose controls it is compared. Cells of batches without a
+        control are excluded. Without it, there is a warning if the labels depend on a column that looks like a batch.
     layer
         The layer with the expression, if it is not ``X``. ``"raw"`` is ``.raw``, with its own genes, unless a layer has
         this name.
@@ -149,6 +166,12 @@ def read_screen(
             label_pattern=label_pattern,
             combination_separator=combination_separator,
         )
+        batch = None
+        if batch_key is None:
+            warn_of_confounding(adata.obs, perturbation_key, labels.intervention == CONTROL)
+        else:
+            batch = read_batches(adata.obs, batch_key, labels.intervention == CONTROL)
+            labels = labels.exclude(without_controls(labels.intervention, batch, names.ids), "uncontrolled")
         columns = choose_columns(names, labels.intervention, genes, min_cells, labels.unmatched)
         read = read_columns(matrix, columns)
         kind = check_values(read, counts, allow_counts, lambda: describe_layers(adata, layer))
@@ -158,7 +181,7 @@ def read_screen(
         if not len(counted):
             raise InputError.of("counts", "no cell with a count", "raw counts")
         expression, totals = select_in_place(expression, counted, np.arange(len(columns))), totals[counted]
-        labels = labels.of_cells(counted)
+        labels, batch = labels.of_cells(counted), None if batch is None else batch[counted]
         target = target_sum(kind, totals)
         for block in row_blocks(*expression.shape):
             expression[block] = log_normalise(expression[block], totals[block], target)
@@ -180,7 +203,8 @@ def read_screen(
         found = f"{cells['combined']} cells with several targets ({combination_separator!r} in the label)"
         warn(f"{found} are excluded: no single source explains them")
     included = intervention != EXCLUDED
-    kept = np.flatnonzero(included | ((~included).sum() >= min_excluded))
+    matched = np.ones_like(included) if batch is None else batch != NO_BATCH
+    kept = np.flatnonzero(matched & (included | ((~included).sum() >= min_excluded)))
     return Screen(
         expression=select_in_place(expression, kept, np.flatnonzero(considered)),
         gene_ids=names.ids[columns].tolist(),
@@ -190,4 +214,5 @@ def read_screen(
         cells=cells,
         origin=simulated or (Path(data).name if isinstance(data, str | os.PathLike) else ""),
         simulated=bool(simulated),
+        batch=None if batch is None else batch[kept],
     )

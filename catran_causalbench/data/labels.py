@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What a cell counts as. The label of an "unmeasured" one names no measured gene; the gene of an "other" one is measured
-# but not considered.
-KINDS = ("perturbed", "control", "combined", "other", "unmeasured", "unlabelled")
+# but not considered; the batch of an "uncontrolled" one holds no control.
+KINDS = ("perturbed", "control", "combined", "other", "unmeasured", "unlabelled", "uncontrolled")
 
 _OTHER_SEPARATORS = ("_", "|", ";", ",", "/", "&", "-")  # proposed where they would help
 _EXAMPLES = 3
@@ -62,6 +62,11 @@ class CellLabels:
     def of_cells(self, cells: np.ndarray) -> CellLabels:
         """Keep the labels of some cells."""
         return replace(self, intervention=self.intervention[cells], kind=self.kind[cells])
+
+    def exclude(self, cells: np.ndarray, kind: str) -> CellLabels:
+        """Let some cells, bool, length C, count as another kind."""
+        intervention = np.where(cells, EXCLUDED, self.intervention)
+        return replace(self, intervention=intervention, kind=np.where(cells, np.int8(KINDS.index(kind)), self.kind))
 
     def count(self, intervention: np.ndarray) -> dict[str, int]:
         """Count the cells of each kind; perturbed cells that ``intervention`` excludes are of the kind ``other``."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SIGNS = {"activation": 1, "+": 1, "repression": -1, "-": -1, "unknown": 0, "": 0, "nan": 0}
 # A name must hold no separator of CausalBench's tables, and be no label of cells without a target.
 _NO_NAME = rf"[\s;\"]|^$|^{CONTROL_LABEL}$|^{EXCLUDED_LABEL}$"
+_SIGN_COLUMNS = ("sign", "mode", "regulation")
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ def read_regulatory_graph(path: str | os.PathLike[str]) -> RegulatoryGraph:
     ----------
     path
         A table that :func:`~catran_causalbench.data.edge_table.read_edge_table` reads, where signs are known with a
-        column ``sign`` or ``mode``: activation, repression or unknown, + or −, or a number whose sign counts. A table
-        without a heading must begin with source, target and one of these words, as TRRUST's does.
+        column ``sign``, ``mode`` or ``regulation`` (as ``fit`` writes it): activation, repression or unknown, + or −,
+        or a number whose sign counts. A table without a heading must begin with source, target and one of these words,
+        as TRRUST's does.
 
     Returns
     -------
@@ -109,10 +111,10 @@ def _read_table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     table = read_edge_table(path, "graph", lambda row: len(row) >= 3 and _normalised(row[2]) in _SIGNS)
-    for column in ("sign", "mode"):
+    for column in _SIGN_COLUMNS:
         if table.columns.tolist().count(column) > 1:
             raise InputError.of("graph", f"two columns {column!r} in {path.name}", "each once")
-    signs = next((table[column] for column in ("sign", "mode", "2") if column in table), "")
+    signs = next((table[column] for column in (*_SIGN_COLUMNS, "2") if column in table), "")
     return pd.DataFrame({"source": table["source"], "target": table["target"], "sign": signs})
 
 

@@ -71,6 +71,7 @@ def rows(cells, sources, targets):
         "other": "excluded: another gene than those considered",
         "unmeasured": "excluded: no measured gene in the label",
         "unlabelled": "excluded: no label",
+        "uncontrolled": "excluded: no control in the batch",
     }
     return {
         **{kinds[kind]: number for kind, number in cells.items()},

@@ -347,6 +347,7 @@ def test_every_kind_of_cell_is_counted():
         "other": CELLS,
         "unmeasured": 2 * CELLS,
         "unlabelled": CELLS,
+        "uncontrolled": 0,
     }
     assert found.num_sources == 2
 
