@@ -68,7 +68,7 @@ def matrices(draw, cells, genes):
 
 @st.composite
 def data_sets(draw, sound=False):
-    """Matrix, labels and names; nearly all of them sound where asked for."""
+    """Matrix, labels and names, perhaps batches; nearly all of them sound where asked for."""
     cells, genes = draw(st.integers(0 if not sound else 2, 40)), draw(st.integers(0 if not sound else 2, 6))
     names = draw(
         st.lists(NAMES if not sound else st.text("abcÄ+ 1", min_size=1), min_size=genes, max_size=genes, unique=sound)
@@ -82,7 +82,10 @@ def data_sets(draw, sound=False):
     if not sound and draw(st.integers(0, 9)) == 0:
         labels, names = draw(st.sampled_from([(labels[1:], names), (labels, names[1:]), (None, names), (labels, 3)]))
     container = draw(st.sampled_from([list, tuple, iter, lambda values: np.array(values, dtype=object)]))
-    return draw(matrices(cells, genes)), labels if labels is None else container(labels), names
+    batches = draw(st.sampled_from([None, None, ["x"], [1, 2], ["x", "y", ""], [0.5, 7.0, 9.0], ["x", None]]))
+    if batches is not None:
+        batches = [batches[number] for number in rng.integers(len(batches), size=cells)]
+    return draw(matrices(cells, genes)), labels if labels is None else container(labels), names, batches
 
 
 def validated(data):
@@ -105,7 +108,7 @@ seen_screens = {"accepted": 0, "refused": 0}
 
 @pytest.mark.guarantee(
     "Input",
-    "Any matrix, labels and names give a valid dataset or an `InputError` of one line, without warnings "
+    "Any matrix, labels, names and batches give a valid dataset or an `InputError` of one line, without warnings "
     "(2,000 generated data sets).",
 )
 @cases(2000)
@@ -123,6 +126,9 @@ def test_a_data_set_is_valid_or_refused(data):
     assert list(dataset.gene_names) == sorted(set(dataset.gene_names))
     assert set(dataset.intervention) <= {-2, -1, *range(dataset.num_genes)}
     assert -1 in dataset.intervention
+    if dataset.batch is not None:
+        perturbed, controls = dataset.batch[dataset.intervention >= 0], dataset.batch[dataset.intervention == -1]
+        assert set(perturbed) <= set(controls)
 
 
 def test_both_kinds_of_data_sets_were_generated():
