@@ -149,10 +149,17 @@ def check_keys(values: Any, known: Any, origin: str, prefix: str = "") -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return NumPy's scalars and arrays as Python's, whose text is what users wrote, also in a list or tuple."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+    """Return NumPy's scalars and arrays as Python's, whose text is what users wrote, also those in a list or tuple.
+
+    Lists in lists are left as they are: YAML has lists that contain themselves.
+    """
+    if type(value) in (list, tuple):
+        return type(value)(_python(entry) for entry in value)
+    return _python(value)
+
+
+def _python(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def shown(value: Any) -> str:
