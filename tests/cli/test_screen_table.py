@@ -35,7 +35,7 @@ def odd(clean):
     labels = adata.obs["target_gene"].astype(object).where(adata.obs["target_gene"].notna(), None)
     labels = [
         {"non-targeting": ("NTC_1", "safe")[cell % 2], "SIM3+SIM4": "SIM3_g1|SIM4_g2"}.get(label)
-        or (label and f"{label}_g{cell % 3}")
+        or (label if label in (None, "excluded") else f"{label}_g{cell % 3}")
         for cell, label in enumerate(labels)
     ]
     var = pd.DataFrame({"mine": adata.var_names}, index=[f"G{number}" for number in range(adata.n_vars)])
