@@ -47,6 +47,7 @@ MISTAKES = {
     "labels of a screen": lambda: fit(with_labels(TEXT), perturbation_key="target_gene", control="none"),
     "a pattern": lambda: fitted(label_pattern=TEXT),
     "a column of names": lambda: fitted(gene_names=TEXT),
+    "a batch key": lambda: fitted(batch_key=TEXT),
     "a layer": lambda: fitted(layer=TEXT),
     "genes": lambda: fitted(genes=np.array([TEXT, "SIM1"])),
     "a word for genes": lambda: fitted(genes=TEXT),

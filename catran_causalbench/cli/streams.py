@@ -39,8 +39,7 @@ def takes_unicode() -> bool:
 
 
 def _replacement(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
+    assert isinstance(error, UnicodeEncodeError)  # these streams only write
     text = error.object[error.start : error.end]
     known = (_ALTERNATIVES.get(sign) or sign.encode("ascii", "backslashreplace").decode("ascii") for sign in text)
     return "".join(known), error.end

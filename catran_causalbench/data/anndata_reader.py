@@ -151,8 +151,9 @@ def read_screen(
     InputError
         Naming the argument, what was found and what was expected.
     """
-    texts = (perturbation_key, control, label_pattern, combination_separator, gene_names, layer, genes)
-    perturbation_key, control, label_pattern, combination_separator, gene_names, layer, genes = map(plain, texts)
+    perturbation_key, control, label_pattern = map(plain, (perturbation_key, control, label_pattern))
+    combination_separator, gene_names, batch_key = map(plain, (combination_separator, gene_names, batch_key))
+    layer, genes = plain(layer), plain(genes)
     with opened(data, perturbation_key) as adata:
         matrix, var = choose_layer(adata, layer)
         simulated = str(adata.uns.get("simulated") or "")
