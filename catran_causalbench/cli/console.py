@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from catran_causalbench.cli.streams import takes_unicode
 from catran_causalbench.cli.wording import in_option_words
 from catran_causalbench.errors import DownloadError, InputError, TrainingError
 
@@ -57,7 +58,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but re
 
 
 def command(function: Command) -> Command:
-    """Report errors that the user can fix in one line and an exit code, without a traceback."""
+    """Report warnings, and errors that the user can fix, in one line each, without a place in the code.
+
+    An error also has an exit code.
+    """
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> Any:
@@ -68,6 +72,10 @@ def command(function: Command) -> Command:
         except InputError as error:
             _end(f"Error: {in_option_words(str(error), function)}", 2)
         except (TrainingError, DownloadError) as error:
+            _end(f"Error: {in_option_words(str(error), function)}", 1)
+        except BrokenPipeError:  # as in | head: typer ends quietly
+            raise
+        except OSError as error:  # a full disk, a name that is too long, a directory that was deleted
             _end(f"Error: {error}", 1)
         except KeyboardInterrupt:
             _end("Interrupted.", 130)
@@ -113,7 +121,7 @@ def chosen_genes(genes: str) -> str | list[str]:
 
 def print_json(result: Any) -> None:
     """Print a result as one JSON document, with null for NaN."""
-    typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=not takes_unicode()))
 
 
 def hushed(quiet: bool) -> AbstractContextManager[Any]:
@@ -130,7 +138,8 @@ def table_console() -> Console:
     """Return the standard output for tables: 120 columns wide where it is no terminal, and without added colours."""
     from rich.console import Console
 
-    return Console(width=None if Console().is_terminal else 120, highlight=False)
+    terminal = Console()
+    return Console(width=None if terminal.is_terminal and terminal.width else 120, highlight=False)  # COLUMNS may be 0
 
 
 def _without_nan(value: Any) -> Any:

@@ -119,7 +119,7 @@ def download(
 
     with _progress(quiet, DownloadColumn(), TransferSpeedColumn()) as (say, progress):
         download_files(directory, have=have, say=say, progress=progress)
-    typer.echo(f"{directory} holds all files.")
+    typer.echo(f"{directory} holds all files; catran-causalbench prepare makes small ones of the same cells.")
 
 
 @console.command

@@ -89,12 +89,11 @@ def link_atomically(source: Path, target: Path) -> None:
     try:
         link_or_copy(source, temporary)
         os.replace(temporary, target)
-    except BaseException as error:
+    except OSError as error:
+        raise _unwritable(target, error) from None
+    finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _unwritable(target, error) from None
-        raise
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -381,7 +381,7 @@ def test_only_encrypted_sources_are_trusted(server, tmp_path):
 
 @pytest.mark.guarantee(
     "Faults",
-    "One process at a time writes to the directory of a run, of a sweep or of a download.",
+    "One process at a time writes to the directory of a run, of a sweep, of a download or of a preparation.",
 )
 def test_one_download_at_a_time(server, tmp_path):
     with (

@@ -235,6 +235,7 @@ def test_an_interrupted_replacement_is_continued_without_asking_again(copied, ma
 
     with pytest.raises(KeyboardInterrupt):
         prepare_directory(copied, made, overwrite=True, progress=interrupt)
+    assert not list(made.glob("*rpe1*")), "nothing old stays beside the new"
     prepare_directory(copied, made)
     assert reads == ["k562.h5ad", "rpe1.h5ad", "rpe1.h5ad"]
 

@@ -12,6 +12,7 @@ from helpers import REPOSITORY, FullAfter, files_and_arrays
 from catran_causalbench.causalbench.prepare.directory import prepare_directory
 from catran_causalbench.causalbench.prepare.receipt import RECEIPT
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils import atomic_io
 
 # Every file ends with a call of os.replace: three for the directory, three for a data set and one for its receipt, six
 # for the other files. The cells of four files are normalised while these are written.
@@ -81,6 +82,21 @@ def test_a_disk_that_becomes_full(data, tmp_path, monkeypatch, expected, writes)
             assert content == expected[name]
     else:
         assert not (tmp_path / "made").exists()
+    prepare_directory(data, tmp_path / "made")
+    assert files_and_arrays(tmp_path / "made", but=RECEIPT) == expected
+
+
+def test_a_disk_that_becomes_full_while_files_are_copied(data, tmp_path, monkeypatch, expected):
+    def copy_a_part(source, target):
+        target.write_bytes(b"a part")
+        FullAfter(0)(0)
+
+    with monkeypatch.context() as full:
+        full.setattr(atomic_io, "link_or_copy", copy_a_part)
+        with pytest.raises(InputError, match=r"corum.* cannot be written \(No space left on device\)"):
+            prepare_directory(data, tmp_path / "made")
+    assert not temporary_files(tmp_path / "made")
+    assert "dataset_rpe1.npz" in {path.name for path in (tmp_path / "made").iterdir()}
     prepare_directory(data, tmp_path / "made")
     assert files_and_arrays(tmp_path / "made", but=RECEIPT) == expected
 

@@ -83,6 +83,7 @@ def test_missing_symbols(screens, copied, refusal, tmp_path):
     assert untouched(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:.*names are not unique")  # where the file is written
 @pytest.mark.parametrize("table", ["obs", "var"])
 def test_a_name_that_comes_twice(screens, copied, refusal, tmp_path, table):
     """CausalBench finds cells by their barcodes and genes by their ids."""
@@ -124,6 +125,11 @@ def test_files_that_were_exchanged(copied, refusal, tmp_path):
     (copied / "other").rename(copied / "rpe1.h5ad")
     assert refusal().startswith("data: found the cells of rpe1.h5ad under the name k562.h5ad")
     assert untouched(tmp_path)
+
+
+def test_sheets_that_say_the_same_accuse_no_file(screens, copied, tmp_path):
+    write_summary(copied / SUMMARY, dict.fromkeys(SUMMARY_SHEETS, screens["k562"]))
+    prepare_directory(copied, tmp_path / "made")
 
 
 @pytest.mark.parametrize("summary", [True, False])
