@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from catran_causalbench.causalbench import PLUGIN_FILE
-from catran_causalbench.cli.console import AsJson, Overwrite, command, print_json, table_console
+from catran_causalbench.cli.console import AsJson, Overwrite, command, print_json, print_table
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def compare(
             return f"[bold]{text}[/bold]" if value == best[metric.name] else text
 
         rows = ([str(run), *map(cell, metrics, row)] for run, row in table.iterrows())
-        _print_table(data["title"], ["run", *(metric.heading for metric in metrics)], rows)
+        print_table(data["title"], ["run", *(metric.heading for metric in metrics)], rows)
     if figure:
         draw_runs(data["title"], table, figure)
 
@@ -123,7 +122,7 @@ def evaluate(
     known = {name: value for name, value in metric_values(scores).items() if value == value or name in drawn}
     metrics = {find_metric(name): value for name, value in known.items()}
     rows = ([metric.heading + drawn.get(metric.name, ""), metric.number(value)] for metric, value in metrics.items())
-    _print_table(described["title"], ["metric", "value"], rows)
+    print_table(described["title"], ["metric", "value"], rows)
 
 
 @command
@@ -168,16 +167,3 @@ def _print_descriptions(descriptions: dict[str, str], as_json: bool) -> None:
     width = max(map(len, descriptions)) + 2
     for name, description in descriptions.items():
         typer.echo(f"{name:{width}}{description}")
-
-
-def _print_table(title: str, columns: list[str], rows: Iterable[list[str]]) -> None:
-    """Print a table with names in its first column and numbers in the others."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title), title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    for name, *numbers in rows:
-        table.add_row(escape(name), *numbers)
-    table_console().print(table)

@@ -13,7 +13,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -96,6 +96,19 @@ def table_console() -> Console:
     from rich.console import Console
 
     return Console(width=None if Console().is_terminal else 120, highlight=False)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table with names in its first column and numbers in the others."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for name, *numbers in rows:
+        table.add_row(escape(name), *numbers)
+    table_console().print(table)
 
 
 def _without_nan(value: Any) -> Any:
