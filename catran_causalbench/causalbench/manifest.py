@@ -14,6 +14,13 @@ from catran_causalbench.utils.checks import Check
 EXPRESSION_FILES = ("k562.h5ad", "rpe1.h5ad")
 DATASET_FILES = ("dataset_k562.npz", "dataset_rpe1.npz", "dataset_k562_filtered.npz", "dataset_rpe1_filtered.npz")
 SUMMARY = "summary_stats.xlsx"
+SUMMARY_SHEETS = {"k562": "TabB_K562_day6_summary_stat", "rpe1": "TabC_RPE1_summary_statistic"}
+SUMMARY_COLUMNS = (
+    "genetic perturbation",
+    "Number of DEGs (anderson-darling)",
+    "percent knockdown",
+    "number of cells (filtered)",
+)
 REFERENCE_FILES = CORUM, LIGAND_RECEPTOR, STRING_NETWORK, STRING_PHYSICAL, STRING_PROTEINS = (
     "corum_complexes.txt.zip",
     "human_lr_pair.txt",

@@ -10,6 +10,7 @@ from typing import Any
 from catran_causalbench.errors import InputError
 
 DESCRIPTION = "description.json"
+README = "README.txt"
 MADE_BY = "catran_causalbench"
 
 

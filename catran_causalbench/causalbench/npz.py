@@ -1,13 +1,15 @@
-"""Arrays from .npz files of any origin; nothing is unpickled."""
+"""CausalBench's .npz files: cells written block by block, and arrays read from files of any origin, none unpickled."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
 
 from catran_causalbench.errors import InputError
 
@@ -42,3 +44,28 @@ def read_cells(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             f"numbers, cells × genes, for interventions of shape {labels.shape} and var_names of shape {genes.shape}",
         )
     return expression, genes, labels
+
+
+def write_cells(
+    path: Path,
+    blocks: Iterable[np.ndarray],
+    shape: tuple[int, int],
+    dtype: np.dtype,
+    genes: Sequence[str],
+    labels: Sequence[str] | NDArray[np.str_],
+    **marks: object,
+) -> None:
+    """Write `expression_matrix` from blocks of its rows, `var_names`, `interventions`, and `marks` as further arrays.
+
+    The bytes are those of :func:`numpy.savez`, which would need the whole matrix.
+    """
+    header = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    arrays = dict(zip(CELL_ARRAYS[1:], map(np.array, (genes, labels)), strict=True))
+    with zipfile.ZipFile(path, "w") as archive:
+        with archive.open(f"{CELL_ARRAYS[0]}.npy", "w", force_zip64=True) as member:
+            npy_format.write_array_header_1_0(member, header)
+            for block in blocks:
+                member.write(np.ascontiguousarray(block, dtype).data)
+        for name, array in {**arrays, **{name: np.array(mark) for name, mark in marks.items()}}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                npy_format.write_array(member, array, allow_pickle=False)

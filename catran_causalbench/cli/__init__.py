@@ -21,7 +21,7 @@ app = typer.Typer(
 
 for group, commands in {
     "Network": (fit.fit,),
-    "Data": (data.simulate, data.convert, data.download),
+    "Data": (data.simulate, data.convert, data.download, data.prepare),
     "Benchmark": (
         *(benchmark.plugin, benchmark.presets, benchmark.methods, benchmark.compare, benchmark.evaluate),
         *(sweeping.sweep, benchmark.report),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +12,7 @@ import typer
 from catran_causalbench.cli import console
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.progress import ProgressColumn, TaskID
 
 Directory = Annotated[Path, typer.Argument(help="The benchmark directory to make.", show_default=False)]
 
@@ -103,18 +105,49 @@ def download(
             typer.echo(f"{name:32}{fault or 'intact'}")
         raise typer.Exit(int(any(faults.values())))
 
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    with _progress(quiet, DownloadColumn(), TransferSpeedColumn()) as (say, progress):
+        download_files(directory, have=have, say=say, progress=progress)
+    typer.echo(f"{directory} holds all files.")
+
+
+@console.command
+def prepare(
+    data: Annotated[Path, typer.Argument(help="The directory that download filled.", show_default=False)],
+    directory: Directory,
+    overwrite: console.Overwrite = False,
+    quiet: console.Quiet = False,
+) -> None:
+    """Prepare CausalBench's K562 and RPE1 data, so that causalbench_run starts in seconds and in little memory.
+
+    Example: catran-causalbench prepare data prepared
+    """
+    from catran_causalbench.causalbench.prepare.directory import prepare_directory
+
+    with _progress(quiet) as (say, progress):
+        found = prepare_directory(data, directory, overwrite, say=say, progress=progress)
+    for sentence in found:
+        typer.echo(sentence)
+    typer.echo(f"{directory} is ready for causalbench_run --data_directory.")
+
+
+@contextmanager
+def _progress(
+    quiet: bool, *columns: ProgressColumn
+) -> Iterator[tuple[Callable[[str], object], Callable[[str, int, int | None], object]]]:
+    """Yield a function that prints a message, and one that draws how much of something is done."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     terminal = Console(stderr=True, quiet=quiet, markup=False)  # names of directories may look like markup
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=terminal, disable=not console.show_progress(quiet)) as bars:
+    all_columns = (TextColumn("{task.description}"), BarColumn(), *columns, TimeRemainingColumn())
+    with Progress(*all_columns, console=terminal, disable=not console.show_progress(quiet)) as bars:
         bar_of: dict[str, TaskID] = {}
 
-        def progress(name: str, arrived: int, total: int | None) -> None:
+        def progress(name: str, done: int, total: int | None) -> None:
             if name not in bar_of:
                 bar_of[name] = bars.add_task(name)
-            bars.update(bar_of[name], completed=arrived, total=total)
+            bars.update(bar_of[name], completed=done, total=total)
 
-        download_files(directory, have=have, say=terminal.print, progress=progress)
-    typer.echo(f"{directory} holds all files.")
+        yield terminal.print, progress

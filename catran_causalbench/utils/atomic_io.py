@@ -26,10 +26,22 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], Any])
     """
     path = Path(path)
     try:
-        move_into_place(path.with_name(f".{os.getpid()}.part.{path.name}"), path, write)
+        move_into_place(_temporary(path), path, write)
     except OSError as error:
         raise _unwritable(path, error) from None
     return path
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{os.getpid()}.part.{path.name}")
+
+
+def remove_temporary_files(directory: Path, names: Collection[str]) -> None:
+    """Remove what killed processes left of files with these names; the directory has to be locked."""
+    for path in directory.glob(".*.part.*"):
+        number, _, name = path.name[1:].partition(".part.")
+        if number.isdecimal() and name in names:
+            path.unlink(missing_ok=True)
 
 
 def move_into_place(temporary: Path, path: Path, write: Callable[[Path], Any]) -> None:
@@ -58,11 +70,31 @@ def write_json(path: str | os.PathLike[str], value: Any) -> Path:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name; copy it where the file system has no hard links."""
+    """Give a file a second name; copy it, with its time of change, where the file system has no hard links."""
     try:
-        target.hardlink_to(source)
+        target.hardlink_to(source.resolve())  # and not to a symbolic link, which may be relative
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copy2(source, target)
+
+
+def link_atomically(source: Path, target: Path) -> None:
+    """Link or copy a file under a temporary name, then rename it; an existing file is replaced.
+
+    Raises
+    ------
+    InputError
+        The directory does not exist or cannot be written to.
+    """
+    temporary = _temporary(target)
+    try:
+        link_or_copy(source, temporary)
+        os.replace(temporary, target)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(target, error) from None
+        raise
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

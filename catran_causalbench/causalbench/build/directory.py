@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,24 +26,21 @@ from catran_causalbench.causalbench.manifest import (
     STRING_PHYSICAL,
     STRING_PROTEINS,
     SUMMARY,
+    SUMMARY_COLUMNS,
+    SUMMARY_SHEETS,
 )
-from catran_causalbench.causalbench.metadata import DESCRIPTION, MADE_BY, find_metadata
+from catran_causalbench.causalbench.metadata import DESCRIPTION, MADE_BY, README, find_metadata
+from catran_causalbench.causalbench.npz import write_cells
 from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable, check_writable, link_or_copy
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 FORMAT_VERSION = 2
 # A fifth is held out, so five cells of a label leave one for evaluation.
 FEWEST_CELLS = 5
-
-_README = "README.txt"
-_SUMMARY_SHEETS = ("TabB_K562_day6_summary_stat", "TabC_RPE1_summary_statistic")
-_SUMMARY_COLUMNS = (
-    "genetic perturbation",
-    "Number of DEGs (anderson-darling)",
-    "percent knockdown",
-    "number of cells (filtered)",
-)
 
 Pairs = Sequence[tuple[int, int]]
 
@@ -98,25 +95,36 @@ def write_benchmark_directory(
     directory = check_directory(directory, overwrite)
     _check_dataset(dataset)
     files = {**_tables(dataset, references), **(extra_files or {})}
-    names = sorted([*DATASET_FILES, *EXPRESSION_FILES, *files, DESCRIPTION, _README])
+    names = sorted([*DATASET_FILES, *EXPRESSION_FILES, *files, DESCRIPTION, README])
     files |= _description_files(dataset, references, origin, [DESCRIPTION, *(extra_files or {})], names)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with atomic_directory(directory) as made:
         for name, content in files.items():
             (made / name).write_bytes(content)
-        np.savez(
+        write_cells(
             made / DATASET_FILES[0],
-            expression_matrix=np.ascontiguousarray(dataset.expression, np.float32),
-            var_names=np.array(dataset.gene_ids),
-            interventions=np.array(dataset.labels),
-            origin=np.array(origin.title),
-            simulated=np.array(origin.simulated),
+            [dataset.expression],
+            dataset.expression.shape,
+            np.dtype(np.float32),
+            dataset.gene_ids,
+            dataset.labels,
+            origin=origin.title,
+            simulated=origin.simulated,
         )
-        write_h5ad(made / EXPRESSION_FILES[0], dataset.gene_ids, dataset.gene_names, origin.title)
+        write_h5ad(made / EXPRESSION_FILES[0], *_names(dataset), origin.title)
         for first, *others in (DATASET_FILES, EXPRESSION_FILES):
             for name in others:
                 link_or_copy(made / first, made / name)
     return directory
+
+
+def _names(dataset: Dataset) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the names of the genes and of the labels, as :func:`write_h5ad` takes them."""
+    import pandas as pd
+
+    ids, names = list(dataset.gene_ids), list(dataset.gene_names)
+    labels = pd.DataFrame({"gene_id": [*ids, CONTROL_LABEL], "gene": [*names, CONTROL_LABEL]})
+    return pd.DataFrame({"gene_name": names}, index=pd.Index(ids)), labels
 
 
 def check_directory(directory: str | os.PathLike[str], overwrite: bool) -> Path:
@@ -173,7 +181,7 @@ def _tables(dataset: Dataset, references: References) -> dict[str, bytes]:
         STRING_NETWORK: links(STRING_NETWORK, references.string_network),
         STRING_PHYSICAL: links(STRING_PHYSICAL, references.string_physical),
         STRING_PROTEINS: gzip.compress(table(STRING_PROTEINS, zip(proteins, names, strict=True)), mtime=0),
-        SUMMARY: workbook_bytes(_SUMMARY_SHEETS, _SUMMARY_COLUMNS),
+        SUMMARY: workbook_bytes([*SUMMARY_SHEETS.values()], SUMMARY_COLUMNS),
     }
 
 
@@ -204,4 +212,4 @@ their scores are 0. ChIP-seq comes with CausalBench and has real gene symbols on
 Files that CausalBench does not read: {", ".join(extra_files)}.
 """
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-    return {DESCRIPTION: text.encode(), _README: readme.encode()}
+    return {DESCRIPTION: text.encode(), README: readme.encode()}

@@ -8,11 +8,12 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catran_causalbench.data.dataset import CONTROL_LABEL
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def table_bytes(separator: str, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
@@ -58,16 +59,26 @@ def workbook_bytes(sheets: Sequence[str], heading: Sequence[str]) -> bytes:
     return zip_bytes(parts)
 
 
-def write_h5ad(path: Path, gene_ids: Sequence[str], gene_names: Sequence[str], title: str) -> None:
-    """Write the smallest .h5ad from which CausalBench reads the perturbed genes and their names."""
+def write_h5ad(path: Path, var: pd.DataFrame, labels: pd.DataFrame, title: str = "") -> None:
+    """Write the smallest .h5ad from which CausalBench reads the perturbed genes and the names of all genes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    var
+        The names of the genes: ids as index, and the column ``gene_name``.
+    labels
+        A row for each label of the cells: ``gene_id`` and ``gene``, the perturbed gene's id and symbol.
+    title
+        What the file says about its origin.
+    """
     import anndata
-    import pandas as pd
     from scipy import sparse
 
-    obs = pd.DataFrame({"gene_id": [*gene_ids, CONTROL_LABEL], "gene": [*gene_names, CONTROL_LABEL]})
     anndata.AnnData(
-        X=sparse.csr_matrix((len(obs), len(gene_ids)), dtype=np.float32),
-        obs=obs.set_index(obs.index.astype(str)),
-        var=pd.DataFrame({"gene_name": list(gene_names)}, index=pd.Index(list(gene_ids))),
-        uns={"origin": title},
+        X=sparse.csr_matrix((len(labels), len(var)), dtype=np.float32),
+        obs=labels.set_index(np.arange(len(labels)).astype(str)),
+        var=var,
+        uns={"origin": title} if title else {},
     ).write_h5ad(path)

@@ -203,7 +203,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(np, "savez", fail)
+    monkeypatch.setattr("catran_causalbench.causalbench.build.directory.write_cells", fail)
     with pytest.raises(InputError, match="disk full"):
         write_benchmark_directory(tmp_path / "data", tiny_dataset(), References(), ORIGIN)
     assert not any(tmp_path.iterdir())
