@@ -49,8 +49,8 @@ class ScreenSize:
 SIZES: dict[str, tuple[tuple[ScreenSize, ScreenSize], ReferenceSizes]] = {
     "full": (
         (
-            ScreenSize(310_385, 8_563, 10_691, 2_057, 1_092, 0.6, 0.95, 48),
-            ScreenSize(247_914, 8_749, 11_485, 2_393, 1_543, 0.9, 0.78, 56),
+            ScreenSize(310_385, 8_563, 10_691, 2_057, 1_092, 0.6, 0.98, 48),
+            ScreenSize(247_914, 8_749, 11_485, 2_393, 1_543, 0.8, 0.735, 56),
         ),
         ReferenceSizes(),
     ),

@@ -13,7 +13,7 @@ from catran_causalbench.causalbench.prepare.expression_file import ExpressionFil
 from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.errors import InputError
 
-_VALUES_PER_BLOCK = 2**22
+_VALUES_PER_BLOCK = 2**20  # a block and what is computed from it stay in the processor's cache
 # Whole numbers below it are exact in float32, sums of them included, in whatever order they are added.
 _LIMIT = 2**24
 
@@ -61,9 +61,9 @@ class Counts:
             _refuse(file, "no cell with a count")
         return cls(values, columns, totals.astype(file.dtype))
 
-    def of(self, columns: NDArray[np.intp], cells: NDArray[np.intp] | slice) -> NDArray[np.floating]:
+    def of(self, columns: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[np.floating]:
         """Return the counts of cells and columns of the file, in the type in which CausalBench computes."""
-        chosen = self.values[cells][:, np.searchsorted(self.columns, columns)]
+        chosen = self.values[np.ix_(cells, np.searchsorted(self.columns, columns))]
         return chosen.astype(self.totals.dtype)
 
 
