@@ -1,5 +1,6 @@
 """Data, settings and reference computations that several test modules share."""
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,30 @@ def random_data(cells=600, genes=12, seed=0):
     matrix = np.log1p(rng.poisson(rng.gamma(2, 1, genes), size=(cells, genes))).astype(np.float32)
     labels = rng.choice([*names[: genes // 2], "non-targeting", "non-targeting", "excluded"], cells)
     return matrix, [str(label) for label in labels], names
+
+
+def files_and_arrays(directory, but=""):
+    """Return the bytes of all files of a directory but one, and those of the arrays of the .npz files among them."""
+    found = {}
+    for path in sorted(directory.iterdir()):
+        if path.suffix == ".npz" and not path.name.startswith("."):
+            with np.load(path) as arrays:
+                found |= {f"{path.name}/{name}": array.tobytes() for name, array in arrays.items()}
+        elif path.name != but:
+            found[path.name] = path.read_bytes()
+    return found
+
+
+class FullAfter:
+    """In place of `os.fsync`, let the disk be full from some write of a file on."""
+
+    def __init__(self, writes):
+        self._left = writes
+
+    def __call__(self, descriptor):
+        self._left -= 1
+        if self._left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 QUICK = CatranConfig(

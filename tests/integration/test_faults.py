@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from fault_worker import CONFIGS, run, run_and_die
-from helpers import PYTHONPATH, random_data
+from helpers import PYTHONPATH, FullAfter, random_data
 
 from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, load_config, validate_dataset
 from catran_causalbench.causalbench.build.from_screen import convert_screen
@@ -149,18 +149,6 @@ def test_ctrl_c_ends_in_the_epoch_at_work_and_says_how_to_go_on(tmp_path, undist
     assert not (tmp_path / "edges.csv").exists()
     run("catran", tmp_path)
     assert (tmp_path / "edges.csv").read_bytes() == undisturbed["catran"][0]
-
-
-class FullAfter:
-    """Let the disk be full from some write of a file on."""
-
-    def __init__(self, writes):
-        self._left = writes
-
-    def __call__(self, descriptor):
-        self._left -= 1
-        if self._left < 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def whole_checkpoint(directory):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catran_causalbench.causalbench.build.file_formats import table_bytes, workbook_bytes, write_h5ad, zip_bytes
+from catran_causalbench.causalbench.build.file_formats import h5ad_bytes, table_bytes, workbook_bytes, zip_bytes
 from catran_causalbench.causalbench.manifest import (
     CORUM,
     DATASET_FILES,
@@ -111,7 +111,7 @@ def write_benchmark_directory(
             origin=origin.title,
             simulated=origin.simulated,
         )
-        write_h5ad(made / EXPRESSION_FILES[0], *_names(dataset), origin.title)
+        (made / EXPRESSION_FILES[0]).write_bytes(h5ad_bytes(*_names(dataset), origin.title))
         for first, *others in (DATASET_FILES, EXPRESSION_FILES):
             for name in others:
                 link_or_copy(made / first, made / name)
@@ -119,7 +119,7 @@ def write_benchmark_directory(
 
 
 def _names(dataset: Dataset) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the names of the genes and of the labels, as :func:`write_h5ad` takes them."""
+    """Return the names of the genes and of the labels, as :func:`h5ad_bytes` takes them."""
     import pandas as pd
 
     ids, names = list(dataset.gene_ids), list(dataset.gene_names)

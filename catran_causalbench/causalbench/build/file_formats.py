@@ -7,7 +7,6 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,13 +58,13 @@ def workbook_bytes(sheets: Sequence[str], heading: Sequence[str]) -> bytes:
     return zip_bytes(parts)
 
 
-def write_h5ad(path: Path, var: pd.DataFrame, labels: pd.DataFrame, title: str = "") -> None:
-    """Write the smallest .h5ad from which CausalBench reads the perturbed genes and the names of all genes.
+def h5ad_bytes(var: pd.DataFrame, labels: pd.DataFrame, title: str = "") -> bytes:
+    """Return the smallest .h5ad from which CausalBench reads the perturbed genes and the names of all genes.
+
+    It is made in memory because HDF5 ends the process when a disk is full.
 
     Parameters
     ----------
-    path
-        The file.
     var
         The names of the genes: ids as index, and the column ``gene_name``.
     labels
@@ -74,11 +73,18 @@ def write_h5ad(path: Path, var: pd.DataFrame, labels: pd.DataFrame, title: str =
         What the file says about its origin.
     """
     import anndata
+    import h5py
+    from anndata.io import write_elem
     from scipy import sparse
 
-    anndata.AnnData(
+    names = anndata.AnnData(
         X=sparse.csr_matrix((len(labels), len(var)), dtype=np.float32),
         obs=labels.set_index(np.arange(len(labels)).astype(str)),
         var=var,
         uns={"origin": title} if title else {},
-    ).write_h5ad(path)
+    )
+    names.strings_to_categoricals()
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        write_elem(file, "/", names)
+    return buffer.getvalue()

@@ -18,7 +18,7 @@ from catran_causalbench.causalbench.manifest import (
 from catran_causalbench.causalbench.metadata import DESCRIPTION, MADE_BY, README, find_metadata
 from catran_causalbench.causalbench.prepare.cell_lines import check_cell_lines
 from catran_causalbench.causalbench.prepare.counts import Progress
-from catran_causalbench.causalbench.prepare.dataset import Preparation
+from catran_causalbench.causalbench.prepare.dataset import DatasetPlan
 from catran_causalbench.causalbench.prepare.expression_file import ExpressionFile
 from catran_causalbench.causalbench.prepare.receipt import RECEIPT, Receipt, state_of
 from catran_causalbench.causalbench.prepare.summary import read_summaries
@@ -110,7 +110,11 @@ def _prepare(data: Path, directory: Path, overwrite: bool, say: Say, progress: P
     for name in _LINKED:
         if state_of(data / name) not in (None, state_of(directory / name)):
             link_atomically(data / name, directory / name)
-    return [sentence for line in _FILE_OF for sentence in receipt.entries[line].found]
+    found = [sentence for line in _FILE_OF for sentence in receipt.entries[line].found]
+    if states[SUMMARY] is None:
+        advice = f"`catran-causalbench download {data}` fetches it"
+        found.append(f"no filtered cells, which --do_filter needs, because {SUMMARY} is missing; {advice}")
+    return found
 
 
 def _check_sources(data: Path, directory: Path) -> None:
@@ -128,14 +132,14 @@ def _verb(fault: str) -> str:
     return fault if fault.startswith(("lacks", "cannot")) else f"has {fault}"
 
 
-def _plan(data: Path, filtered: bool) -> dict[str, Preparation]:
+def _plan(data: Path, filtered: bool) -> dict[str, DatasetPlan]:
     files = {line: ExpressionFile.read(data / name) for line, name in _FILE_OF.items()}
     summaries = read_summaries(data / SUMMARY) if filtered else {}
     check_cell_lines(files, summaries)
-    return {line: Preparation.plan(line, file, summaries.get(line)) for line, file in files.items()}
+    return {line: DatasetPlan.make(line, file, summaries.get(line)) for line, file in files.items()}
 
 
-def _title_of_simulation(data: Path, plans: Mapping[str, Preparation]) -> str:
+def _title_of_simulation(data: Path, plans: Mapping[str, DatasetPlan]) -> str:
     """Return what the data say about being simulated; empty for measured data."""
     metadata = find_metadata(data)
     titles = [str(metadata.get("title")) if metadata.get("simulated") else ""]

@@ -59,10 +59,10 @@ def cells_of_perturbations(symbols: pd.Categorical, wanted: Collection[str]) -> 
     return {name: cells_of[name] for name in sorted(present, key=lambda name: cells_of[name][0])}
 
 
-def first_columns(var: pd.DataFrame, symbols: Collection[str]) -> dict[str, int]:
+def first_columns(gene_names: pd.Series, symbols: Collection[str]) -> dict[str, int]:
     """Return the first column that has each symbol; symbols that are not measured are left out."""
-    named = {name: column for column, name in reversed([*enumerate(var["gene_name"])])}
-    return {name: named[name] for name in symbols if name in named}
+    column_of = {name: column for column, name in reversed([*enumerate(gene_names)])}
+    return {name: column_of[name] for name in symbols if name in column_of}
 
 
 def knocked_down(cells_of: dict[str, NDArray[np.intp]], column_of: dict[str, int], counts: Counts) -> NDArray[np.intp]:
@@ -75,7 +75,7 @@ def knocked_down(cells_of: dict[str, NDArray[np.intp]], column_of: dict[str, int
     for name, cells in cells_of.items():
         if name in column_of and name != CONTROL_LABEL:
             column = np.array([column_of[name]])
-            threshold = np.percentile(counts.of(column, controls)[:, 0], _PERCENTILE)
-            cells = cells[counts.of(column, cells)[:, 0] <= threshold]
+            threshold = np.percentile(counts.of(controls, column)[:, 0], _PERCENTILE)
+            cells = cells[counts.of(cells, column)[:, 0] <= threshold]
         kept.append(cells)
     return np.concatenate(kept)

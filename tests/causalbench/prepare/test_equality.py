@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from causalscbench.data_access.utils.preprocessing import preprocess_dataset
 
-from catran_causalbench.causalbench.prepare.dataset import Preparation
+from catran_causalbench.causalbench.prepare.dataset import DatasetPlan
 from catran_causalbench.causalbench.prepare.expression_file import ExpressionFile
 from catran_causalbench.causalbench.prepare.summary import read_summaries
 
@@ -44,7 +44,7 @@ def test_cells_are_causalbench_s_to_the_last_bit(screens, data, tmp_path, causal
     path = screens["k562"].write(tmp_path / "k562.h5ad", storage, dtype, categorical)
     (tmp_path / "made").mkdir()
     summary = read_summaries(data / "summary_stats.xlsx")["k562"]
-    Preparation.plan("k562", ExpressionFile.read(path), summary).write(tmp_path / "made", "", lambda *_: None)
+    DatasetPlan.make("k562", ExpressionFile.read(path), summary).write(tmp_path / "made", "", lambda *_: None)
     for filtered in (False, True):
         # CausalBench fails on integers: they have to give what the same counts give as float32.
         expected = causalbench(storage, dtype if "float" in dtype else "float32", filtered)
