@@ -23,11 +23,12 @@ from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 
 
 class _Splitter(DatasetSplitter):
-    """CausalBench's splitter with any seed; CausalBench's own would unpickle the file."""
+    """CausalBench's splitter with any seed, for the numbers of the cells: their expression is copied when needed."""
 
-    def __init__(self, expression: np.ndarray, genes: np.ndarray, labels: np.ndarray, seed: int) -> None:
+    def __init__(self, genes: np.ndarray, labels: np.ndarray, seed: int) -> None:
         self.gene_names = list(genes)
-        parts = train_test_split(expression, labels, test_size=0.2, random_state=seed, stratify=labels)
+        cells = np.arange(len(labels))[:, None]
+        parts = train_test_split(cells, labels, test_size=0.2, random_state=seed, stratify=labels)
         self.expression_matrix_train, self.expression_matrix_test = parts[:2]
         self.interventions_train, self.interventions_test = parts[2:]
 
@@ -42,6 +43,7 @@ class BenchmarkDataset:
     held_out: HeldOutEvaluator  # a fifth of each label's cells, which no method sees
     known: ReferenceNetworks
     truth: GroundTruth | None  # None for measured data
+    _expression: np.ndarray  # cells × genes
     _splitter: DatasetSplitter
 
     @classmethod
@@ -51,21 +53,23 @@ class BenchmarkDataset:
         The split seed decides which cells are held out; CausalBench always takes 0. Raise InputError if a file is
         missing or damaged, or the cells cannot be split.
         """
-        path = spec.check(directory)
-        cells = read_cells(path)
+        path = spec.find(directory)
+        expression, genes, labels = read_cells(path)
         try:
-            splitter = _Splitter(*cells, split_seed)
+            splitter = _Splitter(genes, labels, split_seed)
         except ValueError as error:  # for example, if a label has one cell
             raise InputError.of(str(path), f"cells that cannot be split ({error})", "several of each label") from None
-        held_out = HeldOutEvaluator(*splitter.get_test_data())
+        cells, held_out_labels, names = splitter.get_test_data()
+        held_out = HeldOutEvaluator(expression[cells[:, 0]], held_out_labels, names)
         metadata = find_metadata(directory)
         return cls(
             title=str(metadata.get("title", f"Data in {directory.name}")),
             simulated=bool(metadata.get("simulated", False)),
             settings=dict(metadata.get("settings") or {}),
             held_out=held_out,
-            known=ReferenceNetworks.read(directory, spec.dataset_name, held_out),
+            known=ReferenceNetworks.read(directory, spec, held_out),
             truth=GroundTruth.read(directory, held_out.gene_names),
+            _expression=expression,
             _splitter=splitter,
         )
 
@@ -84,8 +88,8 @@ class BenchmarkDataset:
         In the partial regime, the seed draws the labels to keep, a fraction of all.
         """
         kept = {OBSERVATIONAL: 0.0, INTERVENTIONAL: 1.0}.get(regime, fraction)
-        matrix, labels, genes = self._splitter.get_partial_interventional(kept, seed)
-        return matrix, list(labels), genes
+        cells, labels, genes = self._splitter.get_partial_interventional(kept, seed)
+        return self._expression[cells[:, 0]], list(labels), genes
 
     def training_set(self, regime: str, fraction: float, seed: int) -> PerturbationDataset:
         """Validate the training cells as the plugin does: the observational regime keeps controls only."""

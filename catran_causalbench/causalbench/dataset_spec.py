@@ -25,16 +25,20 @@ class DatasetSpec(Validated):
         """Return the path of the file with the cells."""
         return directory / dataset_file(self.dataset_name.removeprefix("weissmann_"), self.do_filter)
 
-    def check(self, directory: Path) -> Path:
-        """Return the path of the file with the cells; raise InputError if any file is missing or damaged."""
+    def find(self, directory: Path) -> Path:
+        """Return the path of the file with the cells; raise InputError if there is none."""
         path = self.path(directory)
         if not path.is_file():
             expected = "the file, which CausalBench writes at its first run"
             raise InputError.of("data", f"no {path.name} in {str(directory)!r}", expected)
+        return path
+
+    def check(self, directory: Path) -> None:
+        """Raise InputError if any file is missing or damaged."""
+        self.find(directory)
         for check in check_data_directory(directory):
             if check.passed is False:
                 raise InputError.of("data", f"{check.name} in {str(directory)!r}: {check.found}", "an intact file")
-        return path
 
     def num_genes(self, directory: Path) -> int:
         """Count the genes without reading the cells; raise InputError if their names cannot be read."""

@@ -13,6 +13,8 @@ from catran_causalbench.utils.checks import Check
 
 EXPRESSION_FILES = ("k562.h5ad", "rpe1.h5ad")
 DATASET_FILES = ("dataset_k562.npz", "dataset_rpe1.npz", "dataset_k562_filtered.npz", "dataset_rpe1_filtered.npz")
+# Ours, one beside each of them: the reference networks among its genes (see `network_cache`).
+NETWORK_FILES = tuple(name.replace("dataset", "networks") for name in DATASET_FILES)
 SUMMARY = "summary_stats.xlsx"
 SUMMARY_SHEETS = {"k562": "TabB_K562_day6_summary_stat", "rpe1": "TabC_RPE1_summary_statistic"}
 SUMMARY_COLUMNS = (
@@ -42,24 +44,28 @@ class DataFile:
     parts: tuple[str, ...]  # columns of a table, members of any other file
     separator: str = ""  # between the columns of a table; empty for other files
     optional: bool = False  # whether a run can do without it
+    least_bytes: int = 0  # the real file is larger; 0 where others of any size may stand in for it
 
 
 _EXPRESSION_PARTS = ("obs/gene_id", "var/gene_name", "X")
 _ARRAYS = tuple(f"{array}.npy" for array in CELL_ARRAYS)
 _FIRST_RUN = "made by CausalBench from the .h5ad at its first run"
+_STRENGTH = "strength of the perturbations, for --do_filter only"
 _LIGAND_COLUMNS = ("ligand_gene_symbol", "ligand_ensembl_gene_id", "receptor_ensembl_gene_id")
+_LINK_COLUMNS = ("protein1", "protein2")
+_PROTEIN_COLUMNS = ("#string_protein_id", "preferred_name")
 FILES = {
     file.name: file
     for file in (
         *(DataFile(name, "genes and their names, always read", _EXPRESSION_PARTS) for name in EXPRESSION_FILES),
         *(DataFile(name, _FIRST_RUN, _ARRAYS, optional=True) for name in DATASET_FILES[:2]),
         *(DataFile(name, f"{_FIRST_RUN} with --do_filter", _ARRAYS, optional=True) for name in DATASET_FILES[2:]),
-        DataFile(SUMMARY, "strength of the perturbations, for --do_filter only", ("xl/workbook.xml",), optional=True),
-        DataFile(CORUM, "protein complexes", ("subunits(Gene name)",), "\t"),
-        DataFile(LIGAND_RECEPTOR, "ligand and receptor pairs", _LIGAND_COLUMNS, "\t"),
-        DataFile(STRING_NETWORK, "STRING's network", ("protein1", "protein2"), " "),
-        DataFile(STRING_PHYSICAL, "STRING's physical network", ("protein1", "protein2"), " "),
-        DataFile(STRING_PROTEINS, "names of STRING's proteins", ("#string_protein_id", "preferred_name"), "\t"),
+        DataFile(SUMMARY, _STRENGTH, ("xl/workbook.xml",), optional=True, least_bytes=100_000),
+        DataFile(CORUM, "protein complexes", ("subunits(Gene name)",), "\t", least_bytes=100_000),
+        DataFile(LIGAND_RECEPTOR, "ligand and receptor pairs", _LIGAND_COLUMNS, "\t", least_bytes=100_000),
+        DataFile(STRING_NETWORK, "STRING's network", _LINK_COLUMNS, " ", least_bytes=50_000_000),
+        DataFile(STRING_PHYSICAL, "STRING's physical network", _LINK_COLUMNS, " ", least_bytes=3_000_000),
+        DataFile(STRING_PROTEINS, "names of STRING's proteins", _PROTEIN_COLUMNS, "\t", least_bytes=500_000),
     )
 }
 
@@ -69,15 +75,19 @@ def dataset_file(cell_line: str, filtered: bool = False) -> str:
     return f"dataset_{cell_line}{'_filtered' * filtered}.npz"
 
 
-def check_data_directory(directory: Path) -> list[Check]:
-    """Check every file; of expression files, which may hold 10 GB each, only the index is read."""
+def check_data_directory(directory: Path, genuine: bool = False) -> list[Check]:
+    """Check every file; of expression files, which may hold 10 GB each, only the index is read.
+
+    ``genuine`` files have to be CausalBench's own: a small one of the same format, which makes scores meaningless,
+    does not pass.
+    """
     checks = []
     for name, file in FILES.items():
         path = directory / name
         if not path.exists():
             passed, advice = (None, "") if file.optional else (False, _ADVICE)
             checks.append(Check(name, passed, f"missing: {file.purpose}", advice))
-        elif fault := find_fault(path, name):
+        elif fault := find_fault(path, name) or genuine * find_stub(path, name):
             checks.append(Check(name, False, fault, f"Delete it; {_ADVICE}"))
         else:
             checks.append(Check(name, True, f"{path.stat().st_size / 1e6:,.1f} MB"))
@@ -98,6 +108,14 @@ def find_fault(path: Path, name: str) -> str:
     kind = "column " if file.separator else ""
     lacking = [f"{kind}{part!r}" for part in file.parts if part not in present]
     return f"lacks {', '.join(lacking)}" if lacking else ""
+
+
+def find_stub(path: Path, name: str) -> str:
+    """Return that a file is too small to be CausalBench's own file of that name; empty if it is not."""
+    size = path.stat().st_size
+    if name not in FILES or size >= FILES[name].least_bytes:
+        return ""
+    return f"a stub of {size:,} bytes; the real file has more than {FILES[name].least_bytes:,}"
 
 
 def _parts(path: Path, file: DataFile) -> list[str]:

@@ -28,3 +28,18 @@ def find_metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError.of(str(path), f"a file that cannot be read ({error})", "JSON") from None
     return description if isinstance(description, dict) and description.get("made_by") == MADE_BY else {}
+
+
+def describe_data(data_directory: Path) -> dict[str, Any]:
+    """Return the ``name`` of a benchmark directory, the ``title`` of its data, and whether they are ``simulated``.
+
+    Raise InputError if there is no such directory.
+    """
+    if not data_directory.is_dir():
+        raise InputError.of("data_directory", f"no directory {str(data_directory)!r}", "a benchmark directory")
+    metadata = find_metadata(data_directory)
+    return {
+        "name": data_directory.resolve().name,
+        "title": str(metadata.get("title", f"Data in {data_directory}")),
+        "simulated": bool(metadata.get("simulated", False)),
+    }

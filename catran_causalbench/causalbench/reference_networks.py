@@ -1,61 +1,55 @@
-"""CausalBench's reference networks: their pairs, and the true positives that CausalBench counts."""
+"""The networks against which CausalBench counts true positives, and how far edges agree with them."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+import logging
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from causalscbench.evaluation.biological_evaluation import Evaluator
 
-from catran_causalbench.evaluation.edge_lists import edge_columns
+from catran_causalbench.causalbench.dataset_spec import DatasetSpec
+from catran_causalbench.causalbench.network_cache import cached_networks
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
+from catran_causalbench.evaluation.reference_network import ReferenceMetrics, reference_metrics
 
-Pairs = set[tuple[str, str]]
+_LOG = logging.getLogger(__name__)
 
-# In the order in which CausalBench loads them.
-NAMES = ("corum", "ligand_receptor", "string_network", "string_physical", "chipseq")
 DIRECTED = ("chipseq", "pooled_biological_sigificant")  # CausalBench's spelling
 
 
 @dataclass(frozen=True)
 class ReferenceNetworks:
-    """Pairs by the name of their network: the five networks that CausalBench reads, and two pooled from them.
+    """Networks by name: the five that CausalBench reads, and two pooled from them.
 
-    The pooled networks hold all pairs in both directions, and those of them whose target changes significantly in the
-    held-out cells.
+    Each is bool, G × G, source × target. The pooled networks hold the pairs of all five in both directions, and those
+    of them whose target changes significantly in the held-out cells.
     """
 
-    pairs: dict[str, Pairs]
+    networks: dict[str, np.ndarray]
 
     @classmethod
-    def read(cls, directory: Path, dataset_name: str, held_out: HeldOutEvaluator) -> ReferenceNetworks:
-        """Read the networks through CausalBench, which downloads missing files: check the directory first."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # from pkg_resources, and from scanpy about how CausalBench calls it
-            from causalscbench.data_access.create_evaluation_datasets import CreateEvaluationDatasets
+    def read(cls, directory: Path, spec: DatasetSpec, held_out: HeldOutEvaluator) -> ReferenceNetworks:
+        """Read the networks among the genes of a data set; raise InputError if a file is missing or damaged."""
+        known = cached_networks(directory, spec, held_out.gene_names)
+        if known.ambiguous:
+            names = ", ".join(known.ambiguous[:5]) + ", …" * (len(known.ambiguous) > 5)
+            advice = "CausalBench draws one of them at every start, here it is the perturbed one"
+            _LOG.warning("%s: symbols of several genes; %s.", names, advice)
+        pooled = reduce(np.logical_or, known.pairs.values())
+        pooled = pooled | pooled.T
+        source, target = np.nonzero(pooled & (held_out.num_cells > 0)[:, None])
+        significant = np.zeros_like(pooled)
+        significant[source, target] = held_out.compare(source, target).significant
+        return cls({**known.pairs, "pooled_biological": pooled, "pooled_biological_sigificant": significant})
 
-            networks = CreateEvaluationDatasets(str(directory), dataset_name).load()
-        pairs: dict[str, Pairs] = dict(zip(NAMES, networks, strict=True))
-        pooled = set().union(*pairs.values())
-        pairs["pooled_biological"] = pooled | {(target, source) for source, target in pooled}
-        pairs["pooled_biological_sigificant"] = _significant(pairs["pooled_biological"], held_out)
-        return cls(pairs)
+    def agreement(self, source: np.ndarray, target: np.ndarray) -> dict[str, ReferenceMetrics]:
+        """Compare edges, given by the columns of their genes, with each network.
 
-    def true_positives(self, edges: Sequence[tuple[str, str]]) -> dict[str, Any]:
-        """Count true positives as CausalBench does: ``NAME_evaluation`` → ``{"true_positives": …}``."""
+        True positives are counted as CausalBench counts them. Raise InputError for self-edges and repeated edges.
+        """
         return {
-            f"{name}_evaluation": Evaluator(pairs).evaluate_network(list(edges), directed=name in DIRECTED)
-            for name, pairs in self.pairs.items()
+            name: reference_metrics(source, target, network, name in DIRECTED)
+            for name, network in self.networks.items()
         }
-
-
-def _significant(pairs: Pairs, held_out: HeldOutEvaluator) -> Pairs:
-    """Return the pairs whose target changes significantly; sources without held-out cells cannot be tested."""
-    genes = {gene for gene, cells in zip(held_out.gene_names, held_out.num_cells, strict=True) if cells}
-    tested = sorted((a, b) for a, b in pairs if a != b and a in genes and b in held_out.gene_names)
-    significant = held_out.compare(*edge_columns(tested, held_out.gene_names)).significant
-    return {tested[position] for position in np.flatnonzero(significant)}

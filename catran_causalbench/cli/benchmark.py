@@ -60,8 +60,9 @@ def compare(
 
     Example: catran-causalbench compare simulated runs/catran runs/random --figure comparison.png
     """
+    from catran_causalbench.causalbench.metadata import describe_data
     from catran_causalbench.report.metrics import METRICS
-    from catran_causalbench.report.run_table import check_figure, describe_data, draw_runs, read_runs
+    from catran_causalbench.report.run_table import check_figure, draw_runs, read_runs
 
     if figure:
         check_figure(figure)
@@ -105,8 +106,8 @@ def evaluate(
     from dataclasses import asdict
 
     from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
-    from catran_causalbench.report.metrics import find_metric, metric_values
-    from catran_causalbench.report.run_table import describe_data
+    from catran_causalbench.causalbench.metadata import describe_data
+    from catran_causalbench.report.metrics import METRICS, find_metric, metric_values
     from catran_causalbench.sweep.plan import EvaluationProtocol
     from catran_causalbench.sweep.scoring import score_edges
 
@@ -119,10 +120,17 @@ def evaluate(
         print_json({"data": described, **asdict(scores)})
         return
     drawn = {"false_omission_rate": f" ({scores.omissions:,} pairs drawn)"}
-    known = {name: value for name, value in metric_values(scores).items() if value == value or name in drawn}
-    metrics = {find_metric(name): value for name, value in known.items()}
-    rows = ([metric.heading + drawn.get(metric.name, ""), metric.number(value)] for metric, value in metrics.items())
+    values = {METRICS[name]: value for name, value in metric_values(scores).items() if name in METRICS}
+    known = {metric: value for metric, value in values.items() if value == value or metric.name in drawn}
+    rows = ([metric.heading + drawn.get(metric.name, ""), metric.number(value)] for metric, value in known.items())
     print_table(described["title"], ["metric", "value"], rows)
+    if scores.references:
+        columns = {name: find_metric(name) for agreement in scores.references.values() for name in agreement}
+        rows = (
+            [find_metric(reference).label, *(columns[name].number(value) for name, value in agreement.items())]
+            for reference, agreement in scores.references.items()
+        )
+        print_table("", ["reference network", *(metric.heading for metric in columns.values())], rows)
 
 
 @command

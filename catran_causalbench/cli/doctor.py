@@ -49,6 +49,7 @@ def doctor(
     Example: catran-causalbench doctor mydata
     """
     from catran_causalbench.causalbench.manifest import check_data_directory
+    from catran_causalbench.causalbench.metadata import find_metadata
 
     if data_directory is not None and not data_directory.is_dir():
         raise InputError.of("data_directory", f"no directory {str(data_directory)!r}", "a benchmark directory")
@@ -57,7 +58,8 @@ def doctor(
     importing = subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     sections = {"Versions": check_versions(_installed), "Device": check_device()}
     if data_directory is not None:
-        sections[f"Data in {data_directory}"] = check_data_directory(data_directory)
+        genuine = "references" not in find_metadata(data_directory)  # simulate and convert describe those they made
+        sections[f"Data in {data_directory}"] = check_data_directory(data_directory, genuine)
     sections["CausalBench"] = [_check_import(importing)]
     finish_with(sections, as_json)
 

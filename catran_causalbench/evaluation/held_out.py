@@ -47,6 +47,8 @@ class Comparison:
 class HeldOutEvaluator:
     """Held-out cells, prepared for comparing the target of any edge in controls and where its source is perturbed.
 
+    Each edge is compared once: several metrics need it, and so may later networks.
+
     Parameters
     ----------
     expression_matrix
@@ -89,6 +91,8 @@ class HeldOutEvaluator:
         self._control_sums = np.zeros((self._controls.shape[0], self._controls.shape[1] + 1))
         np.cumsum(self._controls, axis=1, dtype=np.float64, out=self._control_sums[:, 1:])
         self._control_ties = np.array([_tie_term(values) for values in self._controls])
+        # source × target: the comparisons that were made, and NaN.
+        self._wasserstein, self._p_value = np.full((2, len(self.gene_names), len(self.gene_names)), np.nan)
 
     def control_values(self, target: int) -> np.ndarray:
         """Return the target's expression in the n controls: float64, ascending."""
@@ -109,13 +113,15 @@ class HeldOutEvaluator:
             A column does not exist, or a source has no held-out cells.
         """
         source, target = self.check_edges(source, target)
-        wasserstein, p_value = np.empty(len(source)), np.empty(len(source))
-        order = np.argsort(target, kind="stable")  # edges of one target are searched for together in its controls
+        new, genes = np.isnan(self._p_value[source, target]), len(self.gene_names)
+        # Distinct edges, by target: those of one target are searched for together in its controls.
+        new_target, new_source = np.divmod(np.unique(target[new] * genes + source[new]), genes)
         edges_per_block = max(1, _VALUES_PER_BLOCK // self.num_cells.max(initial=1))
-        for start in range(0, len(order), edges_per_block):
-            block = order[start : start + edges_per_block]
-            wasserstein[block], p_value[block] = self._compare_block(source[block], target[block])
-        return Comparison(wasserstein, p_value)
+        for start in range(0, len(new_source), edges_per_block):
+            block = slice(start, start + edges_per_block)
+            edges = new_source[block], new_target[block]
+            self._wasserstein[edges], self._p_value[edges] = self._compare_block(*edges)
+        return Comparison(self._wasserstein[source, target], self._p_value[source, target])
 
     def check_edges(self, source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns as int64, or raise InputError where the edges cannot be compared."""

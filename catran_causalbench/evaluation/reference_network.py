@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from catran_causalbench.evaluation.edge_lists import check_ranking, edge_columns
+import numpy as np
+
+from catran_causalbench.evaluation.edge_lists import check_ranking
+from catran_causalbench.evaluation.reachability import adjacency_matrix
 
 
 @dataclass(frozen=True)
@@ -39,27 +41,20 @@ class ReferenceMetrics:
 
 
 def reference_metrics(
-    edges: Sequence[tuple[str, str]],
-    reference: Iterable[tuple[str, str]],
-    gene_names: Sequence[str],
-    directed: bool = False,
+    source: np.ndarray, target: np.ndarray, network: np.ndarray, directed: bool = False
 ) -> ReferenceMetrics:
     """Compare edges with a reference network, of which CausalBench counts the true positives only.
 
-    The reference is restricted to pairs of two different genes of ``gene_names``, since no method could find the
-    others. Precision, recall and F1 are those of sets of pairs: unordered pairs, so that a → b and b → a are one,
-    unless the reference is ``directed``, as ChIP-seq is. Raise InputError where an edge is repeated, a self-edge, or
-    has an unknown gene.
+    Edges are two arrays of length E, the columns of their genes; the network is bool, G × G, source × target, and its
+    pairs of a gene with itself do not count. Precision, recall and F1 are those of sets of pairs: unordered pairs, so
+    that a → b and b → a are one, unless the reference is ``directed``, as ChIP-seq is. Raise InputError where an edge
+    is repeated or a self-edge.
     """
-    check_ranking(*edge_columns(edges, gene_names), gene_names)
-    genes = set(gene_names)
-    predicted = _pairs(edges, directed)
-    known = _pairs(((a, b) for a, b in reference if a != b and a in genes and b in genes), directed)
-    return ReferenceMetrics(len(predicted & known), len(predicted), len(known))
-
-
-def _pairs(edges: Iterable[tuple[str, str]], directed: bool) -> set[tuple[str, str]]:
-    return {(a, b) if directed or a < b else (b, a) for a, b in edges}
+    check_ranking(source, target)
+    predicted, known = adjacency_matrix(source, target, len(network)), network & ~np.eye(len(network), dtype=bool)
+    if not directed:
+        predicted, known = (np.triu(pairs | pairs.T) for pairs in (predicted, known))
+    return ReferenceMetrics(*(int(np.count_nonzero(pairs)) for pairs in (predicted & known, predicted, known)))
 
 
 def _ratio(part: int, whole: int) -> float:

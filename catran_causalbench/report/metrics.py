@@ -106,7 +106,8 @@ METRICS = {metric.name: metric for metric in _REGISTERED}
 
 def find_metric(name: str) -> Metric:
     """Return a registered metric, or one against a reference network, such as ``corum_precision``."""
-    return METRICS.get(name) or Metric(name, name.replace("_", " "), 1, "")
+    label = name.replace("_", " ").replace("sigificant", "significant")  # CausalBench's spelling
+    return METRICS.get(name) or Metric(name, label, 1, "", decimals=0 if name.endswith("true_positives") else 3)
 
 
 def metric_values(scores: NetworkScores) -> dict[str, float]:

@@ -10,28 +10,12 @@ from typing import Any
 import pandas as pd
 
 from catran_causalbench.causalbench.ground_truth import TRUE_NETWORK, read_true_network
-from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.errors import InputError
 from catran_causalbench.plotting.style import new_figure
 from catran_causalbench.report.metrics import METRICS
 from catran_causalbench.utils.atomic_io import check_writable, write_atomically
 
 _FIGURES = (".png", ".pdf", ".svg")
-
-
-def describe_data(data_directory: Path) -> dict[str, Any]:
-    """Return the ``name`` of a benchmark directory, the ``title`` of its data, and whether they are ``simulated``.
-
-    Raise InputError if there is no such directory.
-    """
-    if not data_directory.is_dir():
-        raise InputError.of("data_directory", f"no directory {str(data_directory)!r}", "a benchmark directory")
-    metadata = find_metadata(data_directory)
-    return {
-        "name": data_directory.resolve().name,
-        "title": str(metadata.get("title", f"Data in {data_directory}")),
-        "simulated": bool(metadata.get("simulated", False)),
-    }
 
 
 def read_runs(data_directory: Path, run_directories: list[Path]) -> pd.DataFrame:

@@ -88,7 +88,8 @@ class NetworkScores(Validated):
     wasserstein
         Mean Wasserstein distance as more of the best edges are taken.
     references
-        Name of a reference network → precision, recall and F1 of the edges; only references with pairs of the genes.
+        Name of a reference network → the edges' ``true_positives`` (as in CausalBench), ``precision``, ``recall`` and
+        ``f1``; only networks with pairs of the genes. Two networks are pooled from the others.
     truth
         Scores against the ground truth; None for measured data.
     """

@@ -10,7 +10,7 @@ import numpy as np
 
 from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 from catran_causalbench.causalbench.ground_truth import GroundTruth
-from catran_causalbench.causalbench.reference_networks import DIRECTED, NAMES
+from catran_causalbench.causalbench.reference_networks import DIRECTED
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation.causalbench_metrics import evaluate_network
@@ -25,7 +25,7 @@ from catran_causalbench.evaluation.ground_truth import (
 from catran_causalbench.evaluation.permutation_null import excess_wasserstein
 from catran_causalbench.evaluation.ranked_metrics import false_omission_rate, wasserstein_curve
 from catran_causalbench.evaluation.reachability import adjacency_matrix, reachable
-from catran_causalbench.evaluation.reference_network import reference_metrics
+from catran_causalbench.evaluation.reference_network import ReferenceMetrics
 from catran_causalbench.sweep.records import Curve, GroundTruthScores, NetworkScores
 
 CURVE_POINTS = 40
@@ -79,15 +79,12 @@ def score_edges(
     # CausalBench never ends if it is to draw more pairs than there are.
     omissions = min(omission_estimation_size, genes * (genes - 1) - int(np.count_nonzero(joined)))
     statistics = evaluate_network(held_out, edges, max_path_length, omissions)
-    true_positives = data.known.true_positives(edges)
-    first = ("corum_evaluation", "ligand_receptor_evaluation")
-    metrics = {name: true_positives.pop(name) for name in first}  # in CausalBench's order
-    metrics |= {"quantitative_test_evaluation": statistics, **true_positives}
+    agreement = data.known.agreement(source, target)
     exact = float("nan")
     if exact_omission_rate:
         exact = false_omission_rate(held_out, edges, max_path_length, data.significant)
     return Scores(
-        metrics=metrics,
+        metrics=_causalbench_metrics(statistics, agreement),
         omissions=omissions,
         num_edges=len(edges),
         mean_wasserstein=statistics["output_graph"]["wasserstein_distance"]["mean"],
@@ -95,7 +92,7 @@ def score_edges(
         exact_false_omission_rate=exact,
         excess_wasserstein=float(np.mean(excess_wasserstein(held_out, source, target))),
         wasserstein=_curve(curve),
-        references=_references(data, edges),
+        references=_references(agreement),
         truth=_truth_scores(data.truth, source, target) if data.truth else None,
     )
 
@@ -134,13 +131,25 @@ def _curve(values: np.ndarray) -> Curve:
     return Curve(edges.tolist(), values[edges - 1].tolist())
 
 
-def _references(data: BenchmarkDataset, edges: Edges) -> dict[str, dict[str, float]]:
-    found = {}
-    for name in NAMES:
-        agreement = reference_metrics(edges, data.known.pairs[name], data.held_out.gene_names, name in DIRECTED)
-        if agreement.num_reference:
-            found[name] = {"precision": agreement.precision, "recall": agreement.recall, "f1": agreement.f1}
-    return found
+def _causalbench_metrics(statistics: dict[str, Any], agreement: dict[str, ReferenceMetrics]) -> dict[str, Any]:
+    """Return the content of metrics.json, in CausalBench's order."""
+    metrics: dict[str, Any] = {}
+    for name, found in agreement.items():
+        if name == "string_network":
+            metrics["quantitative_test_evaluation"] = statistics
+        # CausalBench halves the number of unordered pairs that it finds in both directions: a fraction in JSON.
+        count = found.true_positives if name in DIRECTED else float(found.true_positives)
+        metrics[f"{name}_evaluation"] = {"true_positives": count}
+    return metrics
+
+
+def _references(agreement: dict[str, ReferenceMetrics]) -> dict[str, dict[str, float]]:
+    names = ("true_positives", "precision", "recall", "f1")
+    return {
+        reference: {name: getattr(found, name) for name in names}
+        for reference, found in agreement.items()
+        if found.num_reference
+    }
 
 
 def _truth_scores(truth: GroundTruth, source: np.ndarray, target: np.ndarray) -> GroundTruthScores:

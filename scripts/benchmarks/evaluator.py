@@ -1,71 +1,119 @@
-"""Compare the speed of our evaluator with CausalBench's, in one process, on SIMULATED held-out cells of RPE1's size.
+"""Time CausalBench's evaluators and ours side by side, each from the start of a process to all numbers.
 
-Needs causalbench 1.1.2. Prints a table; takes about ten seconds.
+    python scripts/benchmarks/evaluator.py DATA --dataset-name weissmann_rpe1 --do-filter
+
+DATA is a benchmark directory, such as one that `prepare` made. Both get the same 1,000 random edges: CausalBench as the
+result of a model in `causalbench_run`, we as a file. Ours runs twice: first without, then with its cache of the
+reference networks. Ends with 1 if any number differs. Prints tables in Markdown; takes some minutes at true size.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import random
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from causalscbench.evaluation.statistical_evaluation import Evaluator
+import pandas as pd
 
-from catran_causalbench.evaluation.causalbench_metrics import evaluate_network
-from catran_causalbench.evaluation.held_out import HeldOutEvaluator
-from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
-from catran_causalbench.simulation.expression import simulate_cells
+from catran_causalbench.causalbench.dataset_spec import DATASET_NAMES, DatasetSpec
+from catran_causalbench.causalbench.metadata import describe_data
+from catran_causalbench.causalbench.network_cache import cache_files
+from catran_causalbench.causalbench.npz import read_npz
+from catran_causalbench.utils.hardware import describe_machine
 
-# A fifth of the 92,000 cells of RPE1: about 2,300 controls, and 40 cells for each of 383 perturbed genes.
-SETTINGS = SimulationConfig(genes=383, cells=18_400, control_share=0.125, min_cells=20)
-EDGES = 1_000
-OMISSIONS = 500
-REPEATS = 3
+EDGES, OMISSIONS = 1_000, 500
+
+MODEL = """
+import pandas
+from causalscbench.models.abstract_model import AbstractInferenceModel
+
+class EdgesOfAFile(AbstractInferenceModel):
+    def __call__(self, expression_matrix, interventions, gene_names, training_regime, seed=0):
+        return list(pandas.read_csv({path!r}).itertuples(index=False, name=None))
+"""
+# Runs CausalBench and says how many seconds each of its stages took.
+THEIRS = """
+import sys, time, json, importlib.util
+start = time.perf_counter()
+from causalscbench.apps.main_app import MainApp
+from causalscbench.models.training_regimes import TrainingRegime
+seconds = {"imports": time.perf_counter() - start}
+app = MainApp(training_regime=TrainingRegime.Interventional, **json.loads(sys.argv[1]))
+stages = {"load_data": "cells", "load_evaluators": "networks", "load_model": "models", "train_and_evaluate": "edges"}
+for name, stage in stages.items():
+    start = time.perf_counter()
+    result = getattr(app, name)()
+    seconds[stage] = time.perf_counter() - start
+print(json.dumps({"metrics": result, "seconds": seconds}))
+"""
 
 
 def main() -> None:
-    """Simulate cells, time both evaluators, check that they agree, and print the times."""
-    model = sample_causal_model(SETTINGS, seed=0)
-    simulated = simulate_cells(model)
-    genes = list(model.gene_ids)
-    cells = simulated.expression, simulated.labels.tolist(), genes
-    network = random.Random(0).sample([(a, b) for a in genes for b in genes if a != b], EDGES)
-    theirs, ours = Evaluator(*cells), HeldOutEvaluator(*cells)
+    """Time both, check that they agree, and print the times."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--dataset-name", choices=DATASET_NAMES, default=DATASET_NAMES[0])
+    parser.add_argument("--do-filter", action="store_true")
+    options = parser.parse_args()
+    spec = DatasetSpec(options.dataset_name, options.do_filter)
+    genes = read_npz(spec.path(options.data), ["var_names"])["var_names"].astype(str).tolist()
+    pairs = [(source, target) for source in genes for target in genes if source != target]
+    with tempfile.TemporaryDirectory() as folder:
+        edges = Path(folder, "edges.csv")
+        pd.DataFrame(random.Random(0).sample(pairs, EDGES), columns=["source", "target"]).to_csv(edges, index=False)
+        their_seconds, theirs = causalbench(options.data, spec, edges)
+        for path in cache_files(options.data, spec):
+            path.unlink(missing_ok=True)
+        (first, ours), (again, _) = (catran(options.data, spec, edges) for _ in range(2))
+    theirs["metrics"].pop("run_time")
+    if not agree(ours["metrics"], theirs["metrics"]):
+        raise SystemExit(f"the metrics differ: {theirs['metrics']} and {ours['metrics']}")
 
-    rows: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = [
-        (f"{EDGES:,} edges", lambda: theirs.evaluate_network(network, 1), lambda: evaluate_network(ours, network, 1)),
-        (
-            f"{EDGES:,} edges, evaluator built anew",
-            lambda: Evaluator(*cells).evaluate_network(network, 1),
-            lambda: evaluate_network(HeldOutEvaluator(*cells), network, 1),
-        ),
-        (
-            f"{EDGES:,} edges and {OMISSIONS} omitted pairs",
-            lambda: theirs.evaluate_network(network, 1, True, OMISSIONS),
-            lambda: evaluate_network(ours, network, 1, OMISSIONS),
-        ),
-    ]
-    print(f"SIMULATED cells: {SETTINGS.cells:,} of {SETTINGS.genes} genes, {SETTINGS.control_share:.1%} controls")
-    print(f"best of {REPEATS} runs, in milliseconds\n")
-    print(f"{'':38} {'causalbench':>12} {'this package':>13} {'ratio':>6}")
-    for name, run_theirs, run_ours in rows:
-        times = []
-        for _ in range(REPEATS):  # alternately, so that other load on the machine affects both
-            their_time, their_metrics = timed(run_theirs)
-            our_time, our_metrics = timed(run_ours)
-            times.append((their_time, our_time))
-        if not agree(their_metrics, our_metrics):
-            raise SystemExit(f"{name}: the evaluators disagree: {their_metrics} and {our_metrics}")
-        their_best, our_best = (min(column) for column in zip(*times, strict=True))
-        print(f"{name:38} {1e3 * their_best:12.0f} {1e3 * our_best:13.1f} {their_best / our_best:6.0f}")
+    machine = describe_machine()
+    print(f"{describe_data(options.data)['title']}; {len(genes)} genes, {EDGES:,} random edges, {OMISSIONS} omissions")
+    print(f"{machine['cores']} cores of an {machine['processor']}\n")
+    print("| from start to all numbers | seconds | ratio |\n|---|---|---|")
+    for name, seconds in (("causalbench 1.1.2", their_seconds), ("`evaluate`, first", first), ("`evaluate`", again)):
+        print(f"| {name} | {seconds:.1f} | {their_seconds / seconds:.0f} |")
+    stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in theirs["seconds"].items())
+    print(f"\nCausalBench's seconds: {stages}. All numbers are equal.")
 
 
-def timed(run: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the seconds that a call takes, and its result."""
+def causalbench(data: Path, spec: DatasetSpec, edges: Path) -> tuple[float, dict[str, Any]]:
+    """Return the seconds that ``causalbench_run`` takes with a model that returns the edges, and what it says."""
+    model = edges.with_name("model.py")
+    model.write_text(MODEL.format(path=str(edges)))
+    arguments = {
+        "output_directory": str(edges.parent),
+        "data_directory": str(data),
+        "model_name": "custom",
+        "inference_function_file_path": str(model),
+        "dataset_name": spec.dataset_name,
+        "max_path_length": 1,
+        "omission_estimation_size": OMISSIONS,
+        "filter": spec.do_filter,
+    }
+    return run(sys.executable, "-W", "ignore", "-c", THEIRS, json.dumps(arguments))
+
+
+def catran(data: Path, spec: DatasetSpec, edges: Path) -> tuple[float, dict[str, Any]]:
+    """Return the seconds that the command ``evaluate`` takes, and what it says."""
+    options = ["--dataset-name", spec.dataset_name, *["--do-filter"] * spec.do_filter]
+    options += ["--omission-estimation-size", str(OMISSIONS), "--json"]
+    return run(sys.executable, "-m", "catran_causalbench", "evaluate", str(data), str(edges), *options)
+
+
+def run(*command: str) -> tuple[float, dict[str, Any]]:
+    """Return the seconds that a command takes, and the JSON at the end of its output."""
     start = time.perf_counter()
-    result = run()
-    return time.perf_counter() - start, result
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return time.perf_counter() - start, json.loads(output[output.index('{"') if command[-1][0] == "{" else 0 :])
 
 
 def agree(one: Any, other: Any) -> bool:

@@ -127,6 +127,9 @@ def test_evaluate_says_what_a_run_says(simulated, tmp_path):
     metrics = json.loads((tmp_path / spec.directory / "metrics.json").read_text())
     metrics.pop("run_time")
     assert answer["metrics"] == metrics
+    assert answer["references"] == result.references
+    count = answer["references"]["string_network"]["true_positives"]
+    assert count == metrics["string_network_evaluation"]["true_positives"] > 0
 
     table = pd.read_csv(network, index_col=0).set_axis(["source", "target"], axis=1)
     table.to_csv(tmp_path / "edges.csv", index=False)
@@ -134,6 +137,9 @@ def test_evaluate_says_what_a_run_says(simulated, tmp_path):
     assert "SIMULATED" in text
     shown = {"mean Wasserstein": result.mean_wasserstein, "effect recovery": result.truth.effect_recovery}
     assert all(re.search(rf"{label}\s↑ .* {value:.3f}", text) for label, value in shown.items())
+    shown = [f"{result.references['string_network'][name]:.3f}" for name in ("precision", "recall", "f1")]
+    assert re.search(rf"string network .* {count:.0f} .* {' .* '.join(shown)}", text)
+    assert "pooled biological significant" in text
     table.replace(table["source"][0], "elsewhere").to_csv(tmp_path / "wrong.csv")
     assert "'elsewhere'" in run("evaluate", simulated, tmp_path / "wrong.csv", code=2)
 

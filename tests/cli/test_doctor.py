@@ -9,7 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import catran_causalbench
+from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
+from catran_causalbench.causalbench.manifest import REFERENCE_FILES, SUMMARY
 from catran_causalbench.cli import app, doctor
+from catran_causalbench.simulation.causal_model import SimulationConfig
 
 PINS = dict(
     re.findall(r"^([\w-]+)==([\w.]+)", (Path(__file__).parents[2] / "constraints.txt").read_text(), flags=re.MULTILINE)
@@ -86,6 +89,20 @@ def test_a_broken_causalbench_ends_with_1(monkeypatch, tmp_path):
     assert "[/x]" in re.sub(r"\s", "", result.stdout)
     assert re.search(r"✗ +causalbench_run can be imported +exit code 1", result.stdout)
     assert re.search(r"✗ +rpe1.h5ad +missing", result.stdout)
+
+
+def test_stubs_are_told_where_this_package_did_not_make_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor.sys, "executable", "/bin/true")
+    path = write_simulated_directory(tmp_path / "simulated", SimulationConfig(genes=12, cells=600, min_cells=20), 0)
+
+    def failed():
+        result = CliRunner().invoke(app, ["doctor", str(path), "--json"])
+        return [check for check in json.loads(result.stdout)["sections"][2]["checks"] if check["passed"] is False]
+
+    assert failed() == []
+    (path / "description.json").unlink()
+    assert [check["name"] for check in failed()] == [SUMMARY, *REFERENCE_FILES]
+    assert all(re.match(r"a stub of [\d,]+ bytes; the real file has more than", check["found"]) for check in failed())
 
 
 def test_a_missing_directory_is_refused(tmp_path):

@@ -56,13 +56,33 @@ def test_decisions_of_both_kinds_were_compared():
 
 
 def test_many_edges_are_compared_as_each_alone():
-    large = evaluator(0, cells_of=(2200, 2300))  # 132 edges of 2,200 values: more than are compared at a time
+    # 132 edges of 2,200 values: more than are compared at a time.
+    large, each_alone = (evaluator(0, cells_of=(2200, 2300)) for _ in range(2))
     source, target = all_pairs()
     together = large.compare(source, target)
     for edge in range(0, len(source), 5):
-        alone = large.compare(source[[edge]], target[[edge]])
+        alone = each_alone.compare(source[[edge]], target[[edge]])
         assert alone.p_value[0] == together.p_value[edge]
         assert alone.wasserstein[0] == together.wasserstein[edge]
+
+
+def test_each_edge_is_compared_once(monkeypatch):
+    held_out, compared = evaluator(1), []
+    compare_block = held_out._compare_block
+
+    def counting(source, target):
+        compared.extend(zip(source.tolist(), target.tolist(), strict=True))
+        return compare_block(source, target)
+
+    monkeypatch.setattr(held_out, "_compare_block", counting)
+    some, every = (np.array([3, 0, 3]), np.array([1, 2, 1])), all_pairs()
+    first, again, all_of_them = (held_out.compare(*edges) for edges in (some, some, every))
+    assert sorted(compared) == [*zip(*every, strict=True)]
+    for name in ("wasserstein", "p_value"):
+        expected = getattr(evaluator(1).compare(*every), name)
+        np.testing.assert_array_equal(getattr(all_of_them, name), expected)
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+        assert getattr(first, name)[0] == getattr(first, name)[2] != getattr(first, name)[1]
 
 
 def test_a_p_value_at_the_threshold_is_not_significant():

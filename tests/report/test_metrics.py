@@ -38,3 +38,5 @@ def test_names_are_keys_for_scripts(result):
     assert values["precision"] == 0.6, "that of all edges"
     assert values["corum_f1"] == 0.13
     assert find_metric("corum_f1").label == "corum f1"
+    assert find_metric("pooled_biological_sigificant_f1").label == "pooled biological significant f1"
+    assert find_metric("corum_true_positives").number(12.0) == "12"

@@ -36,7 +36,12 @@ def test_scores_against_the_ground_truth(data, edges, directory):
     assert scores.wasserstein.value[-1] == pytest.approx(scores.mean_wasserstein)
     assert 0 < scores.truth.effect_recovery <= 1
     assert scores.truth.ancestor_precision >= scores.truth.precision.value[-1]
-    assert "corum" in scores.references
+    assert "chipseq" not in scores.references, "it has no pairs of simulated genes"
+    assert {"corum", "string_network", "pooled_biological", "pooled_biological_sigificant"} <= set(scores.references)
+    for name, agreement in scores.references.items():
+        assert agreement["true_positives"] == scores.metrics[f"{name}_evaluation"]["true_positives"]
+        assert list(agreement) == ["true_positives", "precision", "recall", "f1"]
+    assert scores.references["string_network"]["true_positives"] > 0
 
 
 @pytest.mark.parametrize("max_path_length", [1, 3, -1])

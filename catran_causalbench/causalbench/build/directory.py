@@ -22,6 +22,7 @@ from catran_causalbench.causalbench.manifest import (
     EXPRESSION_FILES,
     FILES,
     LIGAND_RECEPTOR,
+    NETWORK_FILES,
     STRING_NETWORK,
     STRING_PHYSICAL,
     STRING_PROTEINS,
@@ -137,7 +138,8 @@ def check_directory(directory: str | os.PathLike[str], overwrite: bool) -> Path:
     existing = next(parent for parent in path.parents if os.path.exists(parent))  # missing directories will be made
     check_writable(existing / path.name)
     made_here = find_metadata(path).get("files") if path.is_dir() else None
-    check_replaceable(path, "directory", made_here if isinstance(made_here, list) else (), overwrite)
+    ours = (*made_here, *NETWORK_FILES) if isinstance(made_here, list) else ()
+    check_replaceable(path, "directory", ours, overwrite)
     return path
 
 

@@ -14,13 +14,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from catran_causalbench.causalbench.download.sources import SOURCES, RemoteFile
-from catran_causalbench.causalbench.manifest import find_fault
+from catran_causalbench.causalbench.manifest import find_fault, find_stub
 from catran_causalbench.errors import DownloadError, InputError
 from catran_causalbench.utils.atomic_io import link_or_copy, write_json
 from catran_causalbench.utils.fingerprint import file_digest
@@ -30,6 +30,7 @@ RECEIPT = "downloads.json"
 TRIES = 6  # without progress
 _BLOCK = 2**20
 _TIMEOUT = 60  # seconds without a byte
+_CONNECT_TIMEOUT = 10  # seconds: a firewall may leave a request without any answer
 
 Say = Callable[[str], object]
 Progress = Callable[[str, int, int | None], object]
@@ -60,8 +61,8 @@ def download_files(
         Before anything is downloaded: the directory cannot be written to, another download is writing there, the disk
         is too small, or there is no directory `have`.
     DownloadError
-        After all files were tried: some are not available, or wrong. What has arrived is kept for the next try, unless
-        it is wrong.
+        After all sources were tried: some files are not available, or wrong. What has arrived is kept for the next try,
+        unless it is wrong. A source that cannot be reached is tried once.
     """
     if have and not have.is_dir():
         raise InputError.of("have", f"no directory {str(have)!r}", "the directory of the files that you have")
@@ -70,22 +71,32 @@ def download_files(
         missing = [file for file in files if faults[file.name]]
         at_hand = {file.name: have / file.name for file in missing if have and not _fault(file, have / file.name)}
         _check_disk(directory, missing, at_hand)
-        failures = []
+        failures: list[str] = []
+        unreachable: dict[str, tuple[str, list[RemoteFile]]] = {}  # server → why, and its files
         for file in missing:
-            part = directory / f"{file.name}.part"
+            part, server = directory / f"{file.name}.part", urlsplit(file.url).netloc
             try:
                 if file.name in at_hand:
                     say(f"{file.name}: taken from {have}")
                     part.unlink(missing_ok=True)
                     link_or_copy(at_hand[file.name], part)
+                elif server in unreachable:
+                    unreachable[server][1].append(file)
+                    continue
                 else:
-                    say(f"{file.name}: from {urlsplit(file.url).hostname}")
+                    say(f"{file.name}: from {server}")
                     _fetch(file, part, say, progress)
                 receipt = {"url": file.url, "num_bytes": _size(part), "sha256": file_digest(part)}
                 os.replace(part, directory / file.name)
                 write_json(directory / RECEIPT, {**_receipts(directory), file.name: receipt})
+            except _UnreachableError as error:
+                unreachable[server] = str(error), [file]
             except (DownloadError, OSError) as error:
                 failures.append(str(error))
+    for server, (reason, files_there) in unreachable.items():
+        wanted = ", ".join(f"{file.url} as {file.name}" for file in files_there)
+        advice = f"get {wanted} by other means, and start again with --have their directory"
+        failures.append(f"{server} cannot be reached ({reason}); {advice}")
     if failures:
         raise DownloadError("\n".join(failures))
     return [directory / file.name for file in files]
@@ -110,7 +121,7 @@ def _fault(file: RemoteFile, path: Path, received: str | None = None) -> str | N
         return f"{size:,} bytes instead of {file.num_bytes:,}"
     if not size:
         return "empty"
-    if not file.md5 and not file.sha256 and (fault := find_fault(path, file.name)):
+    if not file.md5 and not file.sha256 and (fault := find_fault(path, file.name) or find_stub(path, file.name)):
         return fault
     algorithm, expected = ("md5", file.md5) if file.md5 else ("sha256", file.sha256 or received)
     if expected and file_digest(path, algorithm) != expected:
@@ -140,10 +151,14 @@ def _version(part: Path) -> Path:
     return part.with_name(f"{part.name}.version")
 
 
+class _UnreachableError(DownloadError):
+    """There is no connection to a server; the message says why."""
+
+
 def _fetch(file: RemoteFile, part: Path, say: Say, progress: Progress) -> None:
     """Download a file; the connection may break any number of times as long as more arrives each time."""
     most, failures = 0, 0
-    while reason := _attempt(file, part, progress):
+    while reason := _attempt(file, part, progress, connected_before=failures > 0):
         arrived = _size(part)
         most, failures = (arrived, 1) if arrived > most else (most, failures + 1)
         if failures == TRIES:
@@ -156,7 +171,7 @@ def _fetch(file: RemoteFile, part: Path, say: Say, progress: Progress) -> None:
         raise DownloadError(f"{file.name}: what came from {file.url} is wrong ({fault}); nothing of it is kept")
 
 
-def _attempt(file: RemoteFile, part: Path, progress: Progress) -> str:
+def _attempt(file: RemoteFile, part: Path, progress: Progress, connected_before: bool) -> str:
     """Try once; return why it failed if another try may succeed, or the empty string."""
     try:
         _continue(file, part, progress)
@@ -167,6 +182,11 @@ def _attempt(file: RemoteFile, part: Path, progress: Progress) -> str:
             advice = f"get it by other means, name it {file.name}, and start again with --have its directory"
             raise DownloadError(f"{file.name}: {file.url} answered {error.code} {error.reason}; {advice}") from None
         return f"{error.code} {error.reason}"
+    except urllib.error.URLError as error:  # no connection: no network, name, server or certificate
+        reason = getattr(error.reason, "strerror", None) or str(error.reason)
+        if not connected_before:
+            raise _UnreachableError(reason) from None
+        return reason
     except (OSError, HTTPException) as error:
         return str(error) or type(error).__name__
     return ""
@@ -245,4 +265,18 @@ class _EncryptedRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(*arguments)
 
 
-_OPENER = urllib.request.build_opener(_EncryptedRedirects)
+class _Connection(HTTPSConnection):
+    """A connection that is there within seconds or not at all, and then waits longer for an answer."""
+
+    def connect(self) -> None:
+        patience, self.timeout = self.timeout, _CONNECT_TIMEOUT
+        super().connect()
+        self.sock.settimeout(patience)
+
+
+class _PromptConnections(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(_Connection, request)
+
+
+_OPENER = urllib.request.build_opener(_EncryptedRedirects, _PromptConnections)

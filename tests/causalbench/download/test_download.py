@@ -6,24 +6,29 @@ import http.server
 import os
 import re
 import shutil
+import socket
 import ssl
 import tempfile
 import threading
+import urllib.error
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 from urllib.request import Request
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from catran_causalbench.causalbench.build.file_formats import zip_bytes
+from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
 from catran_causalbench.causalbench.download import download
 from catran_causalbench.causalbench.download.download import check_files, download_files
 from catran_causalbench.causalbench.download.sources import SOURCES, RemoteFile
 from catran_causalbench.causalbench.manifest import CORUM, FILES
 from catran_causalbench.cli import app
 from catran_causalbench.errors import DownloadError, InputError
+from catran_causalbench.simulation.causal_model import SimulationConfig
 from catran_causalbench.utils.locking import lock_directory
 
 LIGANDS = Path(__file__).parents[4] / "shared" / "data" / "ground_truth" / "human_lr_pair.txt"
@@ -86,6 +91,13 @@ def interrupt(name, arrived, total):
     """Interrupt a download after three million bytes, from its progress bar."""
     if arrived > 3_000_000:
         raise KeyboardInterrupt
+
+
+def complexes(number):
+    """Return a table of complexes as CORUM has it; none compresses well."""
+    rng = np.random.default_rng(0)
+    rows = ("".join(f"{gene:x};" for gene in genes) for genes in rng.integers(2**32, size=(number, 2)))
+    return zip_bytes({"humanComplexes.txt": "\n".join(["subunits(Gene name)", *rows]).encode()})
 
 
 def names(directory):
@@ -162,6 +174,104 @@ def test_a_full_disk_is_not_tried_again(server, tmp_path):
     assert len(server.requests) == 1
 
 
+@pytest.fixture
+def pauses(monkeypatch):
+    """Return the list of pauses that a download makes, without making them."""
+    made = []
+    monkeypatch.setattr(download.time, "sleep", made.append)
+    return made
+
+
+def closed_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+@pytest.mark.guarantee(
+    "Faults", "Without a network, `download` tries each source once and names the files to fetch by other means."
+)
+def test_a_source_that_cannot_be_reached_is_tried_once(server, pauses, tmp_path, monkeypatch):
+    resolve = socket.getaddrinfo
+
+    def unknown(host, *arguments, **options):
+        if host == "nowhere.example":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    refusing = f"http://127.0.0.1:{closed_port()}"
+    files = [RemoteFile(name, f"{refusing}/{name}") for name in ("a.bin", "b.bin")]
+    files += [server.verified, RemoteFile("c.bin", "https://nowhere.example/c")]
+    messages = []
+    with pytest.raises(DownloadError) as caught:
+        download_files(tmp_path, files, say=messages.append)
+    other = "by other means, and start again with --have their directory"
+    assert str(caught.value).splitlines() == [
+        f"{refusing[7:]} cannot be reached (Connection refused); "
+        f"get {refusing}/a.bin as a.bin, {refusing}/b.bin as b.bin {other}",
+        f"nowhere.example cannot be reached (Name or service not known); get https://nowhere.example/c as c.bin {other}",
+    ]
+    assert pauses == []
+    assert [message.split(":")[0] for message in messages] == ["a.bin", "data.bin", "c.bin"]
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+
+
+def unreachable_at(attempts, monkeypatch):
+    """Have no connection at some attempts, counted from 1."""
+    opened, made = download._OPENER, []
+
+    class Opener:
+        def open(self, *arguments, **options):
+            made.append("an attempt")
+            if len(made) in attempts:
+                raise urllib.error.URLError(OSError(errno.ENETUNREACH, "Network is unreachable"))
+            return opened.open(*arguments, **options)
+
+    monkeypatch.setattr(download, "_OPENER", Opener())
+    return made
+
+
+def test_a_network_that_is_lost_on_the_way_is_waited_for(server, pauses, tmp_path, monkeypatch):
+    server.break_after = 6_000_000
+    made = unreachable_at({2, 3}, monkeypatch)
+    download_files(tmp_path, [server.verified])
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+    assert len(made) == 4
+    assert pauses == [1, 2, 4]
+
+
+def test_what_has_arrived_is_kept_while_there_is_no_network(server, pauses, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        download_files(tmp_path, [server.verified], progress=interrupt)
+    unreachable_at({1}, monkeypatch)
+    with pytest.raises(DownloadError, match="cannot be reached"):
+        download_files(tmp_path, [server.verified])
+    assert pauses == []
+    download_files(tmp_path, [server.verified])
+    assert server.requests[-1][1].startswith("bytes=")
+
+
+def test_a_server_that_does_not_answer_is_given_up_within_seconds(tmp_path, pauses, monkeypatch):
+    waited = []
+
+    def connect(address, timeout, *_):
+        waited.append(timeout)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(DownloadError, match=r"example\.org cannot be reached \(timed out\)"):
+        download_files(tmp_path, [RemoteFile("data.bin", "https://example.org/file")])
+    assert (waited, pauses) == ([download._CONNECT_TIMEOUT], [])
+
+
+def test_a_server_that_has_answered_may_be_slow(monkeypatch):
+    waited = []
+    made = namedtuple("Socket", "settimeout")(waited.append)
+    monkeypatch.setattr(http.client.HTTPSConnection, "connect", lambda connection: setattr(connection, "sock", made))
+    download._Connection("example.org", timeout=60).connect()
+    assert waited == [60]
+
+
 def test_a_file_that_has_changed_is_downloaded_from_its_beginning(server, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         download_files(tmp_path, [server.verified], progress=interrupt)
@@ -208,7 +318,7 @@ def test_a_file_of_another_form_than_causalbench_s_is_deleted(server, tmp_path):
 
 
 def test_a_broken_file_of_an_earlier_download_is_replaced(server, tmp_path):
-    table = zip_bytes({"humanComplexes.txt": b"subunits(Gene name)\nA;B\n"})
+    table = complexes(20_000)
     corum = replace(server.file, name=CORUM)
     (tmp_path / corum.name).write_bytes(b"<html>torso</html>")
     server.content = b"<html>still broken</html>"
@@ -219,6 +329,20 @@ def test_a_broken_file_of_an_earlier_download_is_replaced(server, tmp_path):
     download_files(tmp_path, [corum])
     assert (tmp_path / corum.name).read_bytes() == table
     assert check_files(tmp_path, [corum]) == {corum.name: None}
+
+
+def test_a_stub_is_deleted_and_taken_from_nowhere(server, tmp_path):
+    """CausalBench would read it, and count nothing."""
+    server.content, corum = complexes(5), replace(server.file, name=CORUM)
+    message = rf"wrong \(a stub of {len(server.content)} bytes; the real file has more than 100,000\)"
+    with pytest.raises(DownloadError, match=message):
+        download_files(tmp_path, [corum])
+    assert names(tmp_path) == []
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / CORUM).write_bytes(server.content)
+    server.content = complexes(20_000)
+    download_files(tmp_path, [corum], have=tmp_path / "mine")
+    assert (tmp_path / CORUM).read_bytes() == server.content
 
 
 def test_an_unavailable_file_does_not_stop_the_others(server, tmp_path):
@@ -351,6 +475,19 @@ def test_the_command_checks_a_directory(tmp_path):
     result = CliRunner().invoke(app, ["download", str(tmp_path), "--check"])
     assert result.exit_code == 1
     assert re.search(r"k562\.h5ad +missing", result.output)
+
+
+@pytest.mark.guarantee("Faults", "`download --check` and `doctor` tell stubs of CausalBench's files from the files.")
+def test_files_that_stand_for_causalbench_s_are_told(tmp_path):
+    path = write_simulated_directory(tmp_path / "simulated", SimulationConfig(genes=12, cells=600, min_cells=20), 0)
+    result = CliRunner().invoke(app, ["download", str(path), "--check"])
+    assert result.exit_code == 1
+    for line, file in zip(result.output.splitlines(), SOURCES, strict=True):
+        size = f"{(path / file.name).stat().st_size:,} bytes"
+        told = (
+            f"{size} instead of {file.num_bytes:,}" if file.num_bytes else f"a stub of {size}; the real file has more"
+        )
+        assert re.match(rf"{re.escape(file.name)} +{re.escape(told)}", line)
 
 
 def test_messages_are_not_read_as_markup(tmp_path, monkeypatch):
