@@ -26,12 +26,13 @@ setup(
         "catran_causalbench.configs": ["*.yaml"],
     },
     python_requires=">=3.10,<3.13",
-    # Loose ranges: what the code needs. constraints.txt pins what was verified to work together.
+    # Ranges in which this package and causalbench 1.1.2 work together; that one names too few limits of its own.
+    # constraints.txt pins the versions that the tests ran with.
     install_requires=[
         "anndata>=0.11",
         "causalbench>=1.1.2",
         "cryptography>=41",  # the key of a sweep's own Dask cluster
-        "dask[distributed]>=2024.2",
+        "dask[distributed]>=2024.2,<2024.3",  # arboreto in causalbench needs data frames before dask-expr
         "h5py>=3.8",
         "jinja2>=3.1",
         "lion-pytorch>=0.2",
@@ -41,7 +42,7 @@ setup(
         "numpy>=1.26",
         "openpyxl>=3.1",  # causalbench reads the perturbation statistics of --do_filter through it
         "packaging>=22",
-        "pandas>=2.0",
+        "pandas>=2.2.3,<3",  # built for numpy 2; dask 2024.2 is older than pandas 3
         "psutil>=5.9",
         "pytorch-lightning>=2.6,!=2.6.2,!=2.6.3,<3",  # 2.6 loads checkpoints without pickle; those two were malicious
         "pyyaml>=6",
@@ -49,10 +50,14 @@ setup(
         "scanpy>=1.9",
         "scikit-learn>=1.3",
         "scipy>=1.11",
+        "scprep>=1.1,<1.2",  # later ones force a pandas that was built for numpy 1
+        "setuptools<81",  # causalbench imports pkg_resources, which later ones no longer have
         "tensorboard>=2.14",
         "threadpoolctl>=3.1",
         "torch>=2.6",  # before, a checkpoint could run code in spite of weights_only
+        "torchmetrics<1.7",  # later ones import torchvision, which fails beside a CPU build of torch
         "typer>=0.12",
+        "zarr>=2.18",
     ],
     extras_require={
         "magic": ["magic-impute>=3"],

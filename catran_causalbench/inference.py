@@ -86,8 +86,8 @@ def fit(
     Parameters
     ----------
     data
-        An AnnData, cells × genes, in memory or backed, which is not changed; or the path of an .h5ad or .npz, of which
-        only the selected genes are kept in memory.
+        An AnnData, cells × genes, in memory or backed, which is not changed; or the path of an .h5ad, .zarr or .npz, of
+        which only the selected genes are kept in memory.
     perturbation_key, control, layer, genes, min_cells, counts
         See :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default the network consists of the measured
         genes that are perturbed in more than 100 cells.

@@ -29,10 +29,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 # Options of every command that reads a screen.
 PerturbationKey = Annotated[str, typer.Option(help="Column of obs with each cell's target; an .npz needs none.")]
 Control = Annotated[str, typer.Option(help="Label of the control cells.")]
-Layer = Annotated[str | None, typer.Option(help="Layer with the expression, instead of X.")]
+Layer = Annotated[str | None, typer.Option(help="Layer with the expression, instead of X; raw: .raw.")]
 Genes = Annotated[str, typer.Option(help="'perturbed', 'all', or names separated by commas.")]
 MinCells = Annotated[int, typer.Option(help="'perturbed' genes are those with more perturbed cells than this.")]
-Counts = Annotated[bool, typer.Option("--counts", help="The values are raw counts: log-normalise them.")]
+Counts = Annotated[
+    bool, typer.Option("--counts", help="The values are counts, perhaps corrected, CPM or TPM: log them.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what this command made before.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]

@@ -55,7 +55,7 @@ def simulate(
 @console.command
 def convert(
     directory: Directory,
-    source: Annotated[Path, typer.Argument(help="Your screen: .h5ad or .npz.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Your screen: .h5ad, .zarr or .npz.", show_default=False)],
     perturbation_key: console.PerturbationKey = "gene",
     control: console.Control = "non-targeting",
     layer: console.Layer = None,

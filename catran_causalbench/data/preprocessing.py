@@ -56,7 +56,20 @@ def recover_counts(expression: np.ndarray) -> np.ndarray:
     """
     if not (expression % 1).any():
         return expression
-    linear = np.expm1(expression.astype(np.float64))
+    counts = multiples_of_one_number(np.expm1(expression.astype(np.float64)))
+    unexplained = np.count_nonzero(np.isnan(counts[:, 0]))
+    if unexplained:
+        found = f"{unexplained} cell(s) whose values are not multiples of one number"
+        expected = "counts or log-normalised counts, which this preprocessing needs"
+        raise InputError.of("expression_matrix", found, expected)
+    return counts
+
+
+def multiples_of_one_number(linear: np.ndarray) -> np.ndarray:
+    """Return which multiples of one number the values of each cell are, cells × genes; NaN in the other cells.
+
+    The number is the smallest non-zero value of the cell, divided by the least of the numbers 1 to 8 that fits.
+    """
     smallest = np.where(linear > 0, linear, np.inf).min(axis=1, keepdims=True)
     smallest[np.isinf(smallest)] = 1  # a cell without any count
     counts = np.full_like(linear, np.nan)
@@ -66,11 +79,6 @@ def recover_counts(expression: np.ndarray) -> np.ndarray:
         whole = np.abs(candidate - candidate.round()) <= _COUNT_TOLERANCE + 1e-5 * candidate
         fits = whole.all(axis=1) & np.isnan(counts[:, 0])
         counts[fits] = candidate[fits].round()
-    unexplained = np.count_nonzero(np.isnan(counts[:, 0]))
-    if unexplained:
-        found = f"{unexplained} cell(s) whose values are not multiples of one number"
-        expected = "counts or log-normalised counts, which this preprocessing needs"
-        raise InputError.of("expression_matrix", found, expected)
     return counts
 
 

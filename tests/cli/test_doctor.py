@@ -49,10 +49,8 @@ def test_versions_known_to_fail(name, version):
 
 
 def test_combinations_known_to_fail():
-    assert set(broken(GOOD | {"dask": "2024.5.2", "distributed": "2024.5.2"})) == {"dask", "distributed"}
+    assert set(broken(GOOD | {"dask": "2024.5.2", "distributed": "2024.5.2"})) == {"dask"}
     assert set(broken(GOOD | {"distributed": "2024.2.0"})) == {"dask with distributed"}
-    assert set(broken(GOOD | {"pandas": "2.0.3"})) == {"numpy with pandas"}
-    assert broken(GOOD | {"pandas": "2.0.3", "numpy": "1.26.4"}) == {}
 
 
 def test_a_missing_package_is_named_with_what_to_do():
@@ -60,6 +58,17 @@ def test_a_missing_package_is_named_with_what_to_do():
     assert checks["torch"].found == "not installed"
     assert "constraints.txt" in checks["torch"].advice
     assert checks["magic-impute"].passed is None
+
+
+@pytest.mark.parametrize(("program", "passed"), [("/bin/true", None), ("/bin/false", False)])
+def test_a_version_beyond_the_limits_is_no_fault_where_causalbench_can_be_imported(monkeypatch, program, passed):
+    monkeypatch.setattr(doctor.sys, "executable", program)
+    monkeypatch.setattr(doctor, "_installed", (GOOD | {"torchmetrics": "1.8.2", "torch": "2.4.0"}).get)
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    versions, *_ = json.loads(result.stdout)["sections"]
+    checks = {check["name"]: check["passed"] for check in versions["checks"]}
+    assert checks["torchmetrics"] is passed
+    assert checks["torch"] is False, "a limit for security's sake holds in any case"
 
 
 def test_a_package_that_is_not_installed_is_told(monkeypatch):

@@ -26,7 +26,7 @@ PAPER = {"model": "catran", "catran": {"epochs": 2, "cells_per_minibatch": 128, 
 def no_memory(monkeypatch, tmp_path):
     monkeypatch.setattr("catran_causalbench.data.out_of_core._SHARE_OF_MEMORY", 0)
     monkeypatch.setattr("catran_causalbench.data.validation._CELLS_PER_BLOCK", 77)
-    monkeypatch.setattr("catran_causalbench.data.anndata_reader._VALUES_PER_BLOCK", 1000)
+    monkeypatch.setattr("catran_causalbench.data.matrix_blocks._VALUES_PER_BLOCK", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 

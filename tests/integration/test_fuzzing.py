@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse
+import screens
 import yaml
 from helpers import quick
 from hypothesis import HealthCheck, given, settings
@@ -238,3 +239,55 @@ def test_values_too_large_end_training_in_an_error_not_in_edges(data):
     config = quick(masked_weight=1e308)
     with pytest.raises(TrainingError, match="loss became"):
         infer_network(validate_dataset(*data), config)
+
+
+TAKEN = {
+    "log1p": lambda counts, totals: np.log1p(counts / totals * 300),
+    "log2 of CPM": lambda counts, totals: np.log2(counts / totals * 1e6 + 1),
+}
+COUNTED = {
+    "counts": lambda counts, totals: counts,
+    "ambient-corrected": lambda counts, totals: np.maximum(counts - 0.01 * totals, 0),
+    "halves": lambda counts, totals: counts / 2,
+}
+REFUSED = {
+    "z-scores": lambda counts, totals: (counts - counts.mean(axis=0)) / counts.std(axis=0),
+    "residuals": lambda counts, totals: (counts - totals / 6) / np.sqrt(totals),
+}
+KINDS_OF_VALUES = {**TAKEN, **COUNTED, **REFUSED}
+
+
+@pytest.mark.guarantee(
+    "Input",
+    "A screen of any kind of values in any form gives the values of the clean screen, or an `InputError` of one line "
+    "(100 generated screens).",
+)
+@cases(100)
+@given(
+    st.sampled_from([*KINDS_OF_VALUES]),
+    st.sampled_from(["", *screens.FORMS]),
+    st.sampled_from(["", "view"]),
+    st.sampled_from([None, "expression", "raw"]),
+    st.booleans(),
+    st.integers(0, 2**32),
+)
+def test_a_screen_gives_the_clean_values_or_is_refused(kind, form, view, layer, counts, seed):
+    rng = np.random.default_rng(seed)
+    whole = rng.poisson(np.geomspace(0.5, 60, 6) * rng.lognormal(0, 0.5, (42, 1))) + np.eye(6).repeat(7, axis=0)
+    values = KINDS_OF_VALUES[kind](whole, whole.sum(axis=1, keepdims=True)).astype(np.float32)
+    targets = np.resize(["non-targeting", *"ABCDEF"], 42)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*matrix")
+        how = f"{form} {view} {'layer' if layer == 'expression' else layer}"
+        adata = screens.stored(screens.small(targets, "ABCDEF", values), how, None)
+    if kind not in (COUNTED if counts else TAKEN):
+        with pytest.raises(InputError, match=r"--counts|negative values") as refusal:
+            screens.read(adata, layer=layer, counts=counts)
+        assert "\n" not in str(refusal.value)
+        return
+    totals = values.sum(axis=1, keepdims=True, dtype=np.float64)
+    expected = np.log1p(values / totals * np.median(totals)) if counts else values
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = screens.read(adata, layer=layer, counts=counts).expression
+    np.testing.assert_allclose(found, expected, rtol=1e-5 if counts else 0)

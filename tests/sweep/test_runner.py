@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""A user's own screen, .h5ad or .npz, as a benchmark directory."""
+"""A user's own screen, .h5ad, .zarr or .npz, as a benchmark directory."""
 
 from __future__ import annotations
 

@@ -76,6 +76,16 @@ def test_h5ad_and_npz_give_the_same_cells(npz, h5ad, converted):
             np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.filterwarnings("ignore:Writing zarr v2")
+def test_a_zarr_store_is_converted_as_an_h5ad_is(h5ad, converted, tmp_path):
+    anndata = pytest.importorskip("anndata")
+    path = h5ad()
+    anndata.read_h5ad(path).write_zarr(tmp_path / "mine.zarr")
+    expected = converted(path, min_cells=20)
+    for found, wanted in zip(converted(tmp_path / "mine.zarr", min_cells=20), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_genes_keep_their_ids_and_symbols(h5ad, converted, tmp_path):
     anndata = pytest.importorskip("anndata")
     _, genes, labels = converted(h5ad(genes=["E1", "E2", "E3", "E4"], gene_name=GENES), min_cells=20)
@@ -160,7 +170,7 @@ def test_simulated_data_stay_marked(npz, tmp_path, origin, title):
         ({}, {"control": "G3", "min_cells": 20}, "^control: found 20 cells labelled 'G3'; expected more than 20"),
         ({}, {"min_cells": 35}, r"^min_cells: found 0 measured genes .*the most: 30"),
         ({}, {"min_cells": 2}, "^min_cells: found 2; expected at least 4"),
-        ({}, {"min_cells": 20, "counts": True}, "^counts: found fractions"),
+        ({}, {"min_cells": 20, "counts": True}, "^counts: found values that are log-normalised already"),
         ({"expression_matrix": COUNTS}, {"min_cells": 20}, "^counts: found whole numbers only"),
         ({"expression_matrix": EXPRESSION[:, :3]}, {}, r"^data: found mine\.npz with an expression_matrix"),
         ({"expression_matrix": np.where(EXPRESSION > 2, np.nan, EXPRESSION)}, {"min_cells": 20}, "found NaN"),
@@ -187,11 +197,15 @@ def test_unusable_interactions_are_refused(npz, tmp_path, text, message):
         convert_screen(tmp_path / "out", npz(), min_cells=20, reference_network=tmp_path / "known.csv")
 
 
-def test_values_need_not_be_those_of_counts(npz, converted):
-    """Intensities of a flow cytometer may be negative after compensation, and far above any count's logarithm."""
-    intensities = EXPRESSION * 1e4 - 500.5
-    expression, _, _ = converted(npz(expression_matrix=intensities), min_cells=20)
-    np.testing.assert_array_equal(expression, intensities[:, :2])
+def test_intensities_are_taken_once_they_are_logged(npz, converted):
+    """A flow cytometer's are far above any count's logarithm, and may be negative after compensation."""
+    intensities = np.random.default_rng(1).gamma(2, 4e3, EXPRESSION.shape).astype(np.float32)
+    with pytest.raises(InputError, match=r"^counts: found values up to \d{5}.*, so no logarithms; .*take log1p"):
+        converted(npz(expression_matrix=intensities), min_cells=20)
+    with pytest.raises(InputError, match=r"^layer: found negative values .*down to -\d"):
+        converted(npz(expression_matrix=intensities - 500), min_cells=20)
+    expression, _, _ = converted(npz(expression_matrix=np.log1p(intensities)), min_cells=20)
+    np.testing.assert_array_equal(expression, np.log1p(intensities)[:, :2])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Files in the layout of CausalBench's, drawn once for all tests."""
 
 import shutil
+import warnings
 from dataclasses import replace
 
 import pytest
+from causalscbench.data_access.create_dataset import CreateDataset
 from replogle_layout import TARGETS, make_screen, write_data_directory
 
 from catran_causalbench.causalbench.prepare.directory import prepare_directory
@@ -29,6 +31,17 @@ def prepared(data, tmp_path_factory):
     """What `prepare` makes of it; not to be changed."""
     directory = tmp_path_factory.mktemp("prepared") / "out"
     prepare_directory(data, directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def causalbench_directory(data, tmp_path_factory):
+    """The same data with the cells that CausalBench itself makes of them; not to be changed."""
+    directory = shutil.copytree(data, tmp_path_factory.mktemp("causalbench") / "data")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for filtered in (False, True):
+            CreateDataset(str(directory), filtered).load()
     return directory
 
 

@@ -16,11 +16,11 @@ from catran_causalbench.errors import InputError
 # Every file ends with a call of os.replace: three for the directory, three for a data set and one for its receipt, six
 # for the other files. The cells of four files are normalised while these are written.
 CELLS = "catran_causalbench.causalbench.prepare.dataset.log_normalised"
-KILLS = [("os.replace", call) for call in (0, 1, 3, 4, 5, 6, 9, 11, 16)] + [(CELLS, 0), (CELLS, 3)]
+KILLS = [("os.replace", call) for call in (0, 3, 5, 6, 9, 16)] + [(CELLS, 1)]
 STOPS = {"SIGINT": (130, "Interrupted."), "SIGTERM": (143, "Terminated.")}
 MOMENTS = [
     *(("SIGKILL", *moment) for moment in KILLS),
-    *((name, *moment) for name in STOPS for moment in (("os.replace", 4), (CELLS, 2))),
+    *((name, CELLS, 2) for name in STOPS),
 ]
 
 
