@@ -14,25 +14,24 @@ from pathlib import Path
 
 import psutil
 
-INTERVAL = 0.02  # seconds
-LINES_KEPT = 3
+INTERVAL = 0.1  # seconds; looking for child processes takes milliseconds
 
 
 @dataclass
 class Measurement:
-    """How a command went; memory in GB is what its processes hold in RAM at one time, caches of files not counted."""
+    """How a command went; memory in GB is the sum of its processes' peaks, caches of files not counted."""
 
     seconds: float = 0.0
     peak_gb: float = 0.0
     exit_code: int = 0
-    last_lines: list[str] = field(default_factory=list)
-    # Text that was waited for → seconds since the start when a line with it appeared, and the peak until then.
-    marks: dict[str, tuple[float, float]] = field(default_factory=dict)
+    output: str = ""
+    # Name of what happened → seconds since the start, and the peak until then.
+    events: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def measure(
     command: Sequence[object],
-    marks: Sequence[str] = (),
+    events: Mapping[str, str] | None = None,
     address_space_gb: float | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Measurement:
@@ -40,8 +39,8 @@ def measure(
 
     Parameters
     ----------
-    marks
-        Texts that its output is searched for.
+    events
+        Names of what happens when a line with a text appears in its output, by these texts.
     address_space_gb
         Memory that each of its processes may allocate.
     environment
@@ -65,17 +64,17 @@ def measure(
 
     def watch() -> None:
         while not done.wait(INTERVAL):
-            result.peak_gb = max(result.peak_gb, _resident_gb(process.pid))
+            result.peak_gb = max(result.peak_gb, _peak_gb(process.pid))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            for mark in marks:
-                if mark in line and mark not in result.marks:
-                    result.marks[mark] = time.perf_counter() - start, result.peak_gb
-            result.last_lines = [*result.last_lines, line.rstrip()][-LINES_KEPT:]
+            result.output += line
+            for text, name in (events or {}).items():
+                if text in line:
+                    result.events.setdefault(name, (time.perf_counter() - start, result.peak_gb))
         result.exit_code = process.wait()
     finally:
         process.kill()
@@ -92,11 +91,13 @@ def drop_from_cache(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _resident_gb(pid: int) -> float:
-    total = 0
+def _peak_gb(pid: int) -> float:
+    """Return the most memory that a process has held so far, and each of its children that are still there."""
+    kilobytes = 0
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         for each in (process, *process.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                total += each.memory_info().rss
-    return total / 1e9
+            with suppress(OSError, StopIteration):
+                lines = Path(f"/proc/{each.pid}/status").read_text().splitlines()
+                kilobytes += int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    return kilobytes * 1024 / 1e9

@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import mean
 
 import psutil
+from evaluator import agree
 from measured_process import Measurement, drop_from_cache, measure
 
 from catran_causalbench.causalbench import PLUGIN_FILE
@@ -31,8 +32,11 @@ from catran_causalbench.utils.hardware import describe_machine
 RESULTS = "rehearsal.json"
 CATRAN = (sys.executable, "-m", "catran_causalbench")
 CAUSALBENCH_RUN = Path(sys.executable).with_name("causalbench_run")
-MODEL_CALLED, MODEL_RETURNED = "Starting model training.", "Model training finished."
-EVALUATORS = "Loading and processing evaluators."
+EVENTS = {
+    "Loading and processing evaluators.": "data read",
+    "Starting model training.": "model called",
+    "Model training finished.": "model returned",
+}
 FRACTION = 0.5  # in the partial regime
 
 # Reads X block by block and does nothing else: what no program that looks at all cells can fall below.
@@ -46,6 +50,20 @@ for path in sys.argv[1:]:
             stop = min(start + len(block), len(matrix))
             matrix.read_direct(block, numpy.s_[start:stop], numpy.s_[: stop - start])
 """
+# What causalbench_run does before it calls the model; load_evaluators reads the networks again.
+START = """
+import sys
+from causalscbench.apps.main_app import CreateEvaluationDatasets, MainApp
+print("IMPORTED")
+app = MainApp(sys.argv[2], sys.argv[1], dataset_name="weissmann_rpe1", filter=True)
+app.load_data()
+print("DATA")
+CreateEvaluationDatasets(app.data_directory, app.dataset_name).load()
+print("NETWORKS")
+app.load_evaluators()
+print("PAIRS", len(app.pooled_biological_evaluator(None, None, app.dataset_splitter.gene_names, "", 0)))
+"""
+START_EVENTS = {"IMPORTED": "imported", "DATA": "data read", "NETWORKS": "networks read", "PAIRS": "pairs tested"}
 PREPROCESS = """
 import sys, pandas
 from causalscbench.data_access.utils.preprocessing import preprocess_dataset
@@ -75,13 +93,25 @@ class Rehearsal:
         """Run CaTran through causalbench_run on the prepared RPE1 data, in every regime."""
         return {f"`causalbench_run`, {regime}": self._causalbench_run(self.prepared, regime) for regime in REGIMES}
 
+    def start(self) -> dict[str, Measurement]:
+        """Take apart what CausalBench does before it calls a model."""
+        command = (sys.executable, "-c", START, self.prepared, self._work / "runs")
+        return {"CausalBench's start, taken apart": measure(command, START_EVENTS)}
+
     def evaluation(self) -> dict[str, Measurement]:
-        """Evaluate the network of each run; the first call fills the cache of the reference networks."""
+        """Evaluate the network of each run, and compare the metrics; the first call caches the reference networks."""
+        for path in self.prepared.glob("networks_*.npz"):
+            path.unlink()
         rows = {}
         for regime in REGIMES:
-            network = self._work / "runs" / regime / "output_network.csv"
-            command = (*CATRAN, "evaluate", self.prepared, network, "--do-filter", "--json")
-            rows[f"`evaluate`, {regime}"] = measure(command)
+            run = self._work / "runs" / regime
+            options = ("--do-filter", "--json")
+            row = measure((*CATRAN, "evaluate", self.prepared, run / "output_network.csv", *options))
+            found = json.loads(row.output[row.output.index("{") :])["metrics"]
+            theirs = json.loads((run / "metrics.json").read_text())
+            if not agree(found, {name: theirs[name] for name in found}) or theirs.keys() - found != {"run_time"}:
+                raise SystemExit(f"{regime}: other metrics than those of CausalBench")
+            rows[f"`evaluate`, {regime}"] = row
         return rows
 
     def causalbench(self) -> dict[str, Measurement]:
@@ -134,12 +164,12 @@ class Rehearsal:
         }
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         command = (CAUSALBENCH_RUN, *words, "--do_filter")
-        return measure(command, (EVALUATORS, MODEL_CALLED, MODEL_RETURNED), self._limit if limited else None)
+        return measure(command, EVENTS, self._limit if limited else None)
 
 
 STAGES: dict[str, Callable[[Rehearsal], dict[str, Measurement]]] = {
     name: getattr(Rehearsal, name)
-    for name in ("reading", "prepare", "runs", "evaluation", "causalbench", "fit", "challenge")
+    for name in ("reading", "prepare", "start", "runs", "evaluation", "causalbench", "fit", "challenge")
 }
 
 
@@ -185,18 +215,13 @@ def spread(repeats: Sequence[dict]) -> str:
 
 
 def remark(measurement: dict) -> str:
-    """Return where a run of causalbench_run stood when it called the model, or with what a stage ended."""
+    """Return what happened when, or with what a stage ended."""
     if measurement["exit_code"]:
-        last = next(filter(None, map(str.strip, reversed(measurement["last_lines"]))), "no output")
-        return f"ended with {measurement['exit_code']}: {last}"
-    marks = measurement["marks"]
-    if MODEL_CALLED not in marks:
-        return ""
-    (evaluators, _), (called, memory), (returned, _) = (
-        marks[mark] for mark in (EVALUATORS, MODEL_CALLED, MODEL_RETURNED)
+        lines = [line.strip() for line in measurement["output"].splitlines()]
+        return f"ended with {measurement['exit_code']}: {next(filter(None, reversed(lines)), 'no output')}"
+    return ", ".join(
+        f"{name} after {seconds:.0f} s ({memory:.1f} GB)" for name, (seconds, memory) in measurement["events"].items()
     )
-    loading = f"data read after {evaluators:.0f} s, model called after {called:.0f} s with a peak of {memory:.1f} GB"
-    return f"{loading}, model {returned - called:.0f} s"
 
 
 if __name__ == "__main__":
