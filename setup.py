@@ -44,6 +44,7 @@ setup(
         "packaging>=22",
         "pandas>=2.2.3,<3",  # built for numpy 2; dask 2024.2 is older than pandas 3
         "psutil>=5.9",
+        "pyarrow>=14.0.1",  # causalbench needs it, too, through dask
         "pytorch-lightning>=2.6,!=2.6.2,!=2.6.3,<3",  # 2.6 loads checkpoints without pickle; those two were malicious
         "pyyaml>=6",
         "rich>=13",
@@ -67,6 +68,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
+            "ipython>=8",
             "ruff>=0.9",
             "mypy>=1.13",
             "bandit[toml]>=1.8",

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catran_causalbench.config import CatranConfig, load_config
-from catran_causalbench.data.anndata_reader import read_screen
-from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.config import ConfigSource, load_config
+from catran_causalbench.data.anndata_reader import Screen, read_screen
+from catran_causalbench.data.batches import remove_batch_shifts
+from catran_causalbench.data.dataset import PERTURBATIONS, PerturbationDataset
+from catran_causalbench.data.effects import measure_effects, warn_of_direction
+from catran_causalbench.data.label_reader import COMBINATION_SEPARATOR
 from catran_causalbench.data.preprocessing import preprocess
 from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.methods import CATRAN, find_method
 from catran_causalbench.training.run_directory import RunDirectory
-from catran_causalbench.utils.validation import checked, number
+from catran_causalbench.utils.isolation import one_at_a_time
+from catran_causalbench.utils.validation import checked, choice, number
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,7 +30,7 @@ _SEED = number(low=0, high=2**63 - 1).metadata  # what torch's generators accept
 
 
 def infer_network(
-    dataset: PerturbationDataset, config: CatranConfig | None = None, seed: int = 0, method: str = CATRAN
+    dataset: PerturbationDataset, config: ConfigSource = None, seed: int = 0, method: str = CATRAN
 ) -> FittedNetwork:
     """Infer a network, and write its edges to the run directory if the settings name one.
 
@@ -35,7 +39,8 @@ def infer_network(
     dataset
         From :func:`~catran_causalbench.data.validation.validate_dataset`.
     config
-        Settings; by default those of :func:`~catran_causalbench.config.load_config`.
+        Settings, or what :func:`~catran_causalbench.config.load_config` reads them from: a preset, the path of a YAML
+        file, a mapping like ``{"output": {"edges": 500}}``, or by default the environment.
     seed
         The same seed, data and device give the same edges.
     method
@@ -55,16 +60,27 @@ def infer_network(
     """
     seed = checked("seed", seed, int, _SEED)
     chosen = find_method(method)
-    config = chosen.settings(load_config() if config is None else config)
-    effects = dataset.perturbation_effects()
-    dataset = preprocess(dataset, config.data.preprocessing)
+    config = chosen.settings(load_config(config))
+    measured = measure_effects(dataset)
     settings = {"method": chosen.name, **config.to_mapping()}
-    with RunDirectory.prepare(config.output.run_directory, settings, dataset, seed) as directory:
-        weights, history = chosen.score_pairs(dataset, config, seed, directory)
-        np.fill_diagonal(weights, 0)
-        network = FittedNetwork(dataset.gene_names, weights, effects, history, chosen.name, config, seed)
-        if directory:
-            directory.write_edges(network.edges())
+    with one_at_a_time():
+        dataset = remove_batch_shifts(preprocess(dataset, config.data.preprocessing))
+        with RunDirectory.prepare(config.output.run_directory, settings, dataset, seed) as directory:
+            weights, history = chosen.score_pairs(dataset, config, seed, directory)
+            np.fill_diagonal(weights, 0)
+            network = FittedNetwork(
+                gene_names=dataset.gene_names,
+                weights=weights,
+                effects=measured.effect,
+                p_values=measured.p_value,
+                perturbation=dataset.perturbation,
+                history=history,
+                method=chosen.name,
+                config=config,
+                seed=seed,
+            )
+            if directory:
+                directory.write_edges(network.edges(config.output.benchmark_edges))
     return network
 
 
@@ -72,14 +88,20 @@ def fit(
     data: AnnData | str | os.PathLike[str],
     *,
     perturbation_key: str,
-    control: str = "non-targeting",
+    control: str | Sequence[str] = "non-targeting",
+    label_pattern: str | None = None,
+    combination_separator: str = COMBINATION_SEPARATOR,
+    gene_names: str | None = None,
+    batch_key: str | None = None,
+    perturbation: str = PERTURBATIONS[0],
     layer: str | None = None,
     genes: str | Sequence[str] = "perturbed",
     min_cells: int = 100,
     counts: bool = False,
     method: str = CATRAN,
-    config: CatranConfig | str | os.PathLike[str] | None = None,
+    config: ConfigSource = None,
     seed: int = 0,
+    on_screen: Callable[[Screen], None] | None = None,
 ) -> FittedNetwork:
     """Infer the network behind a Perturb-seq screen.
 
@@ -88,14 +110,18 @@ def fit(
     data
         An AnnData, cells × genes, in memory or backed, which is not changed; or the path of an .h5ad, .zarr or .npz, of
         which only the selected genes are kept in memory.
-    perturbation_key, control, layer, genes, min_cells, counts
-        See :func:`~catran_causalbench.data.anndata_reader.read_screen`. By default the network consists of the measured
-        genes that are perturbed in more than 100 cells.
-    method, seed
+    perturbation_key, control, label_pattern, combination_separator, gene_names, batch_key
+        See :func:`~catran_causalbench.data.anndata_reader.read_screen`. The result's ``cells`` says what the cells
+        counted as.
+    layer, genes, min_cells, counts
+        See there, too. By default the network consists of the measured genes that are perturbed in more than 100 cells.
+    perturbation
+        ``knockdown``, ``knockout`` or ``activation`` (CRISPRa, over-expression): whether a target that falls when its
+        source is perturbed is activated or repressed by it.
+    method, config, seed
         As for :func:`infer_network`.
-    config
-        Settings, the name of a preset, or the path of a YAML file; by default those of
-        :func:`~catran_causalbench.config.load_config`.
+    on_screen
+        Called with the screen as it was read, before training starts.
 
     Raises
     ------
@@ -109,18 +135,26 @@ def fit(
     >>> network.edges(100)  # doctest: +SKIP
     """
     seed = checked("seed", seed, int, _SEED)
-    config = config if isinstance(config, CatranConfig) else load_config(None if config is None else os.fspath(config))
-    config = find_method(method).settings(config)
+    perturbation = checked("perturbation", perturbation, str, choice(*PERTURBATIONS).metadata)
+    config = find_method(method).settings(load_config(config))
     screen = read_screen(
         data,
         perturbation_key=perturbation_key,
         control=control,
+        label_pattern=label_pattern,
+        combination_separator=combination_separator,
+        gene_names=gene_names,
+        batch_key=batch_key,
         layer=layer,
         genes=genes,
         min_cells=min_cells,
         counts=counts,
         allow_counts=config.data.preprocessing in _ACCEPT_COUNTS,
     )
-    dataset, cells, origin = screen.dataset(), screen.cells, screen.origin
+    if on_screen:
+        on_screen(screen)
+    dataset, cells, origin = screen.dataset(perturbation), screen.cells, screen.origin
     del screen  # or both its matrix and that of the dataset would be kept
-    return replace(infer_network(dataset, config, seed, method), cells=cells, origin=origin)
+    network = replace(infer_network(dataset, config, seed, method), cells=cells, origin=origin)
+    warn_of_direction(network.effects, network.p_values, perturbation)
+    return network

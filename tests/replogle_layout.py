@@ -43,6 +43,7 @@ def target(number, cells, **changes):
 
 TARGETS = [
     target(30, 300, residual=0.3),  # some cells have too many counts
+    target(31, 300, residual=0.6),  # and here their number depends on every control
     target(10, 160, residual=1.0),  # most have
     target(11, 102, residual=1.0),  # falls below the limit, but in the filtered data set only
     target(12, 100),
@@ -63,7 +64,7 @@ TARGETS = [
     Target("RENAMED", IDS[51], 120, residual=1.0),  # measured under another symbol
     Target("NOID", "nan", 110),
 ]
-WITHOUT_COUNTS = (SYMBOLS[14], CONTROL, SYMBOLS[30])  # one cell each
+WITHOUT_COUNTS = {SYMBOLS[14]: 1, SYMBOLS[30]: 1, CONTROL: 5}  # cells
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,11 @@ class Screen:
     summary: pd.DataFrame
 
     def write(self, path, storage="dense", dtype=np.float32, categorical=True, **changes):
-        obs = self.obs.astype({name: "category" for name in self.obs.columns if self.obs[name].dtype == object})
-        tables = {"obs": obs if categorical else self.obs, "var": self.var, **changes}
+        obs = changes.pop("obs", self.obs)
+        if categorical:
+            texts = {name: "category" for name in obs.columns if obs[name].dtype == object}
+            obs = obs.replace({"gene_id": {"nan": None}}).astype(texts)
+        tables = {"obs": obs, "var": self.var, **changes}
         adata = anndata.AnnData(STORAGES[storage](self.counts.astype(dtype)), **tables)
         adata.strings_to_categoricals = lambda *_: None  # else the plain columns would be converted
         adata.write_h5ad(path, convert_strings_to_categoricals=categorical)
@@ -89,13 +93,14 @@ def make_screen(seed, targets=TARGETS):
     label = rng.permutation(np.repeat(np.arange(len(cells_of)), cells_of))
     means = np.tile(rng.gamma(1.5, 2.0, GENES), (len(cells_of), 1))
     means[:, 10:60] += 3  # the targets, so that percentiles of their counts are no zeros
+    means[:, 31] = 300
     for row, one in enumerate(targets):
         if one.symbol in SYMBOLS:
             means[row, SYMBOLS.index(one.symbol)] *= one.residual
     counts = rng.poisson(means[label] * rng.lognormal(sigma=0.4, size=(len(label), 1)))
     symbols = np.array([*(one.symbol for one in targets), CONTROL], object)[label]
-    for symbol in WITHOUT_COUNTS:
-        counts[np.flatnonzero(symbols == symbol)[0]] = 0
+    for symbol, number in WITHOUT_COUNTS.items():
+        counts[np.flatnonzero(symbols == symbol)[:number]] = 0
     ids = np.array([*(one.id for one in targets), CONTROL], object)[label]
     names = np.array([*map(full_name, targets), f"0_{CONTROL}_{CONTROL}_{CONTROL}"], object)[label]
     totals, gem_group = counts.sum(axis=1), rng.integers(1, 9, len(label))

@@ -155,6 +155,13 @@ def test_a_run_directory_of_another_run_is_refused(data, tmp_path):
         edges(data, in_directory(tmp_path, 2))
 
 
+@pytest.mark.parametrize("changed", [{"perturbation": "activation"}, {"batches": ["x", "y"] * 300}])
+def test_a_run_directory_of_other_batches_or_another_kind_of_perturbation_is_refused(data, changed, tmp_path):
+    infer_network(validate_dataset(*data), in_directory(tmp_path, 1))
+    with pytest.raises(InputError, match=r"which holds a run with other data"):
+        infer_network(validate_dataset(*data, **changed), in_directory(tmp_path, 1))
+
+
 def test_a_run_directory_that_cannot_be_made_is_refused(data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"output\.run_directory: found .*file/run, which cannot be written to"):

@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, DatasetSpec
 from catran_causalbench.causalbench.ground_truth import GroundTruth
 from catran_causalbench.causalbench.metadata import find_metadata
+from catran_causalbench.causalbench.network_cache import cached_networks
 from catran_causalbench.causalbench.npz import read_cells
 from catran_causalbench.causalbench.reference_networks import ReferenceNetworks
 from catran_causalbench.data.dataset import PerturbationDataset
@@ -67,7 +68,7 @@ class BenchmarkDataset:
             simulated=bool(metadata.get("simulated", False)),
             settings=dict(metadata.get("settings") or {}),
             held_out=held_out,
-            known=ReferenceNetworks.read(directory, spec, held_out),
+            known=ReferenceNetworks.of(cached_networks(directory, spec, held_out.gene_names), held_out),
             truth=GroundTruth.read(directory, held_out.gene_names),
             _expression=expression,
             _splitter=splitter,

@@ -29,7 +29,7 @@ class DatasetSpec(Validated):
         """Return the path of the file with the cells; raise InputError if there is none."""
         path = self.path(directory)
         if not path.is_file():
-            expected = "the file, which CausalBench writes at its first run"
+            expected = "the file, which catran-causalbench prepare makes of CausalBench's data"
             raise InputError.of("data", f"no {path.name} in {str(directory)!r}", expected)
         return path
 

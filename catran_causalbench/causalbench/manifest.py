@@ -49,7 +49,7 @@ class DataFile:
 
 _EXPRESSION_PARTS = ("obs/gene_id", "var/gene_name", "X")
 _ARRAYS = tuple(f"{array}.npy" for array in CELL_ARRAYS)
-_FIRST_RUN = "made by CausalBench from the .h5ad at its first run"
+_FIRST_RUN = "made from the .h5ad by catran-causalbench prepare, or by CausalBench at its first run"
 _STRENGTH = "strength of the perturbations, for --do_filter only"
 _LIGAND_COLUMNS = ("ligand_gene_symbol", "ligand_ensembl_gene_id", "receptor_ensembl_gene_id")
 _LINK_COLUMNS = ("protein1", "protein2")

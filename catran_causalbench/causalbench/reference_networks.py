@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
 
 import numpy as np
 
-from catran_causalbench.causalbench.dataset_spec import DatasetSpec
-from catran_causalbench.causalbench.network_cache import cached_networks
+from catran_causalbench.causalbench.reference_files import Networks
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
 from catran_causalbench.evaluation.reference_network import ReferenceMetrics, reference_metrics
 
@@ -30,9 +28,8 @@ class ReferenceNetworks:
     networks: dict[str, np.ndarray]
 
     @classmethod
-    def read(cls, directory: Path, spec: DatasetSpec, held_out: HeldOutEvaluator) -> ReferenceNetworks:
-        """Read the networks among the genes of a data set; raise InputError if a file is missing or damaged."""
-        known = cached_networks(directory, spec, held_out.gene_names)
+    def of(cls, known: Networks, held_out: HeldOutEvaluator) -> ReferenceNetworks:
+        """Pool the five networks, and tell which symbols are ambiguous."""
         if known.ambiguous:
             names = ", ".join(known.ambiguous[:5]) + ", …" * (len(known.ambiguous) > 5)
             advice = "CausalBench draws one of them at every start, here it is the perturbed one"

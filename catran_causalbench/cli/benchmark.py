@@ -13,7 +13,6 @@ from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
     from catran_causalbench.report.metrics import Metric
-    from catran_causalbench.sweep.scoring import Edges
 
 
 @command
@@ -24,6 +23,12 @@ def plugin() -> None:
 
     Example: cp "$(catran-causalbench plugin)" main.py
     """
+    from catran_causalbench.methods import choose_method
+
+    try:
+        choose_method()
+    except InputError as error:  # which causalbench_run raises, but only once it has loaded the data
+        typer.echo(f"Warning: {error}", err=True)
     typer.echo(PLUGIN_FILE)
 
 
@@ -86,9 +91,7 @@ def compare(
 @command
 def evaluate(
     data: Annotated[Path, typer.Argument(help="The benchmark directory.", show_default=False)],
-    network: Annotated[
-        Path, typer.Argument(help="CSV with columns source and target, best edges first.", show_default=False)
-    ],
+    network: Annotated[Path, typer.Argument(help="Table of edges (CSV or TSV), best edges first.", show_default=False)],
     max_path_length: Annotated[int, typer.Option(help="As in causalbench_run.")] = 1,
     omission_estimation_size: Annotated[int, typer.Option(help="As in causalbench_run.")] = 500,
     dataset_name: Annotated[str, typer.Option(help="weissmann_rpe1 or weissmann_k562.")] = "weissmann_rpe1",
@@ -99,26 +102,36 @@ def evaluate(
 ) -> None:
     """Score a network from any source on the held-out cells of a benchmark directory.
 
-    It may be an output_network.csv of causalbench_run. The key "metrics" of --json holds what CausalBench would write.
+    The table has columns source and target, or TF and target as arboreto's, with ids or symbols of genes; or it has no
+    heading and begins with these two. It may be the edges.csv of fit, or an output_network.csv of causalbench_run.
+    Edges that cannot be scored are left out and counted. "metrics" of --json is what CausalBench would write.
 
     Example: catran-causalbench evaluate simulated edges.csv
     """
     from dataclasses import asdict
 
     from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
+    from catran_causalbench.causalbench.gene_symbols import read_gene_symbols
     from catran_causalbench.causalbench.metadata import describe_data
+    from catran_causalbench.data.edge_table import read_edge_table
+    from catran_causalbench.evaluation.scorable_edges import scorable_edges
     from catran_causalbench.report.metrics import METRICS, find_metric, metric_values
     from catran_causalbench.sweep.plan import EvaluationProtocol
     from catran_causalbench.sweep.scoring import score_edges
 
-    edges = _read_edges(network)
-    protocol = EvaluationProtocol(len(edges), max_path_length, omission_estimation_size, dataset_name, do_filter)
+    described, symbols = describe_data(data), read_gene_symbols(data)
+    names = {*symbols, *symbols.values()}
+    table = read_edge_table(network, "network", lambda row: not names.isdisjoint(row[:2]))
+    protocol = EvaluationProtocol(1, max_path_length, omission_estimation_size, dataset_name, do_filter)
     benchmark = BenchmarkDataset.read(data, protocol.dataset_spec)
-    scores = score_edges(benchmark, edges, protocol.max_path_length, protocol.omission_estimation_size)
-    described = describe_data(data)
+    found = scorable_edges(table, benchmark.held_out, symbols)
+    scores = score_edges(benchmark, found.edges, protocol.max_path_length, protocol.omission_estimation_size)
     if as_json:
-        print_json({"data": described, **asdict(scores)})
+        left_out = {"left_out": found.left_out, "sorted_by": found.sorted_by}
+        print_json({"data": described, **left_out, **asdict(scores)})
         return
+    for remark in found.remarks():
+        typer.echo(remark, err=True)
     drawn = {"false_omission_rate": f" ({scores.omissions:,} pairs drawn)"}
     values = {METRICS[name]: value for name, value in metric_values(scores).items() if name in METRICS}
     known = {metric: value for metric, value in values.items() if value == value or metric.name in drawn}
@@ -152,20 +165,6 @@ def report(
         return
     failed = [f"{summary['failed']} failed runs are listed in the report."] if summary["failed"] else []
     typer.echo("\n".join([*summary["conclusions"], *failed, f"Wrote {summary['page']}."]))
-
-
-def _read_edges(path: Path) -> Edges:
-    """Read the columns source and target, or 0 and 1 as CausalBench names them."""
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError.of("network", f"no readable table in {path} ({error})", "a CSV file") from None
-    for columns in (["source", "target"], ["0", "1"]):
-        if set(columns) <= set(table.columns):
-            return list(table[columns].itertuples(index=False, name=None))
-    raise InputError.of("network", f"columns {', '.join(table.columns)} in {path}", "columns source and target")
 
 
 def _print_descriptions(descriptions: dict[str, str], as_json: bool) -> None:

@@ -7,18 +7,23 @@ output, everything else to standard error; progress bars appear on a terminal on
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
+import io
 import json
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from catran_causalbench.cli.streams import takes_unicode
+from catran_causalbench.cli.wording import in_option_words
 from catran_causalbench.errors import DownloadError, InputError, TrainingError
 
 if TYPE_CHECKING:
@@ -28,7 +33,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Options of every command that reads a screen.
 PerturbationKey = Annotated[str, typer.Option(help="Column of obs with each cell's target; an .npz needs none.")]
-Control = Annotated[str, typer.Option(help="Label of the control cells.")]
+Control = Annotated[
+    list[str] | None,
+    typer.Option(help="Label of the control cells; repeat it for several.", show_default="non-targeting"),
+]
+LabelPattern = Annotated[
+    str | None,
+    typer.Option(
+        help="How to read names of guides: guide-number, sg-prefix, promoter, or a regex with group 'target'."
+    ),
+]
+CombinationSeparator = Annotated[str, typer.Option(help="What stands between the genes of a label with several.")]
+GeneNames = Annotated[str | None, typer.Option(help="Column of var with the names of the genes.")]
 Layer = Annotated[str | None, typer.Option(help="Layer with the expression, instead of X; raw: .raw.")]
 Genes = Annotated[str, typer.Option(help="'perturbed', 'all', or names separated by commas.")]
 MinCells = Annotated[int, typer.Option(help="'perturbed' genes are those with more perturbed cells than this.")]
@@ -42,17 +58,24 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but re
 
 
 def command(function: Command) -> Command:
-    """Report errors that the user can fix in one line and an exit code, without a traceback."""
+    """Report warnings, and errors that the user can fix, in one line each, without a place in the code.
+
+    An error also has an exit code.
+    """
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> Any:
         atexit.register(gc.freeze)  # else Python spends a second at exit on collecting garbage
         try:
-            with _terminable():
+            with _terminable(), _plain_warnings(function):
                 return function(*arguments, **options)
         except InputError as error:
-            _end(f"Error: {error}", 2)
+            _end(f"Error: {in_option_words(str(error), function)}", 2)
         except (TrainingError, DownloadError) as error:
+            _end(f"Error: {in_option_words(str(error), function)}", 1)
+        except BrokenPipeError:  # as in | head: typer ends quietly
+            raise
+        except OSError as error:  # a full disk, a name that is too long, a directory that was deleted
             _end(f"Error: {error}", 1)
         except KeyboardInterrupt:
             _end("Interrupted.", 130)
@@ -73,6 +96,19 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def _plain_warnings(function: Callable[..., Any]) -> Iterator[None]:
+    """Print warnings as one line on the standard error, without the place in the code."""
+    with warnings.catch_warnings():
+
+        def show_plainly(message: Warning | str, *place: Any, **options: Any) -> None:
+            text = " ".join(str(message).split())
+            typer.echo(f"Warning: {in_option_words(text, function)}", err=True)
+
+        warnings.showwarning = show_plainly
+        yield
+
+
 def _terminate(number: int, frame: Any) -> None:
     typer.echo("Terminated.", err=True)
     raise SystemExit(128 + number)
@@ -85,7 +121,12 @@ def chosen_genes(genes: str) -> str | list[str]:
 
 def print_json(result: Any) -> None:
     """Print a result as one JSON document, with null for NaN."""
-    typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=not takes_unicode()))
+
+
+def hushed(quiet: bool) -> AbstractContextManager[Any]:
+    """Return a context in which nothing goes to standard error, if told to be quiet."""
+    return contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext()
 
 
 def show_progress(quiet: bool) -> bool:
@@ -97,7 +138,8 @@ def table_console() -> Console:
     """Return the standard output for tables: 120 columns wide where it is no terminal, and without added colours."""
     from rich.console import Console
 
-    return Console(width=None if Console().is_terminal else 120, highlight=False)
+    terminal = Console()
+    return Console(width=None if terminal.is_terminal and terminal.width else 120, highlight=False)  # COLUMNS may be 0
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

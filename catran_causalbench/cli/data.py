@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from catran_causalbench.cli import console
+from catran_causalbench.cli.screen_table import print_screen
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn, TaskID
@@ -57,13 +58,17 @@ def convert(
     directory: Directory,
     source: Annotated[Path, typer.Argument(help="Your screen: .h5ad, .zarr or .npz.", show_default=False)],
     perturbation_key: console.PerturbationKey = "gene",
-    control: console.Control = "non-targeting",
+    control: console.Control = None,
+    label_pattern: console.LabelPattern = None,
+    combination_separator: console.CombinationSeparator = "+",
+    gene_names: console.GeneNames = None,
     layer: console.Layer = None,
     genes: console.Genes = "perturbed",
     min_cells: console.MinCells = 100,
     counts: console.Counts = False,
     reference_network: Annotated[Path | None, typer.Option(help="CSV (source, target) to evaluate against.")] = None,
     overwrite: console.Overwrite = False,
+    quiet: console.Quiet = False,
 ) -> None:
     """Convert your screen to a directory that causalbench_run reads.
 
@@ -71,18 +76,23 @@ def convert(
     """
     from catran_causalbench.causalbench.build.from_screen import convert_screen
 
-    path = convert_screen(
-        directory,
-        source,
-        perturbation_key=perturbation_key,
-        control=control,
-        layer=layer,
-        genes=console.chosen_genes(genes),
-        min_cells=min_cells,
-        counts=counts,
-        reference_network=reference_network,
-        overwrite=overwrite,
-    )
+    with console.hushed(quiet):
+        path = convert_screen(
+            directory,
+            source,
+            perturbation_key=perturbation_key,
+            control=control or "non-targeting",
+            label_pattern=label_pattern,
+            combination_separator=combination_separator,
+            gene_names=gene_names,
+            layer=layer,
+            genes=console.chosen_genes(genes),
+            min_cells=min_cells,
+            counts=counts,
+            reference_network=reference_network,
+            overwrite=overwrite,
+            on_screen=print_screen,
+        )
     typer.echo(f"Wrote {path}.")
 
 
@@ -109,7 +119,7 @@ def download(
 
     with _progress(quiet, DownloadColumn(), TransferSpeedColumn()) as (say, progress):
         download_files(directory, have=have, say=say, progress=progress)
-    typer.echo(f"{directory} holds all files.")
+    typer.echo(f"{directory} holds all files; catran-causalbench prepare makes small ones of the same cells.")
 
 
 @console.command

@@ -54,7 +54,9 @@ def doctor(
         raise InputError.of("data_directory", f"no directory {str(data_directory)!r}", "a benchmark directory")
     # CausalBench takes seconds to import, and may crash: another process imports it while the rest is checked.
     command_line = [sys.executable, "-c", "import causalscbench.apps.main_app"]
-    importing = subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    importing = subprocess.Popen(
+        command_line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+    )
     sections = {"Versions": check_versions(_installed), "Device": check_device()}
     if data_directory is not None:
         genuine = "references" not in find_metadata(data_directory)  # those that this package made are described

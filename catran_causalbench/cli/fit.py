@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +9,7 @@ import typer
 
 from catran_causalbench.cli import console
 from catran_causalbench.cli.console import AsJson, Overwrite, Quiet, command
+from catran_causalbench.cli.screen_table import print_screen
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable, check_writable
 from catran_causalbench.utils.distributed import is_main_process
@@ -27,7 +26,14 @@ def fit(
     source: Annotated[Path, typer.Argument(help="Your screen: .h5ad, .zarr or .npz.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The directory to make.", show_default=False)],
     perturbation_key: console.PerturbationKey = "gene",
-    control: console.Control = "non-targeting",
+    control: console.Control = None,
+    label_pattern: console.LabelPattern = None,
+    combination_separator: console.CombinationSeparator = "+",
+    gene_names: console.GeneNames = None,
+    batch_key: Annotated[
+        str | None, typer.Option(help="Column of obs with each cell's batch; effects are taken within batches.")
+    ] = None,
+    perturbation: Annotated[str, typer.Option(help="knockdown, knockout or activation (CRISPRa).")] = "knockdown",
     layer: console.Layer = None,
     genes: console.Genes = "perturbed",
     min_cells: console.MinCells = 100,
@@ -36,7 +42,9 @@ def fit(
     config: Annotated[
         str | None, typer.Option("--config", "--preset", help="A preset or a YAML file.", show_default="evidence")
     ] = None,
-    edges: Annotated[int | None, typer.Option(min=1, help="Number of edges, instead of the config's.")] = None,
+    edges: Annotated[
+        int | None, typer.Option(min=1, help="Number of edges.", show_default="a tenth of all pairs, at most 1,000")
+    ] = None,
     seed: console.Seed = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -59,11 +67,16 @@ def fit(
     settings = load_config(config)
     if edges is not None:
         settings = replace(settings, output=replace(settings.output, edges=edges))
-    with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
+    with console.hushed(quiet):
         network = inference.fit(
             source,
             perturbation_key=perturbation_key,
-            control=control,
+            control=control or "non-targeting",
+            label_pattern=label_pattern,
+            combination_separator=combination_separator,
+            gene_names=gene_names,
+            batch_key=batch_key,
+            perturbation=perturbation,
             layer=layer,
             genes=console.chosen_genes(genes),
             min_cells=min_cells,
@@ -71,6 +84,7 @@ def fit(
             method=method,
             config=settings,
             seed=seed,
+            on_screen=print_screen,
         )
     if not is_main_process():
         return
@@ -84,11 +98,14 @@ def fit(
             "output": str(output),
             "files": files,
             "method": network.method,
+            "perturbation": network.perturbation,
             "origin": network.origin,
             "genes": len(network.gene_names),
             "perturbed_genes": int(network.perturbed.sum()),
             "cells": network.cells,
             "edges": len(table),
+            "pairs": network.num_pairs,
+            "significant_pairs": network.num_significant,
             "best": best.to_dict("records"),
         }
         console.print_json(summary)
@@ -96,6 +113,16 @@ def fit(
     typer.echo(best.to_string(index=False, float_format="{:.3g}".format))
     if not quiet:
         typer.echo(f"{len(table):,} edges in {output}: {', '.join(files)}", err=True)
+        typer.echo(_advice(network, len(table)), err=True)
+
+
+def _advice(network: FittedNetwork, edges: int) -> str:
+    """Say how many edges the data support, and how to get more or fewer."""
+    from catran_causalbench.grn.fitted_network import SIGNIFICANT
+
+    share = f"These are {edges / network.num_pairs:.0%} of all {network.num_pairs:,} pairs"
+    supported = f"{network.num_significant:,} pairs have a significant effect (q_value ≤ {SIGNIFICANT})"
+    return f"{share}; {supported}. --edges sets another number."
 
 
 def _check_output(output: Path, overwrite: bool) -> None:

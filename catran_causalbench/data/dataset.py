@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ CONTROL_LABEL = "non-targeting"
 EXCLUDED_LABEL = "excluded"
 CONTROL = -1
 EXCLUDED = -2
+PERTURBATIONS = ("knockdown", "knockout", "activation")
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,17 @@ class PerturbationDataset:
     intervention
         int64, one per cell: the column of the perturbed gene, ``CONTROL`` or ``EXCLUDED``. Cells in which a gene
         outside the matrix was perturbed are ``EXCLUDED``, never controls.
+    batch
+        int64, one per cell: the number of its batch, from 0; each batch holds controls. None where there is one batch.
+    perturbation
+        What is done to the perturbed genes: ``knockdown``, ``knockout`` or ``activation`` (also over-expression).
     """
 
     expression: np.ndarray
     gene_names: tuple[str, ...]
     intervention: np.ndarray
+    batch: np.ndarray | None = None
+    perturbation: str = PERTURBATIONS[0]
 
     @property
     def num_cells(self) -> int:
@@ -57,9 +64,24 @@ class PerturbationDataset:
         """Return the expression of the cells in which the gene of a column is perturbed, float32, cells × genes."""
         return self.expression[self.intervention == source]
 
+    def cells_by_batch(self, code: int) -> dict[int, np.ndarray]:
+        """Return the rows of the cells with a code of ``intervention``, by the number of their batch, ascending."""
+        cells = np.flatnonzero(self.intervention == code)
+        if self.batch is None:
+            return {0: cells}
+        batch = self.batch[cells]
+        return {int(number): cells[batch == number] for number in np.unique(batch)}
+
     def expressed_genes(self, share: float) -> np.ndarray:
-        """Return the columns of the genes that at least this share of all cells expresses, ascending."""
-        expressed_in = np.count_nonzero(self.expression, axis=0)
+        """Return the columns of the genes that at least this share of all cells expresses, ascending.
+
+        With batches, whose shifts may have been taken out, a cell lacks a gene where it has its batch's smallest value.
+        """
+        if self.batch is None:
+            expressed_in = np.count_nonzero(self.expression, axis=0)
+        else:
+            batches = (self.expression[self.batch == number] for number in np.unique(self.batch))
+            expressed_in = np.sum([np.count_nonzero(cells > cells.min(axis=0), axis=0) for cells in batches], axis=0)
         return np.flatnonzero(expressed_in >= int(self.num_cells * share))
 
     def perturbation_effects(self, dtype: type[np.floating] = np.float32) -> np.ndarray:
@@ -82,7 +104,8 @@ class PerturbationDataset:
         controls = self.control_cells()
         if len(controls) < 2:
             raise InputError.of("interventions", f"{len(controls)} control cell(s)", "at least 2 to learn from")
-        dataset = PerturbationDataset(controls, self.gene_names, np.full(len(controls), CONTROL))
+        batch = None if self.batch is None else self.batch[self.intervention == CONTROL]
+        dataset = replace(self, expression=controls, intervention=np.full(len(controls), CONTROL), batch=batch)
         dataset.reject_constant_genes()
         return dataset
 

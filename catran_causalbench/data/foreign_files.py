@@ -23,29 +23,30 @@ _READERS = {
     ".csv": "anndata.io.read_csv({path!r}), with .T if its rows are genes",
     ".tsv": "anndata.io.read_text({path!r}), with .T if its rows are genes",
     ".txt": "anndata.io.read_text({path!r}), with .T if its rows are genes",
-    ".mtx": "scanpy.read_10x_mtx({folder!r})",
+    ".mtx": "anndata.io.read_mtx({path!r}), with .T if its rows are genes",
 }
 _SEURAT = "zellkonverter::writeH5AD(Seurat::as.SingleCellExperiment(readRDS({path!r})), 'screen.h5ad') in R"
 
 
 def reject_foreign_file(path: Path) -> None:
-    """Raise InputError for what is no file or zarr store, and for formats that name or first bytes tell."""
-    name, folder = path.name, str(path.parent)
+    """Raise InputError for what is neither a file nor a zarr store, and for formats that name or first bytes tell."""
+    name = path.name
+    if not path.exists():
+        raise InputError.of("data", f"no file {str(path)!r}", f"an existing {_READABLE[3:]}")
+    folder = path if path.is_dir() else path.parent
+    if name.startswith("matrix.mtx") or (path.is_dir() and list(path.glob("matrix.mtx*"))):
+        raise _unlabelled(f"{name} of 10x Genomics", f"scanpy.read_10x_mtx({str(folder)!r})")
     if path.is_dir():
-        if list(path.glob("matrix.mtx*")):
-            raise _unlabelled(f"{name}, a directory of 10x Genomics", f"scanpy.read_10x_mtx({str(path)!r})")
         if not any((path / marker).exists() for marker in ("zarr.json", ".zgroup")):
             raise InputError.of("data", f"the directory {name}, which is no zarr store", _READABLE)
         return
-    if not path.is_file():
-        raise InputError.of("data", f"no file {str(path)!r}", f"an existing {_READABLE[3:]}")
     with path.open("rb") as file:
         start = file.read(64)
     if path.suffix == ".npz" or start.startswith(_HDF5):
         return
     suffix = Path(name.removesuffix(".gz")).suffix.lower()
     if suffix in _READERS:
-        raise _unlabelled(f"{name}, a table without labels", _READERS[suffix].format(path=str(path), folder=folder))
+        raise _unlabelled(f"{name}, a table without labels", _READERS[suffix].format(path=str(path)))
     if suffix == ".rds":
         raise InputError.of("data", f"{name}, a file of R", f"an .h5ad: {_SEURAT.format(path=str(path))}")
     for beginning, (kind, cure) in _BEGINNINGS.items():

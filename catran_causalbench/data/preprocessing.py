@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def preprocess(dataset: PerturbationDataset, method: str) -> PerturbationDataset
     if method == "none":
         return dataset
     transformed = METHODS[method](dataset.expression).astype(np.float32)
-    return PerturbationDataset(transformed, dataset.gene_names, dataset.intervention)
+    return replace(dataset, expression=transformed)
 
 
 def recover_counts(expression: np.ndarray) -> np.ndarray:

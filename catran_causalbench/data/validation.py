@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 import reprlib
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, EXCLUDED, EXCLUDED_LABEL, PerturbationDataset
+from catran_causalbench.data.dataset import (
+    CONTROL,
+    CONTROL_LABEL,
+    EXCLUDED,
+    EXCLUDED_LABEL,
+    PERTURBATIONS,
+    PerturbationDataset,
+)
 from catran_causalbench.data.out_of_core import allocate_matrix
-from catran_causalbench.errors import InputError
+from catran_causalbench.errors import InputError, warn
+from catran_causalbench.utils.validation import checked, choice, plain
 
 _CELLS_PER_BLOCK = 4096
 _UNWRITABLE = re.compile(r"[\0\ud800-\udfff]")  # null characters, and unpaired surrogates, which UTF-8 cannot hold
@@ -22,7 +29,11 @@ _LARGEST_VALUE = np.float32(1e12)  # a NumPy scalar, because Python's 1e12 would
 
 
 def validate_dataset(
-    expression_matrix: Any, interventions: Sequence[str], gene_names: Sequence[str]
+    expression_matrix: Any,
+    interventions: Sequence[str],
+    gene_names: Sequence[str],
+    batches: Sequence[Any] | np.ndarray | None = None,
+    perturbation: str = PERTURBATIONS[0],
 ) -> PerturbationDataset:
     """Check the input, and sort genes by name and cells by label and content.
 
@@ -37,6 +48,12 @@ def validate_dataset(
         as ``A+B`` or a gene name in another case, is excluded.
     gene_names
         One distinct, non-empty name per column.
+    batches
+        One name or number per cell; cells are then compared with the controls of their own batch, so each batch that
+        holds perturbed cells needs some.
+    perturbation
+        ``knockdown``, ``knockout`` or ``activation``: whether the effect of a perturbation has the opposite sign of
+        the regulation or the same.
 
     Raises
     ------
@@ -50,13 +67,17 @@ def validate_dataset(
     gene_order = np.array(sorted(range(len(names)), key=names.__getitem__))
     sorted_names = tuple(sorted(names))
     intervention = _intervention_codes(labels, sorted_names)
+    batch = None if batches is None else _batch_numbers(batches, intervention)
+    perturbation = checked("perturbation", perturbation, str, choice(*PERTURBATIONS).metadata)
     _check_values(matrix)
-    cell_order = np.lexsort((_cell_fingerprints(matrix, gene_order), intervention))
+    keys = (_cell_fingerprints(matrix, gene_order), intervention)
+    cell_order = np.lexsort(keys if batch is None else (batch, *keys))  # the last key counts most
     place = np.argsort(cell_order)
     expression = allocate_matrix(*matrix.shape)
     for cells, block in _float32_blocks(matrix, gene_order):
         expression[place[cells]] = block
-    dataset = PerturbationDataset(expression, sorted_names, intervention[cell_order])
+    batch = None if batch is None else batch[cell_order]
+    dataset = PerturbationDataset(expression, sorted_names, intervention[cell_order], batch, perturbation)
     dataset.reject_constant_genes()
     return dataset
 
@@ -83,9 +104,9 @@ def _numeric_matrix(matrix: Any) -> Any:
     return matrix
 
 
-def _listed(field: str, values: Sequence[str], length: int, each: str) -> list[Any]:
+def _listed(field: str, values: Sequence[Any] | np.ndarray, length: int, each: str) -> list[Any]:
     try:
-        values = list(values)
+        values = list(map(plain, values))
     except TypeError:
         raise InputError.of(field, reprlib.repr(values), "a sequence of text") from None
     if len(values) != length:
@@ -102,10 +123,10 @@ def _gene_names(gene_names: Sequence[str], columns: int) -> list[str]:
             raise InputError.of("gene_names", f"an empty name for column {column}", "a name for every gene")
         if _UNWRITABLE.search(name):
             raise InputError.of("gene_names", f"{name!r} for column {column}", "letters that a file can hold")
-    names = [str(name) for name in names]  # numpy's strings become Python's
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise InputError.of("gene_names", f"{name!r} for {count} columns", "distinct names")
+        expected = "distinct names, as adata.var_names_make_unique() makes them"
+        raise InputError.of("gene_names", f"{name!r} for {count} columns", expected)
     for reserved in (CONTROL_LABEL, EXCLUDED_LABEL):
         if reserved in names:
             raise InputError.of("gene_names", f"{reserved!r}, which is a label of cells", "names of genes only")
@@ -132,8 +153,24 @@ def _intervention_codes(labels: list[str], sorted_names: tuple[str, ...]) -> np.
     others = sorted(set(labels) - {CONTROL_LABEL, EXCLUDED_LABEL})
     if others and intervention.max() < 0:
         message = f"none of the {len(others)} perturbed genes in interventions is in gene_names: {others[0]!r} …"
-        warnings.warn(f"{message} Methods can learn from controls only.", stacklevel=3)
+        warn(f"{message} Methods can learn from controls only.")
     return intervention
+
+
+def _batch_numbers(batches: Sequence[Any] | np.ndarray, intervention: np.ndarray) -> np.ndarray | None:
+    """Return the number of each cell's batch, in the order of their names; None if there is one batch."""
+    names = _listed("batches", batches, len(intervention), "row")
+    for cell, name in enumerate(names):
+        if name is None or name != name:
+            raise InputError.of("batches", f"none for cell {cell}", "a batch for every cell")
+    distinct, number = np.unique(np.array(names, str), return_inverse=True)
+    controls = np.bincount(number[intervention == CONTROL], minlength=len(distinct))
+    perturbed = np.bincount(number[intervention >= 0], minlength=len(distinct))
+    alone = np.flatnonzero((controls == 0) & (perturbed > 0))
+    if len(alone):
+        found = f"batch {str(distinct[alone[0]])!r} with {perturbed[alone[0]]} perturbed cells and no control"
+        raise InputError.of("batches", found, "controls in every batch; leave out batches without")
+    return number.astype(np.int64) if len(distinct) > 1 else None
 
 
 def _check_values(matrix: Any) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catran_causalbench.config import CatranConfig
-from catran_causalbench.errors import InputError
+from catran_causalbench.config import MOST_EDGES, CatranConfig
+from catran_causalbench.errors import InputError, warn
 from catran_causalbench.grn.edges import complete_edges, rank_edges
+from catran_causalbench.grn.network_file import read_network, write_network
 from catran_causalbench.utils.atomic_io import write_atomically
 from catran_causalbench.utils.validation import checked, number
 
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _AT_LEAST_ONE = number(low=1).metadata
-_FORMAT, _FORMAT_VERSION = "catran-causalbench fitted network", 2
-_ARRAYS = {"description": "U", "gene_names": "U", "weights": "f", "effects": "f", "history": "f"}
+_SHARE_OF_PAIRS = 0.1
+SIGNIFICANT = 0.05  # largest q-value of a significant effect
+_INTERACTIONS = {1: "activates", -1: "represses"}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -42,6 +43,10 @@ class FittedNetwork:
     effects
         float32, G × G, source × target: mean of the target in the cells in which the source was perturbed minus its
         mean in controls, in the units of the data; NaN where the source was not perturbed.
+    p_values
+        float32, G × G: of these effects, see :func:`~catran_causalbench.data.effects.measure_effects`.
+    perturbation
+        ``knockdown``, ``knockout`` or ``activation``.
     history
         Losses of the training: columns ``step`` and ``loss/…``; no rows where nothing was trained.
     method, config, seed
@@ -55,6 +60,8 @@ class FittedNetwork:
     gene_names: tuple[str, ...]
     weights: np.ndarray
     effects: np.ndarray
+    p_values: np.ndarray
+    perturbation: str
     history: pd.DataFrame
     method: str
     config: CatranConfig
@@ -67,13 +74,40 @@ class FittedNetwork:
         """G, true where the data held cells in which the gene was perturbed."""
         return ~np.isnan(self.effects).all(axis=1)
 
+    @cached_property
+    def q_values(self) -> np.ndarray:
+        """Return the p-values adjusted for all tested pairs by Benjamini and Hochberg, float32, G × G, source × target.
+
+        Among the pairs with a q-value of at most 0.05, about 5 % are expected to have no effect. The effect of a
+        perturbation on its own gene is not among the tests; it is NaN.
+        """
+        from scipy.stats import false_discovery_control
+
+        q_values = self.p_values.copy()
+        np.fill_diagonal(q_values, np.nan)
+        tested = ~np.isnan(q_values)
+        q_values[tested] = false_discovery_control(q_values[tested])
+        return q_values
+
+    @property
+    def num_significant(self) -> int:
+        """Number of pairs whose effect has a q-value of at most 0.05."""
+        return int((self.q_values <= SIGNIFICANT).sum())
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of ordered pairs of different genes."""
+        return len(self.gene_names) * (len(self.gene_names) - 1)
+
     def edges(self, num_edges: int | None = None, *, complete: bool = False) -> pd.DataFrame:
         """Return the strongest edges, best first.
 
         Parameters
         ----------
         num_edges
-            Number of edges, by default ``config.output.edges``; where the method knows fewer, all of them are returned.
+            Number of edges; where the method knows fewer, all of them are returned. By default ``config.output.edges``
+            or, where that is not set, a tenth of all pairs, at most 1,000. A cautious choice is the number of pairs
+            with a significant effect, :attr:`num_significant`.
         complete
             Add random edges, last and with weight ``-inf``, where the method knows too few: benchmarks compare equal
             numbers of edges. If there are not enough pairs of genes, warn and return all.
@@ -81,31 +115,53 @@ class FittedNetwork:
         Returns
         -------
         DataFrame
-            rank, source, target, weight, sign, effect, source_perturbed. ``effect`` is the measured effect of the
-            source's perturbation on the target, NaN where the source was not perturbed; ``sign`` is the effect's, 0
-            where it is unknown. After a knockdown a negative effect indicates activation. As a difference of means it
-            contains noise: weak effects may have the wrong sign.
+            rank, source, target, weight, regulation, effect, p_value, q_value, source_perturbed. ``effect`` is the
+            measured effect of the source's perturbation on the target. ``regulation`` is 1 where it shows that the
+            source activates the target, −1 where it represses it (as in CollecTRI and TRRUST), and 0 where the source
+            was not perturbed. ``p_value`` is that of a permutation test of the effect, see
+            :func:`~catran_causalbench.data.effects.measure_effects`, and ``q_value`` is adjusted for all pairs by
+            Benjamini and Hochberg; an effect that is not significant may have the wrong sign. All three are NaN where
+            the source was not perturbed.
 
         Raises
         ------
         InputError
             ``num_edges`` is not a whole number above zero.
         """
-        wanted = self.config.output.edges if num_edges is None else checked("num_edges", num_edges, int, _AT_LEAST_ONE)
-        genes = len(self.gene_names)
+        if num_edges is not None:
+            wanted = checked("num_edges", num_edges, int, _AT_LEAST_ONE)
+        elif complete or self.config.output.edges is not None:
+            wanted = self.config.output.benchmark_edges
+        else:
+            wanted = min(MOST_EDGES, max(1, int(_SHARE_OF_PAIRS * self.num_pairs)))
         ranked = rank_edges(self.weights, wanted)
         if complete:
-            pairs = genes * (genes - 1)
+            pairs = self.num_pairs
             if pairs < wanted:
                 found = f"{wanted} edges were asked for, but there are only {pairs} pairs of genes: returning them all"
-                warnings.warn(found, stacklevel=2)
-            ranked = complete_edges(ranked, genes, wanted, self.seed)
-        effect = self.effects[ranked.source, ranked.target]
+                warn(found)
+            ranked = complete_edges(ranked, len(self.gene_names), wanted, self.seed)
+        pair = ranked.source, ranked.target
+        effect = self.effects[pair]
+        direction = 1 if self.perturbation == "activation" else -1
         return ranked.table(self.gene_names).assign(
-            sign=np.sign(np.nan_to_num(effect)).astype(np.int8),
+            regulation=direction * np.sign(np.nan_to_num(effect)).astype(np.int8),
             effect=effect,
+            p_value=self.p_values[pair],
+            q_value=self.q_values[pair],
             source_perturbed=self.perturbed[ranked.source],
         )
+
+    def to_regulon(self, num_edges: int | None = None) -> pd.DataFrame:
+        """Return the strongest edges as decoupler takes them: source, target, weight (below 0 for repression).
+
+        Edges of sources that were not perturbed are left out, because their sign is not known. All weights are 1 or −1
+        for baselines whose scores are not sizes above 0 (Guanlab's log-odds, BetterBoost's ranks).
+        """
+        edges = self.edges(num_edges)
+        edges = edges[edges["regulation"] != 0].reset_index(drop=True)
+        size = edges["weight"] if (edges["weight"] > 0).all() else 1.0
+        return edges[["source", "target"]].assign(weight=edges["regulation"] * size)
 
     def adjacency(self) -> pd.DataFrame:
         """Return the weights of all pairs, source × target."""
@@ -124,9 +180,9 @@ class FittedNetwork:
         """
         from scipy import sparse
 
-        from catran_causalbench.data.targets import gene_names_like
+        from catran_causalbench.data.gene_names import GeneNames
 
-        names = gene_names_like(adata.var, set(self.gene_names))
+        names = GeneNames.of_every_column(adata.var).like(self.gene_names)
         column_of = {name: column for column, name in enumerate(names)}
         missing = [gene for gene in self.gene_names if gene not in column_of]
         if missing:
@@ -137,14 +193,20 @@ class FittedNetwork:
         adata.uns[key] = {"seed": self.seed, "edges": len(edges), "config": self.config.to_yaml()}
 
     def to_networkx(self, num_edges: int | None = None) -> nx.DiGraph:
-        """Return the strongest edges as a graph, with rank, weight, sign and, where measured, effect."""
+        """Return the strongest edges as a graph, with the columns of :meth:`edges` as attributes.
+
+        Where the effect was measured, ``interaction`` is ``activates`` or ``represses``; elsewhere effect, p_value,
+        q_value and interaction are left out, since GraphML has no missing values.
+        """
         import networkx as nx
 
         graph = nx.DiGraph()
         for edge in self.edges(num_edges).itertuples(index=False):
-            measured = {"effect": float(edge.effect)} if edge.source_perturbed else {}  # GraphML has no missing numbers
-            numbers = {"rank": int(edge.rank), "weight": float(edge.weight), "sign": int(edge.sign)}
-            graph.add_edge(edge.source, edge.target, **numbers, **measured)
+            numbers = {"rank": int(edge.rank), "weight": float(edge.weight), "regulation": int(edge.regulation)}
+            measured = {name: float(getattr(edge, name)) for name in ("effect", "p_value", "q_value")}
+            graph.add_edge(edge.source, edge.target, **numbers, **(measured if edge.source_perturbed else {}))
+            if edge.regulation:
+                graph.edges[edge.source, edge.target]["interaction"] = _INTERACTIONS[edge.regulation]
         perturbed = dict(zip(self.gene_names, self.perturbed.tolist(), strict=True))
         nx.set_node_attributes(graph, {gene: perturbed[gene] for gene in graph}, "perturbed")
         return graph
@@ -185,12 +247,9 @@ class FittedNetwork:
         InputError
             The name does not end in .npz, or the file cannot be written.
         """
-        if Path(path).suffix != ".npz":
-            raise InputError.of("path", repr(os.fspath(path)), "a name that ends in .npz")
         description = {
-            "format": _FORMAT,
-            "version": _FORMAT_VERSION,
             "method": self.method,
+            "perturbation": self.perturbation,
             "config": self.config.to_mapping(),
             "seed": self.seed,
             "origin": self.origin,
@@ -198,20 +257,20 @@ class FittedNetwork:
             "history": list(self.history.columns),
         }
         arrays = {
-            "description": np.array(json.dumps(description)),
             "gene_names": np.array(self.gene_names),
             "weights": self.weights,
             "effects": self.effects,
+            "p_values": self.p_values,
             "history": self.history.to_numpy(float),
         }
-        return write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+        return write_network(path, description, arrays)
 
     def __repr__(self) -> str:
         best = self.edges(1)
         strongest = f"; best edge {best['source'][0]} → {best['target'][0]}" if len(best) else ""
         return (
             f"FittedNetwork: {self._summary()}{strongest}.\n"
-            "See .edges(k), .adjacency(), .to_networkx(k), .plot_network(k), .save(path)."
+            "See .edges(k), .adjacency(), .to_regulon(k), .to_networkx(k), .plot_network(k), .save(path)."
         )
 
     def _repr_html_(self) -> str:
@@ -226,7 +285,8 @@ class FittedNetwork:
         excluded = sum(number for kind, number in counted.items() if kind not in ("control", "perturbed"))
         return (
             f"{self.method}, {len(self.gene_names):,} genes, {self.perturbed.sum():,} of them perturbed; "
-            f"cells: {counted['perturbed']:,} perturbed, {counted['control']:,} control, {excluded:,} excluded"
+            f"cells: {counted['perturbed']:,} perturbed, {counted['control']:,} control, {excluded:,} excluded; "
+            f"effects with q ≤ {SIGNIFICANT}: {self.num_significant:,} of {self.num_pairs:,} pairs"
         )
 
 
@@ -240,44 +300,17 @@ def load(path: str | os.PathLike[str]) -> FittedNetwork:
     """
     import pandas as pd
 
-    path = Path(path)
-    if not path.is_file():
-        raise InputError.of("path", f"no file {str(path)!r}", "an .npz that a fitted network was saved to")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _ARRAYS}
-        description = json.loads(str(arrays["description"]))
-        _check(description, arrays)
+    with read_network(path) as (description, arrays):
         return FittedNetwork(
             gene_names=tuple(arrays["gene_names"].tolist()),
             weights=arrays["weights"],
             effects=arrays["effects"],
+            p_values=arrays["p_values"],
+            perturbation=str(description["perturbation"]),
             history=pd.DataFrame(arrays["history"], columns=description["history"]),
             method=str(description["method"]),
-            config=CatranConfig.from_mapping(description["config"], path.name),
+            config=CatranConfig.from_mapping(description["config"], Path(path).name),
             seed=int(description["seed"]),
             cells={str(kind): int(number) for kind, number in description["cells"].items()},
             origin=str(description["origin"]),
         )
-    except InputError:
-        raise
-    except Exception as error:  # zlib, zipfile, numpy and json raise nearly everything on a damaged file
-        found = f"{path.name}, which cannot be read ({type(error).__name__}: {error})"
-        raise InputError.of("path", found, "an .npz that a fitted network was saved to") from None
-
-
-def _check(description: Any, arrays: dict[str, np.ndarray]) -> None:
-    if description["format"] != _FORMAT:
-        raise ValueError(f"its format is {description['format']!r}")
-    if description["version"] != _FORMAT_VERSION:
-        raise ValueError(f"its version is {description['version']}, this package reads {_FORMAT_VERSION}")
-    genes = arrays["gene_names"].size
-    shapes = {"gene_names": (genes,), "weights": (genes, genes), "effects": (genes, genes)}
-    for name, kind in _ARRAYS.items():
-        array = arrays[name]
-        if array.dtype.kind != kind:
-            raise ValueError(f"{name} holds values of type {array.dtype}")
-        if array.shape != shapes.get(name, array.shape):
-            raise ValueError(f"{name} has shape {array.shape} for {genes} genes")
-    if np.isnan(arrays["weights"]).any() or np.isposinf(arrays["weights"]).any():
-        raise ValueError("weights are not numbers")

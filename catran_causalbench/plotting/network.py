@@ -1,4 +1,4 @@
-"""Drawing of the strongest edges: hubs are large, arrowheads show the direction, colours and heads the sign."""
+"""Drawing of the strongest edges: hubs are large, arrowheads show the direction, colours and heads the regulation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _HUB = 3  # targets of a hub, which is always labelled, at least
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 2.6, 13.0  # points
 
 
-# Colour, head and meaning of an edge by the sign of the effect; in biology a T bar denotes repression.
+# Colour, head and meaning of an edge by its regulation; in biology a T bar denotes repression.
 _ARROW, _BAR = "-|>,head_length=0.55,head_width=0.27", "-[,widthB=0.5,lengthB=0"
-_SIGNS = {
-    -1: (ACTIVATION, _ARROW, "activation (knockdown lowers the target)"),
-    1: (REPRESSION, _BAR, "repression (knockdown raises it)"),
-    0: (UNKNOWN, _ARROW, "sign not measured"),
+_REGULATION = {
+    1: (ACTIVATION, _ARROW, "activation"),
+    -1: (REPRESSION, _BAR, "repression"),
+    0: (UNKNOWN, _ARROW, "not known which"),
 }
 
 
@@ -38,9 +38,9 @@ def draw_network(edges: pd.DataFrame, *, title: str = "") -> Figure:
     Parameters
     ----------
     edges
-        Columns source, target and weight. A column ``effect`` (of the source's knockdown on the target) or ``sign`` (of
-        that effect) colours the edges; NaN and 0 are grey. At most the 120 strongest edges are drawn, fewer where they
-        connect few genes; the figure says how many.
+        Columns source, target and weight. A column ``regulation``, 1 for activation and −1 for repression, colours the
+        edges; 0 and NaN are grey. At most the 120 strongest edges are drawn, fewer where they connect few genes; the
+        figure says how many.
     title
         Description of the data.
 
@@ -52,7 +52,7 @@ def draw_network(edges: pd.DataFrame, *, title: str = "") -> Figure:
     import networkx as nx
 
     drawn = _legible(edges.sort_values("weight", ascending=False, kind="stable"))
-    signs = _signs_of(drawn)
+    regulation = _regulation_of(drawn)
     graph = nx.DiGraph()
     graph.add_nodes_from(sorted({*drawn["source"], *drawn["target"]}))
     graph.add_edges_from(zip(drawn["source"], drawn["target"], strict=True))
@@ -65,12 +65,12 @@ def draw_network(edges: pd.DataFrame, *, title: str = "") -> Figure:
     if len(graph):
         radius = _radii(graph)
         place = place_genes(graph, radius, page)
-        _draw_edges(axes, drawn, signs, place, radius)
+        _draw_edges(axes, drawn, regulation, place, radius)
         _draw_genes(axes, graph, place, radius)
         _draw_labels(axes, graph, place, radius)
     count = f"{len(drawn)} edges" if len(drawn) == len(edges) else f"the {len(drawn)} strongest of {len(edges):,} edges"
     write_title(figure, title, f"{count} between {len(graph)} genes")
-    _draw_legend(figure, signs)
+    _draw_legend(figure, regulation)
     return figure
 
 
@@ -85,8 +85,8 @@ def _legible(edges: pd.DataFrame) -> pd.DataFrame:
     return edges.head(most)
 
 
-def _signs_of(edges: pd.DataFrame) -> np.ndarray:
-    values = edges.get("effect", edges.get("sign", 0 * edges["weight"]))
+def _regulation_of(edges: pd.DataFrame) -> np.ndarray:
+    values = edges.get("regulation", 0 * edges["weight"])
     return np.sign(np.nan_to_num(values.to_numpy(float))).astype(int)
 
 
@@ -98,7 +98,7 @@ def _radii(graph: nx.DiGraph) -> dict[str, float]:
 
 
 def _draw_edges(
-    axes: Axes, edges: pd.DataFrame, signs: np.ndarray, place: dict[str, np.ndarray], radius: dict[str, float]
+    axes: Axes, edges: pd.DataFrame, regulation: np.ndarray, place: dict[str, np.ndarray], radius: dict[str, float]
 ) -> None:
     from matplotlib.patches import FancyArrowPatch
 
@@ -106,8 +106,8 @@ def _draw_edges(
     strength = (weight - weight.min()) / max(np.ptp(weight), 1e-12)
     pairs = list(zip(edges["source"], edges["target"], strict=True))
     both_ways = set(pairs) & {(target, source) for source, target in pairs}
-    for (source, target), sign, force in zip(pairs, signs, strength, strict=True):
-        colour, head, _ = _SIGNS[sign]
+    for (source, target), kind, force in zip(pairs, regulation, strength, strict=True):
+        colour, head, _ = _REGULATION[kind]
         axes.add_patch(
             FancyArrowPatch(
                 tuple(place[source]),
@@ -196,13 +196,13 @@ _SPOTS = (
 )
 
 
-def _draw_legend(figure: Figure, signs: np.ndarray) -> None:
+def _draw_legend(figure: Figure, regulation: np.ndarray) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=colour, linewidth=2, label=meaning)
-        for sign, (colour, _, meaning) in _SIGNS.items()
-        if sign in signs
+        for kind, (colour, _, meaning) in _REGULATION.items()
+        if kind in regulation
     ]
     handles.append(Line2D([], [], color=INK, marker="o", linestyle="", markersize=7, label="larger: more targets"))
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.005, 0.0), "ncols": 4}

@@ -24,7 +24,7 @@ HUB_EXPONENT = 1.5
 # Standard deviation of the log weights: some edges are several times as strong as others, many too weak to detect.
 WEIGHT_SPREAD = 0.8
 # Each purpose has its own random stream, keyed by its position here, so that more cells do not change the network.
-STREAMS = ("network", "mechanism", "cells", "effects", "databases")
+STREAMS = ("network", "mechanism", "cells", "effects", "databases", "batches")
 
 
 @dataclass(frozen=True)

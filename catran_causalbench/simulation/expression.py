@@ -28,6 +28,7 @@ class Cells:
     counts: NDArray[np.uint16]  # (C, G): UMIs
     expression: Floats  # (C, G): counts scaled to the median of all cells' total UMIs, then log1p
     labels: NDArray[np.str_]  # (C,): the perturbed gene's id, non-targeting or excluded
+    totals: NDArray[np.int64]  # (C,): UMIs of all genes, also those outside the matrix
 
 
 def simulate_cells(model: CausalModel) -> Cells:
@@ -53,7 +54,7 @@ def simulate_cells(model: CausalModel) -> Cells:
         totals[block] = rng.poisson(library * settings.transcriptome_umis) + counts[block].sum(axis=1, dtype=np.int64)
     names = np.array([*model.gene_ids, EXCLUDED_LABEL, CONTROL_LABEL])
     labels = names[np.where(outside >= 0, settings.genes, targets)]
-    return Cells(counts, log_normalise(counts, totals), labels)
+    return Cells(counts, log_normalise(counts, totals), labels, totals)
 
 
 def true_effects(model: CausalModel, cells_per_gene: int = 256) -> Floats:

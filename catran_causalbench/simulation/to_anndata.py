@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.simulation.causal_model import SimulationConfig, sample_causal_model
 from catran_causalbench.simulation.expression import simulate_cells
 
@@ -23,8 +22,9 @@ def simulate_anndata(genes: int = 60, cells: int | None = None, seed: int = 0) -
     -------
     AnnData
         Cells × genes: log-normalised expression in ``X``, counts in ``layers["counts"]``, each cell's target in
-        ``obs["target_gene"]`` (``non-targeting`` in controls), true direct regulation, source × target, in
-        ``varp["true_weights"]``, and a note that the data are simulated in ``uns["simulated"]``.
+        ``obs["target_gene"]`` (``non-targeting`` in controls, ``excluded`` where the gene is not measured), true direct
+        regulation, source × target, in ``varp["true_weights"]``, and a note that the data are simulated in
+        ``uns["simulated"]``.
 
     Raises
     ------
@@ -39,8 +39,7 @@ def simulate_anndata(genes: int = 60, cells: int | None = None, seed: int = 0) -
     model = sample_causal_model(settings, seed)
     simulated = simulate_cells(model)
     names = dict(zip(model.gene_ids, model.gene_names, strict=True))
-    names |= {CONTROL_LABEL: CONTROL_LABEL, EXCLUDED_LABEL: "not measured"}
-    targets = pd.Categorical([names[label] for label in simulated.labels.tolist()])
+    targets = pd.Categorical([names.get(label, label) for label in simulated.labels.tolist()])
     return anndata.AnnData(
         simulated.expression,
         obs=pd.DataFrame({"target_gene": targets}, index=[f"cell{row}" for row in range(len(targets))]),

@@ -120,7 +120,10 @@ class RunDirectory:
 
 def _run_identity(settings: Mapping[str, Any], dataset: PerturbationDataset, seed: int) -> str:
     counted = {name: section for name, section in settings.items() if name != "output"}
-    digest = hashlib.sha256(repr((code_version(), counted, seed, dataset.gene_names)).encode())
+    known = code_version(), counted, seed, dataset.gene_names, dataset.perturbation
+    digest = hashlib.sha256(repr(known).encode())
     digest.update(dataset.intervention.tobytes())
+    if dataset.batch is not None:
+        digest.update(dataset.batch.tobytes())
     digest.update(dataset.expression.data)
     return digest.hexdigest()

@@ -99,21 +99,24 @@ def causalbench(data: Path, spec: DatasetSpec, edges: Path) -> tuple[float, dict
         "omission_estimation_size": OMISSIONS,
         "filter": spec.do_filter,
     }
-    return run(sys.executable, "-W", "ignore", "-c", THEIRS, json.dumps(arguments))
+    seconds, output = run(sys.executable, "-W", "ignore", "-c", THEIRS, json.dumps(arguments))
+    return seconds, json.loads(output.splitlines()[-1])
 
 
 def catran(data: Path, spec: DatasetSpec, edges: Path) -> tuple[float, dict[str, Any]]:
     """Return the seconds that the command ``evaluate`` takes, and what it says."""
     options = ["--dataset-name", spec.dataset_name, *["--do-filter"] * spec.do_filter]
     options += ["--omission-estimation-size", str(OMISSIONS), "--json"]
-    return run(sys.executable, "-m", "catran_causalbench", "evaluate", str(data), str(edges), *options)
+    command = [sys.executable, "-m", "catran_causalbench", "evaluate", str(data), str(edges), *options]
+    seconds, output = run(*command)
+    return seconds, json.loads(output)
 
 
-def run(*command: str) -> tuple[float, dict[str, Any]]:
-    """Return the seconds that a command takes, and the JSON at the end of its output."""
+def run(*command: str) -> tuple[float, str]:
+    """Return the seconds that a command takes, and its output."""
     start = time.perf_counter()
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return time.perf_counter() - start, json.loads(output[output.index('{"') if command[-1][0] == "{" else 0 :])
+    return time.perf_counter() - start, output
 
 
 def agree(one: Any, other: Any) -> bool:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from odd_references import GENES, SYMBOLS, write_odd_references
 
-from catran_causalbench.causalbench import reference_networks
 from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 from catran_causalbench.causalbench.build.directory import Dataset, Origin, References, write_benchmark_directory
 from catran_causalbench.causalbench.dataset_spec import DATASET_NAMES, DatasetSpec
 from catran_causalbench.causalbench.manifest import DATASET_FILES
+from catran_causalbench.causalbench.network_cache import cached_networks
 from catran_causalbench.causalbench.reference_networks import DIRECTED, ReferenceNetworks
 from catran_causalbench.evaluation.edge_lists import edge_columns
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
@@ -80,6 +80,10 @@ def test_every_count_is_causalbenchs(directory, random_edges, tmp_path, dataset_
     assert 0 < ours.networks["pooled_biological_sigificant"].sum() < pooled
 
 
+def read(directory):
+    return cached_networks(directory, DatasetSpec(), GENES)
+
+
 def read_cells(directory, without=()):
     with np.load(directory / DATASET_FILES[1]) as arrays:
         kept = ~np.isin(arrays["interventions"], without)
@@ -87,14 +91,12 @@ def read_cells(directory, without=()):
 
 
 def test_a_source_without_held_out_cells_has_no_significant_pairs(directory):
-    networks = ReferenceNetworks.read(directory, DatasetSpec(), read_cells(directory, GENES[3])).networks
+    networks = ReferenceNetworks.of(read(directory), read_cells(directory, GENES[3])).networks
     assert networks["pooled_biological"][3].any()
     assert not networks["pooled_biological_sigificant"][3].any()
 
 
-def test_ambiguous_symbols_are_named(directory, monkeypatch, caplog):
+def test_ambiguous_symbols_are_named(directory, caplog):
     """They are told whether the networks are read or were kept."""
-    known = reference_networks.cached_networks(directory, DatasetSpec(), GENES)
-    monkeypatch.setattr(reference_networks, "cached_networks", lambda *_: replace(known, ambiguous=[*"ABCDEF"]))
-    ReferenceNetworks.read(directory, DatasetSpec(), read_cells(directory))
+    ReferenceNetworks.of(replace(read(directory), ambiguous=[*"ABCDEF"]), read_cells(directory))
     assert "A, B, C, D, E, …: symbols of several genes; CausalBench draws one of them at every start" in caplog.text

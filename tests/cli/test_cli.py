@@ -22,7 +22,7 @@ def test_help_names_every_command():
     text = run("--help")
     for command in ("fit", "simulate", "convert", "download", "plugin", "presets", "methods", "compare", "evaluate"):
         assert command in text
-    for command in ("sweep", "report", "check-submission", "doctor"):
+    for command in ("prepare", "sweep", "report", "check-submission", "doctor"):
         assert command in text
 
 

@@ -48,6 +48,7 @@ def test_what_is_written_agrees_with_the_api(screen, tmp_path):
         assert (tmp_path / "network" / picture).read_bytes().startswith(b"\x89PNG")
     assert expected["source"][0] in result.stdout
     assert "40 edges in" in result.stderr
+    assert "44% of all 90 pairs; " in result.stderr
     assert "it/s" not in result.output
 
 
@@ -55,8 +56,37 @@ def test_json_is_all_that_goes_to_standard_output(screen, tmp_path):
     result = fit(screen, tmp_path / "network", "--json", "--quiet", "--edges", 3, "--seed", 4)
     printed = json.loads(result.stdout)
     assert (printed["edges"], printed["genes"], len(printed["best"]), printed["files"]) == (3, 10, 3, list(FILES))
+    assert (printed["perturbation"], printed["pairs"]) == ("knockdown", 90)
+    network = catran.load(tmp_path / "network" / "network.npz")
+    assert printed["significant_pairs"] == network.num_significant > 0
     assert "SIMULATED" in printed["origin"]
     assert result.stderr == ""
+
+
+def test_batches_and_the_kind_of_perturbation_are_options(screen, tmp_path):
+    adata = anndata.read_h5ad(screen)
+    adata.obs["lane"] = np.where(np.arange(adata.n_obs) % 3, "one", "two")
+    adata.write_h5ad(tmp_path / "lanes.h5ad")
+    config = screen.parent / "quick.yaml"
+    options = ["--config", config, "--batch-key", "lane", "--perturbation", "knockout", "--json"]
+    printed = json.loads(fit(tmp_path / "lanes.h5ad", tmp_path / "lanes", *options).stdout)
+    assert printed["perturbation"] == "knockout"
+    assert printed["cells"]["uncontrolled"] == 0
+    keys = {"perturbation_key": "target_gene", "batch_key": "lane", "config": str(config)}
+    expected = catran.fit(adata, **keys).edges()
+    written = pd.read_csv(tmp_path / "lanes" / "edges.csv")
+    pd.testing.assert_frame_equal(written, expected, check_dtype=False, rtol=1e-6)
+    assert not np.allclose(written["effect"], catran.fit(adata, **{**keys, "batch_key": None}).edges()["effect"])
+
+
+def test_the_number_of_edges_by_default_is_said(screen, tmp_path):
+    config = screen.parent / "no number.yaml"
+    config.write_text(CONFIG.partition("output")[0])
+    result = fit(screen, tmp_path / "network", "--config", config)
+    network = catran.load(tmp_path / "network" / "network.npz")
+    assert len(pd.read_csv(tmp_path / "network" / "edges.csv")) == 9
+    supported = f"{network.num_significant} pairs have a significant effect (q_value ≤ 0.05)"
+    assert f"These are 10% of all 90 pairs; {supported}. --edges sets another number." in result.stderr
 
 
 def test_an_npz_is_read_too(screen, tmp_path):
@@ -122,12 +152,18 @@ def test_what_others_put_there_is_never_replaced(screen, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--perturbation-key", "nonsense"], "perturbation_key"),
-        (["--control", "nonsense"], "control"),
+        (["--perturbation-key", "nonsense"], "--perturbation-key: found no 'nonsense'"),
+        (["--control", "nonsense"], "--control: found no cell labelled 'nonsense'"),
         (["--layer", "nonsense"], "layer"),
+        (["--label-pattern", "nonsense"], "--label-pattern: found 'nonsense'"),
+        (["--combination-separator", ""], "--combination-separator: found ''"),
+        (["--gene-names", "nonsense"], "--gene-names: found no 'nonsense' in var"),
+        (["--control", ""], "--control: found no cell without a label"),
         (["--genes", "SIM1,nonsense"], "genes"),
         (["--counts"], "counts"),
         (["--layer", "counts"], "whole numbers"),
+        (["--batch-key", "nonsense"], "--batch-key: found no 'nonsense' in obs; expected one of target_gene"),
+        (["--perturbation", "nonsense"], "--perturbation: found 'nonsense'; expected one of knockdown, knockout"),
         (["--preset", "nonsense"], "config"),
         (["--seed", "-2"], "seed"),
         (["--method", "nonsense"], "method"),

@@ -75,7 +75,7 @@ def test_however_it_is_stored_the_dataset_is_the_same(simulated, how, values_per
     np.testing.assert_array_equal(dataset.expression, expected.expression)
     if "shuffled" not in how:
         np.testing.assert_array_equal(screen.expression, simulated.X)
-        assert screen.labels(screen.gene_ids).tolist() == [t if t != "not measured" else "excluded" for t in targets]
+        assert screen.labels(screen.gene_ids).tolist() == targets
 
 
 def test_a_file_written_before_anndata_0_7_is_read(tmp_path):
@@ -136,6 +136,30 @@ def test_blocks_follow_the_way_in_which_a_matrix_is_stored(simulated, monkeypatc
         assert [block.shape for _, _, block in matrix_blocks(matrix)] == shapes
 
 
+@pytest.mark.parametrize(
+    ("rows_of_chunk", "rows"),
+    [(300, [600, 600, 600, 200]), (800, [800, 800, 400]), (1999, [1999, 1])],
+)
+def test_no_chunk_of_a_file_is_read_twice(simulated, monkeypatch, tmp_path, rows_of_chunk, rows):
+    monkeypatch.setattr("catran_causalbench.data.matrix_blocks._VALUES_PER_BLOCK", 9000)
+    with h5py.File(tmp_path / "matrix.h5", "w") as file:
+        matrix = file.create_dataset("X", data=simulated.X, chunks=(rows_of_chunk, 5))
+        assert [len(block) for _, _, block in matrix_blocks(matrix)] == rows
+        monkeypatch.setattr("catran_causalbench.data.matrix_blocks._VALUES_PER_BLOCK", 2000)
+        assert max(len(block) for _, _, block in matrix_blocks(matrix)) <= 600  # chunks larger than that are divided
+
+
+@pytest.mark.guarantee("Input", "Sparse indices out of range never reach memory.")
+@pytest.mark.parametrize("storage", ["csr", "csc"])
+@pytest.mark.parametrize("index", [-1, 10_000])
+def test_indices_out_of_range_are_refused(simulated, tmp_path, storage, index):
+    path = stored(simulated, f"{storage} file", tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["X/indices"][100] = index
+    with pytest.raises(InputError, match=r"^data: found screen\.h5ad, which cannot be read \(indices must be "):
+        read(path)
+
+
 def test_masked_values_and_values_that_are_no_numbers_are_refused():
     adata = small(["non-targeting"] * 4 + ["A"] * 4 + ["B"] * 4)
     for matrix, message in (
@@ -173,7 +197,7 @@ def test_files_of_other_formats_are_named_with_what_makes_an_h5ad_of_them(simula
         Path(f"screen.h5ad.{suffix}").write_bytes(package.compress(Path("plain.h5ad").read_bytes()))
     shutil.copy("screen.h5ad.gz", "renamed.h5ad")
     shutil.make_archive("screen.zarr", "zip", ".", "plain.h5ad")
-    for name in ("table.csv", "table.tsv.gz", "matrix.mtx", "screen.rds"):
+    for name in ("table.csv", "table.tsv.gz", "DGE.mtx", "matrix.mtx.gz", "screen.rds"):
         Path(name).write_bytes(b"no matter")
     Path("pointer.h5ad").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     Path("page.h5ad").write_text("<!DOCTYPE html><html>Not found</html>")
@@ -196,7 +220,8 @@ def test_files_of_other_formats_are_named_with_what_makes_an_h5ad_of_them(simula
         "screen.zarr.zip": ("compressed", "unzip screen.zarr.zip"),
         "table.csv": ("a table without labels", "= anndata.io.read_csv('table.csv'), with .T if its rows are genes; "),
         "table.tsv.gz": ("a table without labels", "= anndata.io.read_text('table.tsv.gz'), with .T"),
-        "matrix.mtx": ("a table without labels", "= scanpy.read_10x_mtx('.'); "),
+        "DGE.mtx": ("a table without labels", "= anndata.io.read_mtx('DGE.mtx'), with .T"),
+        "matrix.mtx.gz": ("10x Genomics", "= scanpy.read_10x_mtx('.'); "),
         "filtered_feature_bc_matrix": ("10x Genomics", "= scanpy.read_10x_mtx('filtered_feature_bc_matrix'); "),
         "screen.rds": ("a file of R", "zellkonverter::writeH5AD(", "readRDS('screen.rds')"),
         "pointer.h5ad": ("a pointer of Git LFS", "git lfs pull"),

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 
 import catran_causalbench as catran
 from catran_causalbench.config import CatranConfig
+from catran_causalbench.data.anndata_reader import read_screen
+from catran_causalbench.data.effects import measure_effects
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.inference import infer_network
 from catran_causalbench.simulation import to_anndata as simulated_screens
@@ -37,7 +40,7 @@ def network(simulated):
 
 
 def test_the_core_gives_the_same_network(simulated, network):
-    targets = simulated.obs["target_gene"].astype(str).replace("not measured", "excluded").tolist()
+    targets = simulated.obs["target_gene"].astype(str).tolist()
     core = infer_network(validate_dataset(simulated.X, targets, simulated.var_names), SETTINGS).edges(40)
     pd.testing.assert_frame_equal(network.edges(40), core)
 
@@ -53,13 +56,14 @@ def test_bad_input_says_what_is_wrong(simulated, options, message):
 
 def test_effects_are_differences_of_means(simulated, network):
     edges = network.edges(50)
-    assert list(edges) == ["rank", "source", "target", "weight", "sign", "effect", "source_perturbed"]
+    measured = ["regulation", "effect", "p_value", "q_value", "source_perturbed"]
+    assert list(edges) == ["rank", "source", "target", "weight", *measured]
     assert edges["source_perturbed"].all()
     assert edges["weight"].is_monotonic_decreasing
     for edge in edges.itertuples():
         of = simulated.to_df()[edge.target].groupby(simulated.obs["target_gene"].astype(str)).mean()
         assert edge.effect == pytest.approx(of[edge.source] - of["non-targeting"], abs=1e-4)
-        assert edge.sign == np.sign(edge.effect)
+        assert edge.regulation == -np.sign(edge.effect)
 
 
 def test_sources_that_were_not_perturbed_have_no_effect(simulated):
@@ -68,8 +72,80 @@ def test_sources_that_were_not_perturbed_have_no_effect(simulated):
     unperturbed = edges["source"] == "SIM4"
     assert unperturbed.sum() == GENES - 1
     assert (edges["source_perturbed"] == ~unperturbed).all()
-    assert (edges["effect"].isna() == unperturbed).all()
-    assert (edges.loc[unperturbed, "sign"] == 0).all()
+    for column in ("effect", "p_value", "q_value"):
+        assert (edges[column].isna() == unperturbed).all()
+    assert (edges.loc[unperturbed, "regulation"] == 0).all()
+    assert edges["regulation"].dtype == np.int8
+
+
+def test_p_values_and_q_values_are_those_of_all_tested_pairs(network, simulated):
+    edges = network.edges(GENES * (GENES - 1))
+    dataset = read_screen(simulated, perturbation_key="target_gene").dataset()
+    p_values = pd.DataFrame(measure_effects(dataset).p_value, dataset.gene_names, dataset.gene_names).stack()
+    assert edges["p_value"].tolist() == p_values.loc[list(zip(edges["source"], edges["target"], strict=True))].tolist()
+    by_p = edges.sort_values("p_value")
+    bounds = by_p["p_value"] * len(edges) / np.arange(1, len(edges) + 1)  # Benjamini and Hochberg 1995
+    np.testing.assert_allclose(by_p["q_value"], bounds[::-1].cummin()[::-1].clip(upper=1), rtol=1e-5)
+    assert network.num_significant == (edges["q_value"] <= 0.05).sum() > 0
+    assert f"q ≤ 0.05: {network.num_significant} of 132 pairs" in repr(network)
+
+
+@pytest.mark.parametrize(("perturbation", "direction"), [("knockdown", -1), ("knockout", -1), ("activation", 1)])
+@pytest.mark.filterwarnings("ignore:the expression of .* falls when they are perturbed")
+def test_the_kind_of_perturbation_decides_about_activation_and_repression(
+    network, simulated, perturbation, direction, tmp_path
+):
+    found = fit(simulated, perturbation=perturbation)
+    edges = found.edges(60)
+    assert found.perturbation == perturbation
+    assert (edges["regulation"] == direction * np.sign(edges["effect"])).all()
+    columns = [column for column in edges if column != "regulation"]
+    pd.testing.assert_frame_equal(edges[columns], network.edges(60)[columns])
+    pd.testing.assert_frame_equal(catran.load(found.save(tmp_path / "network.npz")).edges(60), edges)
+    graph = found.to_networkx(60)
+    for edge in edges.itertuples():
+        expected = {1: "activates", -1: "represses"}[edge.regulation]
+        assert graph.edges[edge.source, edge.target]["interaction"] == expected
+
+
+def test_a_knockdown_shows_the_true_regulation(simulated, network):
+    edges = network.edges(12)
+    true = pd.DataFrame(simulated.varp["true_weights"].toarray(), simulated.var_names, simulated.var_names)
+    weights = np.array([true.loc[edge.source, edge.target] for edge in edges.itertuples()])
+    assert (weights != 0).sum() > 6
+    assert (np.sign(weights) == edges["regulation"])[weights != 0].mean() > 0.9
+
+
+def test_a_kind_of_perturbation_that_does_not_exist_or_cannot_be_is_noticed(simulated):
+    with pytest.raises(catran.InputError, match="perturbation: found 'crispri'; expected one of knockdown, knockout"):
+        fit(simulated, perturbation="crispri")
+    with pytest.warns(UserWarning, match=r"the expression of 12 of 12 genes falls .* 'knockdown' rather than 'activ"):
+        fit(simulated, perturbation="activation")
+
+
+def test_a_regulon_holds_signed_weights_of_known_sign(simulated):
+    network = fit(simulated[simulated.obs["target_gene"] != "SIM4"], genes="all")
+    network = replace(network, weights=network.weights + 1)
+    edges = network.edges(132)
+    known = edges[edges["regulation"] != 0].reset_index(drop=True)
+    assert len(known) == 121
+    regulon = network.to_regulon(132)
+    assert list(regulon) == ["source", "target", "weight"]
+    assert regulon[["source", "target"]].equals(known[["source", "target"]])
+    np.testing.assert_array_equal(regulon["weight"], known["weight"] * known["regulation"])
+    assert set(replace(network, weights=-network.weights).to_regulon(132)["weight"]) == {-1, 1}, "no sizes above 0"
+
+
+def test_how_many_edges_there_are_by_default(network):
+    assert len(network.edges()) == 13, "a tenth of 132 pairs"
+    config = CatranConfig.from_mapping({**QUICK, "output": {"edges": 70}})
+    assert len(replace(network, config=config).edges()) == 70, "the settings decide"
+    with pytest.warns(UserWarning, match="1000 edges were asked for"):
+        assert len(network.edges(complete=True)) == 132, "benchmarks get 1,000 where there are as many"
+    for genes, edges in ((120, 1000), (2, 1)):
+        ones = np.ones((genes, genes), np.float32)
+        names = tuple(f"G{number:03d}" for number in range(genes))
+        assert len(replace(network, gene_names=names, weights=ones, effects=ones, p_values=ones).edges()) == edges
 
 
 def test_adjacency_and_edges_agree(network):
@@ -93,7 +169,9 @@ def test_graphml_and_csv_bring_the_edges_back(network, tmp_path):
         data = graph.edges[edge.source, edge.target]
         assert data["weight"] == pytest.approx(edge.weight)
         assert data["effect"] == pytest.approx(edge.effect)
-        assert (data["sign"], data["rank"]) == (edge.sign, edge.rank)
+        assert (data["p_value"], data["q_value"]) == pytest.approx((edge.p_value, edge.q_value))
+        assert (data["regulation"], data["rank"]) == (edge.regulation, edge.rank)
+        assert data["interaction"] == {1: "activates", -1: "represses"}[edge.regulation]
     read_back = pd.read_csv(network.write_csv(tmp_path / "edges.csv", 30))
     pd.testing.assert_frame_equal(read_back, edges, check_dtype=False, rtol=1e-6)
 
@@ -146,10 +224,11 @@ def test_foreign_and_broken_files_are_refused(network, tmp_path):
     changed = {
         "other.npz": {"x": np.arange(3)},
         "trap.npz": {**arrays, "weights": np.array([Trap()], dtype=object)},
-        "version.npz": {**arrays, "description": np.array(description.replace('"version": 2', '"version": 1'))},
+        "version.npz": {**arrays, "description": np.array(description.replace('"version": 3', '"version": 2'))},
         "nonsense.npz": {**arrays, "description": np.array("[1, 2]")},
         "shape.npz": {**arrays, "weights": arrays["weights"][:3]},
         "nan.npz": {**arrays, "weights": arrays["weights"] * np.nan},
+        "p_value.npz": {**arrays, "p_values": arrays["p_values"] + 1},
         "key.npz": {**arrays, "description": np.array(re.sub('"seed"', '"sead"', description))},
         "name.npz": {**arrays, "gene_names": np.array("A")},
     }

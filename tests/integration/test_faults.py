@@ -39,7 +39,6 @@ def processes():
     context.set_forkserver_preload(["fault_worker"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PYTHONPATH, prepend=os.pathsep)  # Python 3.11 does not hand it on
-        patch.setenv("OMP_NUM_THREADS", "1")  # a pool of OpenMP threads does not survive a fork
         forkserver.ensure_running()
     return context
 
@@ -391,7 +390,7 @@ def test_a_run_directory_is_not_changed_by_another_run(tmp_path):
 
 @pytest.mark.guarantee(
     "Faults",
-    "One process at a time writes to the directory of a run, of a sweep or of a download.",
+    "One process at a time writes to the directory of a run, of a sweep, of a download or of a preparation.",
 )
 def test_only_one_run_at_a_time_uses_a_directory(tmp_path):
     with lock_directory(tmp_path / "run", "output.run_directory", "run"):

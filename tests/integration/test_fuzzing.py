@@ -4,7 +4,9 @@ import os
 import warnings
 from dataclasses import replace
 
+import anndata
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 import screens
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, load_config, validate_dataset
 from catran_causalbench.config import EvidenceSettings, OutputSettings
+from catran_causalbench.data.anndata_reader import read_screen
 
 CASES = float(os.environ.get("CATRAN_FUZZING", "1"))  # times as many
 
@@ -67,10 +70,13 @@ def matrices(draw, cells, genes):
 def data_sets(draw, sound=False):
     """Matrix, labels and names; nearly all of them sound where asked for."""
     cells, genes = draw(st.integers(0 if not sound else 2, 40)), draw(st.integers(0 if not sound else 2, 6))
-    names = draw(st.lists(NAMES if not sound else st.text("abcÄ+ 1", min_size=1), min_size=genes, max_size=genes))
+    names = draw(
+        st.lists(NAMES if not sound else st.text("abcÄ+ 1", min_size=1), min_size=genes, max_size=genes, unique=sound)
+    )
     texts = [name for name in names if isinstance(name, str)]
     known = [*texts, "non-targeting", "non-targeting", "non-targeting", "excluded", "A+B"]
-    labels = draw(st.lists(st.sampled_from(known), min_size=cells, max_size=cells))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))  # a draw for each label would take most of the time
+    labels = [known[number] for number in rng.integers(len(known), size=cells)]
     if not sound and labels and draw(st.integers(0, 3)) == 0:
         labels[draw(st.integers(0, len(labels) - 1))] = draw(NAMES)
     if not sound and draw(st.integers(0, 9)) == 0:
@@ -94,6 +100,7 @@ def validated(data):
 
 
 seen = {"accepted": 0, "refused": 0}
+seen_screens = {"accepted": 0, "refused": 0}
 
 
 @pytest.mark.guarantee(
@@ -121,6 +128,122 @@ def test_a_data_set_is_valid_or_refused(data):
 def test_both_kinds_of_data_sets_were_generated():
     if sum(seen.values()):
         assert min(seen.values()) > 50 * CASES, seen
+
+
+GENES = ["TP53", "NKX2-5", "HLA-A", "MT-ND1", "ORF1", "Tp53", "基因", "g1"]
+GUIDES = {
+    None: "{}",
+    "guide-number": "{}_g{n}",
+    "sg-prefix": "sg{}",
+    "promoter": "{}_-_{n}.5-P1P2",
+    r"(?P<target>.+)@\d": "{}@{n}",
+}
+ODD_LABELS = st.sampled_from(
+    ["", " ", "nan", None, float("nan"), "+", "_", "A+", "ctrl+ctrl", "TP53+", "tp53", "excluded", "NTC_1", "safe",
+     "sg", "sg_1", "_g1", "x\ny", "\ud800", "a\0", "ENSG00000000001.77", "ENSG00000000001.77.1", "non-targeting", "|"]
+)  # fmt: skip
+
+
+@st.composite
+def screens_with_labels(draw):
+    """A screen whose cells have labels in one of the usual forms; its options; and what the labels mean, if sound.
+
+    The meaning of a cell is the place of its gene, or a kind of cells.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    genes = rng.permutation(GENES)[: draw(st.integers(2, 6))].tolist()
+    ids = [f"ENSG{number:011}" for number in range(len(genes))]
+    called, pattern = draw(st.sampled_from(["genes", "ids", "versions"])), draw(st.sampled_from(list(GUIDES)))
+    separator = draw(st.sampled_from(["+", "|", ";", " & "]))
+    names = genes if called == "genes" else ids
+    controls = draw(st.sampled_from([["non-targeting"], ["NT", "safe"], [""]]))
+    meanings = [
+        *range(len(genes)),
+        "control",
+        "combined",
+        "unmeasured",
+        "unlabelled" if "" not in controls else "control",
+    ]
+
+    def name(place):
+        return GUIDES[pattern].format(names[place], n=rng.integers(1, 9))
+
+    def label(meaning):
+        if meaning == "combined":
+            return separator.join(map(name, rng.choice(len(genes), 2, replace=False)))
+        if meaning == "control":
+            return rng.choice(controls)
+        if isinstance(meaning, str):
+            return {"unmeasured": "XIST", "unlabelled": rng.choice(["", "nan", " "])}[meaning]
+        decoration = rng.choice(
+            ["", "", separator + "ctrl", separator + (controls[0] or "ctrl"), separator + "CONTROL"]
+        )
+        return name(meaning) + str(decoration)
+
+    meant = [meanings[number] for number in rng.integers(len(meanings), size=draw(st.integers(1, 60)))]
+    labels = list(map(label, meant))
+    if draw(st.integers(0, 2)) == 0:
+        labels[rng.integers(len(labels))], meant = draw(ODD_LABELS), None
+    var = {
+        "genes": {"index": genes},
+        "ids": {"index": ids},
+        "versions": {"index": [f"{id_}.{len(id_)}" for id_ in ids]},
+    }
+    column = draw(st.sampled_from(["Symbol", "gene_ids", "mine"]))
+    duplicated = draw(st.integers(0, 9)) == 0
+    table = pd.DataFrame({column: [genes[0], *genes[:-1]] if duplicated else genes}, **var[called])
+    adata = anndata.AnnData(rng.random((len(labels), len(genes)), np.float32) + 0.5, var=table)
+    adata.obs["label"] = pd.Series(labels, adata.obs_names, dtype=object)
+    options = {
+        "control": controls,
+        "label_pattern": pattern,
+        "combination_separator": separator,
+        "gene_names": draw(st.sampled_from([None, None, column])),
+        "genes": draw(st.sampled_from(["all", "perturbed", genes[:2]])),
+        "min_cells": 1,
+    }
+    return adata, options, None if duplicated else meant
+
+
+@pytest.mark.guarantee(
+    "Input",
+    "Any labels of a screen, with names of guides, pairs and controls in the usual forms, are read as what they mean, "
+    "or refused by an `InputError` of one line (300 generated screens).",
+)
+@cases(300)
+@given(screens_with_labels())
+def test_labels_are_read_as_what_they_mean_or_refused(generated):
+    adata, options, meant = generated
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            screen = read_screen(adata, perturbation_key="label", **options)
+    except InputError as error:
+        refusal = str(error)
+        seen_screens["refused"] += 1
+        sound = meant is not None and "control" in meant and any(isinstance(meaning, int) for meaning in meant)
+        assert not sound or options["genes"] != "all"
+        assert "; expected " in refusal
+        assert "\n" not in refusal
+        return
+    seen_screens["accepted"] += 1
+    assert sum(screen.cells.values()) == len(screen.intervention) == adata.n_obs
+    assert screen.expression.tobytes() == adata[:, screen.gene_ids].X.tobytes()
+    if meant is not None:
+        place_of = {id_: place for place, id_ in enumerate(adata.var_names)}
+        considered = [place_of[id_] for id_ in screen.gene_ids]
+        code_of = {"control": -1, **{place: code for code, place in enumerate(considered)}}
+        assert screen.intervention.tolist() == [code_of.get(meaning, -2) for meaning in meant]
+        kinds = [
+            meaning if isinstance(meaning, str) else "perturbed" if meaning in considered else "other"
+            for meaning in meant
+        ]
+        assert screen.cells == {kind: kinds.count(kind) for kind in screen.cells}
+
+
+def test_both_kinds_of_screens_were_generated():
+    if sum(seen_screens.values()):
+        assert min(seen_screens.values()) > 20 * CASES, seen_screens
 
 
 OUTPUT = OutputSettings(edges=20)
@@ -281,7 +404,7 @@ def test_a_screen_gives_the_clean_values_or_is_refused(kind, form, view, layer, 
         how = f"{form} {view} {'layer' if layer == 'expression' else layer}"
         adata = screens.stored(screens.small(targets, "ABCDEF", values), how, None)
     if kind not in (COUNTED if counts else TAKEN):
-        with pytest.raises(InputError, match=r"--counts|negative values") as refusal:
+        with pytest.raises(InputError, match=r"counts=True|negative values") as refusal:
             screens.read(adata, layer=layer, counts=counts)
         assert "\n" not in str(refusal.value)
         return

@@ -30,7 +30,7 @@ def some_edges(count, genes=60, seed=0):
         if source != target:
             pairs[f"G{source}", f"G{target}"] = None
     table = pd.DataFrame(list(pairs), columns=["source", "target"])
-    return table.assign(weight=np.linspace(2, 1, count), effect=rng.choice([-0.5, 0.3, np.nan], count))
+    return table.assign(weight=np.linspace(2, 1, count), regulation=rng.choice([-1, 0, 1], count))
 
 
 def arrows(figure):
@@ -42,16 +42,16 @@ def labels(figure):
     return [text for text in figure.axes[0].texts if text.get_text()]
 
 
-def test_every_edge_is_an_arrow_in_the_colour_of_its_sign():
+def test_every_edge_is_an_arrow_in_the_colour_of_its_regulation():
     edges = some_edges(40)
     figure = draw_network(edges, title="what it is")
     drawn = arrows(figure)
     assert set(drawn) == set(zip(edges["source"], edges["target"], strict=True))
     for edge in edges.itertuples():
-        colour = ACTIVATION if edge.effect < 0 else REPRESSION if edge.effect > 0 else UNKNOWN
+        colour = {1: ACTIVATION, -1: REPRESSION, 0: UNKNOWN}[edge.regulation]
         patch = drawn[edge.source, edge.target]
         assert matplotlib.colors.to_hex(patch.get_edgecolor()) == colour.lower()
-        assert ("Bracket" in type(patch.get_arrowstyle()).__name__) == (edge.effect > 0)
+        assert ("Bracket" in type(patch.get_arrowstyle()).__name__) == (edge.regulation < 0)
     widths = [drawn[pair].get_linewidth() for pair in zip(edges["source"], edges["target"], strict=True)]
     assert widths == sorted(widths, reverse=True)
     assert "what it is" in [text.get_text() for text in figure.texts]
@@ -67,11 +67,11 @@ def test_an_arrow_leads_from_source_to_target():
 
 
 @pytest.mark.parametrize(
-    ("signs", "colours"), [([-1, 1, 0], (ACTIVATION, REPRESSION, UNKNOWN)), (None, (UNKNOWN,) * 3)]
+    ("regulation", "colours"), [([1, -1, np.nan], (ACTIVATION, REPRESSION, UNKNOWN)), (None, (UNKNOWN,) * 3)]
 )
-def test_signs_may_replace_effects_or_be_missing(signs, colours):
+def test_regulation_may_be_missing(regulation, colours):
     edges = pd.DataFrame({"source": list("AAB"), "target": list("BCA"), "weight": [3.0, 2.0, 1.0]})
-    drawn = arrows(draw_network(edges if signs is None else edges.assign(sign=signs)))
+    drawn = arrows(draw_network(edges if regulation is None else edges.assign(regulation=regulation)))
     found = [matplotlib.colors.to_hex(drawn[pair].get_edgecolor()) for pair in (("A", "B"), ("A", "C"), ("B", "A"))]
     assert found == [colour.lower() for colour in colours]
 

@@ -70,6 +70,13 @@ def test_signs_may_be_in_a_column_mode(tmp_path):
     assert pairs(graph, graph.signs > 0) == {("B", "C")}
 
 
+def test_the_edges_that_fit_writes_are_a_graph_with_their_regulation(tmp_path):
+    table = "rank,source,target,weight,regulation,effect\n1,A,B,0.3,-1,0.2\n2,B,C,0.2,1,-0.1\n3,C,A,0.1,0,\n"
+    graph = read_regulatory_graph(written(tmp_path, table))
+    assert pairs(graph, graph.signs < 0) == {("A", "B")}
+    assert pairs(graph, graph.signs > 0) == {("B", "C")}
+
+
 @pytest.mark.parametrize("head", ["source,target,sign\n", ""])
 def test_a_minus_sign_may_be_typographic(tmp_path, head):
     graph = read_regulatory_graph(written(tmp_path, f"{head}A,B,−\nB,C,−0.5\nC,A,-\n"))
@@ -101,7 +108,8 @@ def test_the_order_of_rows_does_not_matter(tmp_path):
         ("source,target,source\nA,B,C\n", "edges.csv", "two columns 'source'"),
         ("source,target\nA,A\n", "edges.csv", "1 rows without an edge between two genes"),
         ("", "edges.csv", "no readable table"),
-        ("A\n", "edges.xlsx", "expected a .csv, .tsv or .txt"),
+        ("A\n", "edges.csv", "columns A; expected columns source, target"),
+        ("source,target\nA,B\nA,B,C\n", "edges.csv", "no readable table"),
     ],
 )
 def test_an_invalid_table_is_refused(tmp_path, text, name, message):

@@ -21,9 +21,9 @@ def test_the_screen_holds_what_was_simulated():
     np.testing.assert_array_equal(screen.varp["true_weights"].toarray(), model.weights)
     assert tuple(screen.var_names) == model.gene_names
     targets = screen.obs["target_gene"].astype(str).to_numpy()
-    assert set(targets) == {*model.gene_names, "non-targeting", "not measured"}
+    assert set(targets) == {*model.gene_names, "non-targeting", "excluded"}
     np.testing.assert_array_equal(targets == "SIM3", cells.labels == model.gene_ids[3])
-    np.testing.assert_array_equal(targets == "not measured", cells.labels == "excluded")
+    np.testing.assert_array_equal(targets == "excluded", cells.labels == "excluded")
     assert screen.uns["simulated"].startswith("SIMULATED DATA")
 
 

@@ -115,7 +115,9 @@ def test_runs_of_other_code_do_not_mix(make_plan, sweep, tmp_path, monkeypatch):
     assert not list(tmp_path.rglob(FAILURE))
 
 
-@pytest.mark.guarantee("Faults", "One process at a time writes to the directory of a run, of a sweep or of a download.")
+@pytest.mark.guarantee(
+    "Faults", "One process at a time writes to the directory of a run, of a sweep, of a download or of a preparation."
+)
 def test_one_sweep_at_a_time(make_plan, tmp_path):
     with lock_directory(tmp_path, "output", "sweep"), pytest.raises(InputError, match="another sweep"):
         run_sweep(make_plan(), tmp_path, print)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catran_causalbench.causalbench.prepare.expression_file import ExpressionFile, opened_matrix
+from catran_causalbench.causalbench.prepare.expression_file import ExpressionFile
+from catran_causalbench.data.matrix_blocks import matrix_blocks
 from catran_causalbench.data.out_of_core import allocate_matrix
+from catran_causalbench.data.screen_files import opened
 from catran_causalbench.errors import InputError
 
-# A dense block fits the processor's cache, which makes the pass twice as fast; sparse ones take time each.
-_VALUES_PER_BLOCK = {"dense": 2**19, "sparse": 2**22}
 # Whole numbers below it are exact in float32, and so are their sums, in whatever order they are added.
 _LIMIT = 2**24
 
@@ -46,8 +45,8 @@ class Counts:
         values = allocate_matrix(cells, len(columns))
         totals = np.zeros(cells)
         scratch = np.empty(0)
-        with opened_matrix(file.path) as matrix:
-            for rows, width, block in _blocks(matrix):
+        with opened(file.path, "gene") as adata:
+            for rows, width, block in matrix_blocks(adata.X):
                 stored = block if isinstance(block, np.ndarray) else block.data
                 if len(scratch) < len(stored):
                     scratch = np.empty_like(stored)
@@ -65,27 +64,6 @@ class Counts:
     def of(self, cells: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.floating]:
         """Return the counts of cells and columns of the file, in the type in which CausalBench computes."""
         return self.values[np.ix_(cells, np.searchsorted(self.columns, columns))].astype(self.totals.dtype)
-
-
-def _blocks(matrix: Any) -> Iterator[tuple[slice, slice, Any]]:
-    """Yield blocks of rows, or of columns where these are compressed, with the slices of both."""
-    cells, genes = matrix.shape
-    if not hasattr(matrix, "format"):
-        for rows in _slices(cells, _VALUES_PER_BLOCK["dense"] // genes, matrix.chunks[0] if matrix.chunks else 1):
-            yield rows, slice(0, genes), matrix[rows]
-        return
-    by_row = matrix.format == "csr"
-    length, breadth = (cells, genes) if by_row else (genes, cells)
-    for part in _slices(length, _VALUES_PER_BLOCK["sparse"] // breadth):
-        block = matrix[part] if by_row else matrix[:, part]
-        block.check_format()  # an index out of range would lead scipy to other memory
-        yield (part, slice(0, genes), block) if by_row else (slice(0, cells), part, block)
-
-
-def _slices(length: int, step: int, multiple: int = 1) -> Iterator[slice]:
-    """Yield slices of about `step` rows; no chunk of the file is read, and unpacked, twice."""
-    step = max(1, step // multiple) * multiple
-    return (slice(start, min(start + step, length)) for start in range(0, length, step))
 
 
 def _are_counts(values: np.ndarray, scratch: np.ndarray) -> bool:

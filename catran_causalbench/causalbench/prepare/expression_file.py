@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catran_causalbench.causalbench.npz import UNREADABLE
+from catran_causalbench.data.screen_files import opened
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,13 +52,11 @@ class ExpressionFile:
     def read(cls, path: Path) -> ExpressionFile:
         """Read all but the counts; raise InputError if the file cannot be one of CausalBench's."""
         import pandas as pd
-        from anndata.io import read_elem
 
-        with opened_matrix(path) as matrix:
-            content = matrix.group.file if hasattr(matrix, "group") else matrix.file
-            obs, var = (read_elem(content[name]) for name in ("obs", "var"))
-            simulated = str(read_elem(content["uns/simulated"])) if "uns/simulated" in content else ""
-            shape, dtype, sparse = matrix.shape, np.dtype(matrix.dtype), hasattr(matrix, "format")
+        with warnings.catch_warnings(), opened(path, "gene") as adata:
+            warnings.filterwarnings("ignore", ".*names are not unique")  # that is refused below
+            obs, var, simulated = adata.obs, adata.var, str(adata.uns.get("simulated") or "")
+            shape, dtype, sparse = adata.shape, np.dtype(adata.X.dtype), hasattr(adata.X, "format")
         for table, name, columns in ((obs, "obs", ("gene", "gene_id")), (var, "var", ("gene_name",))):
             for column in columns:
                 if column not in table:
@@ -68,8 +65,6 @@ class ExpressionFile:
             if not table.index.is_unique:
                 twice = table.index[table.index.duplicated()][0]
                 raise InputError.of(path.name, f"{twice!r} twice in the index of {name}", "each name once")
-        if shape != (len(obs), len(var)):
-            raise InputError.of(path.name, f"X of shape {shape}", f"{len(obs)} cells × {len(var)} genes")
         if dtype.kind not in "iu" and dtype.name not in ("float32", "float64"):
             raise InputError.of(path.name, f"values of type {dtype}", "float32, float64 or integers")
         return cls(
@@ -83,20 +78,3 @@ class ExpressionFile:
             var=var[["gene_name"]],
             simulated=simulated,
         )
-
-
-@contextmanager
-def opened_matrix(path: Path) -> Iterator[Any]:
-    """Yield the matrix of an .h5ad: an HDF5 dataset, or anndata's view of a sparse one; errors become InputErrors."""
-    import h5py
-    from anndata.io import sparse_dataset
-
-    try:
-        with h5py.File(path) as file:
-            matrix = file["X"]
-            yield sparse_dataset(matrix) if isinstance(matrix, h5py.Group) else matrix
-    except InputError:
-        raise
-    except UNREADABLE as error:
-        found = f"a file that cannot be read ({' '.join(str(error).split())})"
-        raise InputError.of(path.name, found, "an intact .h5ad; `catran-causalbench download` fetches it") from None

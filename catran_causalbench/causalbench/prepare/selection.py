@@ -73,7 +73,7 @@ def knocked_down(cells_of: dict[str, NDArray[np.intp]], column_of: dict[str, int
     controls = cells_of[CONTROL_LABEL]
     kept = []
     for name, cells in cells_of.items():
-        if name in column_of and name != CONTROL_LABEL:
+        if name in column_of:
             column = np.array([column_of[name]])
             threshold = np.percentile(counts.of(controls, column)[:, 0], _PERCENTILE)
             cells = cells[counts.of(cells, column)[:, 0] <= threshold]

@@ -161,7 +161,9 @@ def test_overwrite_replaces_own_directories_only(tmp_path):
     target = write_benchmark_directory(tmp_path / "data", tiny_dataset(), References(), ORIGIN)
     with pytest.raises(InputError, match=r"^directory: found an earlier result in"):
         write_benchmark_directory(target, tiny_dataset(), References(), ORIGIN)
+    (target / "networks_rpe1.npz").touch()  # which evaluation keeps there
     write_benchmark_directory(target, tiny_dataset(), References(), Origin("second", False), overwrite=True)
+    assert not (target / "networks_rpe1.npz").exists()
     assert find_metadata(target)["title"] == "second"
     (target / "my_results").mkdir()
     with pytest.raises(InputError, match=r"^directory: found .* which holds other things such as 'my_results'"):

@@ -209,7 +209,8 @@ def test_a_source_that_cannot_be_reached_is_tried_once(server, pauses, tmp_path,
     assert str(caught.value).splitlines() == [
         f"{refusing[7:]} cannot be reached (Connection refused); "
         f"get {refusing}/a.bin as a.bin, {refusing}/b.bin as b.bin {other}",
-        f"nowhere.example cannot be reached (Name or service not known); get https://nowhere.example/c as c.bin {other}",
+        "nowhere.example cannot be reached (Name or service not known); "
+        f"get https://nowhere.example/c as c.bin {other}",
     ]
     assert pauses == []
     assert [message.split(":")[0] for message in messages] == ["a.bin", "data.bin", "c.bin"]
@@ -380,7 +381,7 @@ def test_only_encrypted_sources_are_trusted(server, tmp_path):
 
 @pytest.mark.guarantee(
     "Faults",
-    "One process at a time writes to the directory of a run, of a sweep or of a download.",
+    "One process at a time writes to the directory of a run, of a sweep, of a download or of a preparation.",
 )
 def test_one_download_at_a_time(server, tmp_path):
     with (

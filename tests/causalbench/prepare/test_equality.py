@@ -10,6 +10,7 @@ from causalscbench.data_access.utils.preprocessing import preprocess_dataset
 from catran_causalbench.causalbench.prepare.dataset import DatasetPlan
 from catran_causalbench.causalbench.prepare.expression_file import ExpressionFile
 from catran_causalbench.causalbench.prepare.summary import read_summaries
+from catran_causalbench.data import matrix_blocks
 
 STORED = [
     *((storage, dtype, True) for storage in ("dense", "csr", "csc") for dtype in ("float32", "float64", "int32")),
@@ -40,7 +41,10 @@ def causalbench(screens, tmp_path_factory):
     "as CSC.",
 )
 @pytest.mark.parametrize(("storage", "dtype", "categorical"), STORED)
-def test_cells_are_causalbench_s_to_the_last_bit(screens, data, tmp_path, causalbench, storage, dtype, categorical):
+def test_cells_are_causalbench_s_to_the_last_bit(
+    screens, data, tmp_path, monkeypatch, causalbench, storage, dtype, categorical
+):
+    monkeypatch.setattr(matrix_blocks, "_VALUES_PER_BLOCK", 2**18)  # so that there are several
     path = screens["k562"].write(tmp_path / "k562.h5ad", storage, dtype, categorical)
     (tmp_path / "made").mkdir()
     summary = read_summaries(data / "summary_stats.xlsx")["k562"]
