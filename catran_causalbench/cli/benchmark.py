@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from catran_causalbench.causalbench import PLUGIN_FILE
-from catran_causalbench.cli.console import AsJson, Overwrite, command, print_json, table_console
+from catran_causalbench.cli.console import AsJson, Overwrite, command, print_json, print_table
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def compare(
             return f"[bold]{text}[/bold]" if value == best[metric.name] else text
 
         rows = ([str(run), *map(cell, metrics, row)] for run, row in table.iterrows())
-        _print_table(data["title"], ["run", *(metric.heading for metric in metrics)], rows)
+        print_table(data["title"], ["run", *(metric.heading for metric in metrics)], rows)
     if figure:
         draw_runs(data["title"], table, figure)
 
@@ -137,14 +136,14 @@ def evaluate(
     values = {METRICS[name]: value for name, value in metric_values(scores).items() if name in METRICS}
     known = {metric: value for metric, value in values.items() if value == value or metric.name in drawn}
     rows = ([metric.heading + drawn.get(metric.name, ""), metric.number(value)] for metric, value in known.items())
-    _print_table(described["title"], ["metric", "value"], rows)
+    print_table(described["title"], ["metric", "value"], rows)
     if scores.references:
         columns = {name: find_metric(name) for agreement in scores.references.values() for name in agreement}
         rows = (
             [find_metric(reference).label, *(columns[name].number(value) for name, value in agreement.items())]
             for reference, agreement in scores.references.items()
         )
-        _print_table("", ["reference network", *(metric.heading for metric in columns.values())], rows)
+        print_table("", ["reference network", *(metric.heading for metric in columns.values())], rows)
 
 
 @command
@@ -175,16 +174,3 @@ def _print_descriptions(descriptions: dict[str, str], as_json: bool) -> None:
     width = max(map(len, descriptions)) + 2
     for name, description in descriptions.items():
         typer.echo(f"{name:{width}}{description}")
-
-
-def _print_table(title: str, columns: list[str], rows: Iterable[list[str]]) -> None:
-    """Print a table with names in its first column and numbers in the others."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title), title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    for name, *numbers in rows:
-        table.add_row(escape(name), *numbers)
-    table_console().print(table)

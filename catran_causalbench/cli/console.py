@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -140,6 +140,19 @@ def table_console() -> Console:
 
     terminal = Console()
     return Console(width=None if terminal.is_terminal and terminal.width else 120, highlight=False)  # COLUMNS may be 0
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table with names in its first column and numbers in the others."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", no_wrap=not number)
+    for name, *numbers in rows:
+        table.add_row(escape(name), *numbers)
+    table_console().print(table)
 
 
 def _without_nan(value: Any) -> Any:

@@ -59,7 +59,7 @@ def doctor(
     )
     sections = {"Versions": check_versions(_installed), "Device": check_device()}
     if data_directory is not None:
-        genuine = "references" not in find_metadata(data_directory)  # simulate and convert describe those they made
+        genuine = "references" not in find_metadata(data_directory)  # those that this package made are described
         sections[f"Data in {data_directory}"] = check_data_directory(data_directory, genuine)
     imported = _check_import(importing)
     sections["CausalBench"] = [imported]
