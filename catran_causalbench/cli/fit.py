@@ -120,7 +120,7 @@ def _advice(network: FittedNetwork, edges: int) -> str:
     """Say how many edges the data support, and how to get more or fewer."""
     from catran_causalbench.grn.fitted_network import SIGNIFICANT
 
-    share = f"These are {edges / network.num_pairs:.0%} of all {network.num_pairs:,} pairs"
+    share = f"These are {100 * edges / network.num_pairs:.3g}% of all {network.num_pairs:,} pairs"
     supported = f"{network.num_significant:,} pairs have a significant effect (q_value ≤ {SIGNIFICANT})"
     return f"{share}; {supported}. --edges sets another number."
 

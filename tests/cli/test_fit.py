@@ -48,7 +48,7 @@ def test_what_is_written_agrees_with_the_api(screen, tmp_path):
         assert (tmp_path / "network" / picture).read_bytes().startswith(b"\x89PNG")
     assert expected["source"][0] in result.stdout
     assert "40 edges in" in result.stderr
-    assert "44% of all 90 pairs; " in result.stderr
+    assert "44.4% of all 90 pairs; " in result.stderr
     assert "it/s" not in result.output
 
 
