@@ -179,7 +179,7 @@ A data directory for CausalBench (causalbench_run --data_directory), prepared by
 CausalBench downloads. The cells (dataset_*.npz) are bit for bit those that CausalBench makes of the original .h5ad
 files. The .h5ad files here hold the names of the perturbed genes and of all genes, but no expression, because
 CausalBench reads nothing else from them once the cells are there. STRING's links (protein.*links.txt.gz) are those
-between such genes, because CausalBench drops the others. All other files are the original ones, or links to them.
-{RECEIPT}, which CausalBench does not read, says from which files all this was made and what was found.
+between such genes, without their scores, because CausalBench drops the rest. All other files are the original ones, or
+links to them. {RECEIPT}, which CausalBench does not read, says from which files all this was made and what was found.
 """
     write_atomically(directory / README, lambda part: part.write_text(readme, encoding="utf-8"))
