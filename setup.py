@@ -68,6 +68,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
+            "ipython>=8",
             "ruff>=0.9",
             "mypy>=1.13",
             "bandit[toml]>=1.8",

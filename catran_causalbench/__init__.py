@@ -7,6 +7,8 @@ causalbench.
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
     from catran_causalbench.methods import method_names
 
 __version__ = "0.1.0"
+
+# What was loaded when this process was forked from another one; empty in a process that was not.
+modules_before_fork: set[str] = set()
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_child=lambda: modules_before_fork.update(sys.modules))
 
 _MODULES = {
     "CatranConfig": "config",

@@ -118,34 +118,48 @@ class CatranConfig(Validated):
         return yaml.safe_dump(self.to_mapping(), sort_keys=False)
 
 
-def load_config(name_or_path: str | None = None) -> CatranConfig:
-    """Read a preset by its name or a YAML file by its path.
+ConfigSource = CatranConfig | Mapping[str, Any] | str | os.PathLike[str] | None
+
+
+def load_config(source: ConfigSource = None) -> CatranConfig:
+    """Read settings from a preset, a YAML file or a mapping.
 
     Parameters
     ----------
-    name_or_path
-        A preset in ``configs/`` (``evidence``, ``paper``, …) or the path of a YAML file. By default the environment
-        variable ``CATRAN_CONFIG`` decides; the defaults, which are those of the preset ``evidence``, count where it is
-        unset. The variable ``CATRAN_RUN_DIRECTORY``, where set, replaces ``output.run_directory``.
+    source
+        A preset in ``configs/`` (``evidence``, ``paper``, …), the path of a YAML file, or a mapping with the keys of
+        such a file; settings are returned as they are. By default the environment variable ``CATRAN_CONFIG`` decides;
+        the defaults, which are those of the preset ``evidence``, count where it is unset. The variable
+        ``CATRAN_RUN_DIRECTORY``, where set, replaces ``output.run_directory``.
 
     Raises
     ------
     InputError
-        The file is missing, is not a YAML mapping, or holds an unknown key or a wrong value.
+        The file is missing, is not a YAML mapping, or there is an unknown key or a wrong value.
     """
-    chosen = name_or_path or os.environ.get(CONFIG_VARIABLE)
-    config = _read_config(chosen) if chosen else CatranConfig()
+    if isinstance(source, CatranConfig):
+        return source
+    if isinstance(source, Mapping):
+        config = CatranConfig.from_mapping(source)
+    elif source is None or isinstance(source, str | os.PathLike):
+        config = _read_config(source)
+    else:
+        found = f"{type(source).__name__} {shown(source)}"
+        raise InputError.of("config", found, "a preset, the path of a YAML file, a mapping or settings")
     run_directory = os.environ.get(RUN_DIRECTORY_VARIABLE)
     return replace(config, output=replace(config.output, run_directory=run_directory)) if run_directory else config
 
 
-def _read_config(chosen: str) -> CatranConfig:
+def _read_config(source: str | os.PathLike[str] | None) -> CatranConfig:
     import yaml
 
+    field, chosen = ("config", os.fspath(source)) if source else (CONFIG_VARIABLE, os.environ.get(CONFIG_VARIABLE))
+    if not chosen:
+        return CatranConfig()
     path = _preset_directory() / f"{chosen}.yaml" if chosen in presets() else Path(chosen)
     if not os.path.isfile(path):  # Path.is_file raises where the name is too long
         expected = f"one of {', '.join(presets())}, or the path of a YAML file"
-        raise InputError.of("config", f"neither a preset nor a file {shown(chosen)}", expected)
+        raise InputError.of(field, f"neither a preset nor a file {shown(chosen)}", expected)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except Exception as error:  # PyYAML's conversions raise ValueError, KeyError, RecursionError …

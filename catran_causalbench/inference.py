@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catran_causalbench.config import CatranConfig, load_config
+from catran_causalbench.config import ConfigSource, load_config
 from catran_causalbench.data.anndata_reader import Screen, read_screen
 from catran_causalbench.data.batches import remove_batch_shifts
 from catran_causalbench.data.dataset import PERTURBATIONS, PerturbationDataset
@@ -19,6 +19,7 @@ from catran_causalbench.data.preprocessing import preprocess
 from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.methods import CATRAN, find_method
 from catran_causalbench.training.run_directory import RunDirectory
+from catran_causalbench.utils.isolation import one_at_a_time
 from catran_causalbench.utils.validation import checked, choice, number
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _SEED = number(low=0, high=2**63 - 1).metadata  # what torch's generators accept
 
 
 def infer_network(
-    dataset: PerturbationDataset, config: CatranConfig | None = None, seed: int = 0, method: str = CATRAN
+    dataset: PerturbationDataset, config: ConfigSource = None, seed: int = 0, method: str = CATRAN
 ) -> FittedNetwork:
     """Infer a network, and write its edges to the run directory if the settings name one.
 
@@ -38,7 +39,8 @@ def infer_network(
     dataset
         From :func:`~catran_causalbench.data.validation.validate_dataset`.
     config
-        Settings; by default those of :func:`~catran_causalbench.config.load_config`.
+        Settings, or what :func:`~catran_causalbench.config.load_config` reads them from: a preset, the path of a YAML
+        file, a mapping like ``{"output": {"edges": 500}}``, or by default the environment.
     seed
         The same seed, data and device give the same edges.
     method
@@ -58,26 +60,27 @@ def infer_network(
     """
     seed = checked("seed", seed, int, _SEED)
     chosen = find_method(method)
-    config = chosen.settings(load_config() if config is None else config)
+    config = chosen.settings(load_config(config))
     measured = measure_effects(dataset)
-    dataset = remove_batch_shifts(preprocess(dataset, config.data.preprocessing))
     settings = {"method": chosen.name, **config.to_mapping()}
-    with RunDirectory.prepare(config.output.run_directory, settings, dataset, seed) as directory:
-        weights, history = chosen.score_pairs(dataset, config, seed, directory)
-        np.fill_diagonal(weights, 0)
-        network = FittedNetwork(
-            gene_names=dataset.gene_names,
-            weights=weights,
-            effects=measured.effect,
-            p_values=measured.p_value,
-            perturbation=dataset.perturbation,
-            history=history,
-            method=chosen.name,
-            config=config,
-            seed=seed,
-        )
-        if directory:
-            directory.write_edges(network.edges(config.output.benchmark_edges))
+    with one_at_a_time():
+        dataset = remove_batch_shifts(preprocess(dataset, config.data.preprocessing))
+        with RunDirectory.prepare(config.output.run_directory, settings, dataset, seed) as directory:
+            weights, history = chosen.score_pairs(dataset, config, seed, directory)
+            np.fill_diagonal(weights, 0)
+            network = FittedNetwork(
+                gene_names=dataset.gene_names,
+                weights=weights,
+                effects=measured.effect,
+                p_values=measured.p_value,
+                perturbation=dataset.perturbation,
+                history=history,
+                method=chosen.name,
+                config=config,
+                seed=seed,
+            )
+            if directory:
+                directory.write_edges(network.edges(config.output.benchmark_edges))
     return network
 
 
@@ -96,7 +99,7 @@ def fit(
     min_cells: int = 100,
     counts: bool = False,
     method: str = CATRAN,
-    config: CatranConfig | str | os.PathLike[str] | None = None,
+    config: ConfigSource = None,
     seed: int = 0,
     on_screen: Callable[[Screen], None] | None = None,
 ) -> FittedNetwork:
@@ -115,11 +118,8 @@ def fit(
     perturbation
         ``knockdown``, ``knockout`` or ``activation`` (CRISPRa, over-expression): whether a target that falls when its
         source is perturbed is activated or repressed by it.
-    method, seed
+    method, config, seed
         As for :func:`infer_network`.
-    config
-        Settings, the name of a preset, or the path of a YAML file; by default those of
-        :func:`~catran_causalbench.config.load_config`.
     on_screen
         Called with the screen as it was read, before training starts.
 
@@ -136,8 +136,7 @@ def fit(
     """
     seed = checked("seed", seed, int, _SEED)
     perturbation = checked("perturbation", perturbation, str, choice(*PERTURBATIONS).metadata)
-    config = config if isinstance(config, CatranConfig) else load_config(None if config is None else os.fspath(config))
-    config = find_method(method).settings(config)
+    config = find_method(method).settings(load_config(config))
     screen = read_screen(
         data,
         perturbation_key=perturbation_key,

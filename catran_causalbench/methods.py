@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,12 +14,14 @@ from catran_causalbench.config import (
     CONFIG_VARIABLE,
     DEFAULT_PRESET,
     CatranConfig,
+    ConfigSource,
     load_config,
     preset_descriptions,
     presets,
 )
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils.validation import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,26 +149,40 @@ def method_names() -> list[str]:
     return [CATRAN, *(f"{CATRAN}-{preset}" for preset in presets()), *_BASELINES]
 
 
-def find_method(name: str) -> Method:
+def find_method(name: str, field: str = "method") -> Method:
     """Find a method by its name, or CaTran with the settings of a YAML file by the file's path.
 
     Raises
     ------
     InputError
-        There is no such method, or its settings cannot be used.
+        There is no such method, or its settings cannot be used; the message calls the name ``field``.
     """
+    name = plain(name)
     if is_settings_file(name):
         label = method_label(name)
         if label in method_names():  # its results would be mistaken for those of the preset
-            raise InputError.of("method", f"{name!r}, which is named like a preset", "another name for the file")
+            raise InputError.of(field, f"{name!r}, which is named like a preset", "another name for the file")
         return Method(label, f"CaTran with the settings of {Path(name).name}.", load_config(name))
     if name not in method_names():
         expected = f"one of {', '.join(method_names())}, or the path of a YAML file with settings of CaTran"
-        raise InputError.of("method", repr(name), expected)
+        raise InputError.of(field, repr(name), expected)
     if name == CATRAN:
         return Method(name, f"CaTran with the settings of {CONFIG_VARIABLE}, by default those of {DEFAULT_PRESET}.")
     preset = name.removeprefix(f"{CATRAN}-")
     return _BASELINES.get(name) or Method(name, preset_descriptions()[preset], load_config(preset))
+
+
+def choose_method(name: str | None = None, config: ConfigSource = None) -> tuple[str, CatranConfig]:
+    """Return the name and the settings of a method, as the environment variables have it where they are not given.
+
+    Raises
+    ------
+    InputError
+        There is no such method, or its settings cannot be used; the message names the variable that says so.
+    """
+    chosen = name or os.environ.get(METHOD_VARIABLE) or CATRAN
+    method = find_method(chosen, "method" if name else METHOD_VARIABLE)
+    return chosen, method.settings(load_config(config))
 
 
 def method_label(name: str) -> str:

@@ -8,29 +8,34 @@ import.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 from causalscbench.models.abstract_model import AbstractInferenceModel
 from causalscbench.models.training_regimes import TrainingRegime
 
-from catran_causalbench.config import CatranConfig, load_config
+from catran_causalbench.config import ConfigSource
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.inference import infer_network
-from catran_causalbench.methods import CATRAN, METHOD_VARIABLE
+from catran_causalbench.methods import choose_method
 
 
 class CatranInferenceModel(AbstractInferenceModel):
     """CaTran, or a baseline, as CausalBench calls it.
 
     CausalBench passes no arguments: settings and method are then those of the environment variables when it is called.
+
+    Raises
+    ------
+    InputError
+        There is no such method, or the settings cannot be used, also if an environment variable says so.
     """
 
-    def __init__(self, config: CatranConfig | None = None, method: str | None = None) -> None:
+    def __init__(self, config: ConfigSource = None, method: str | None = None) -> None:
         super().__init__()
         self.config = config
         self.method = method
+        choose_method(method, config)  # CausalBench makes the model before it trains: what is wrong shows now
 
     def __call__(
         self,
@@ -60,8 +65,7 @@ class CatranInferenceModel(AbstractInferenceModel):
         list of (source, target)
             Distinct directed edges, best first: ``output.edges`` of them (1,000), or all pairs where there are fewer.
         """
-        config = load_config() if self.config is None else self.config
-        method = self.method or os.environ.get(METHOD_VARIABLE) or CATRAN
+        method, config = choose_method(self.method, self.config)
         dataset = validate_dataset(expression_matrix, interventions, gene_names)
         if training_regime is TrainingRegime.Observational:
             dataset = dataset.controls_only()

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import yaml
 from helpers import random_data
 
-from catran_causalbench import infer_network, validate_dataset
+from catran_causalbench import fit, infer_network, validate_dataset
 from catran_causalbench.config import (
     CatranConfig,
     CatranSettings,
@@ -17,6 +19,7 @@ from catran_causalbench.config import (
     presets,
 )
 from catran_causalbench.errors import InputError
+from catran_causalbench.simulation.to_anndata import simulate_anndata
 
 
 def write(directory, text):
@@ -125,6 +128,44 @@ def test_bad_settings_are_refused_by_name(tmp_path, text):
         load_config(write(tmp_path, text))
     assert "settings.yaml" in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+PARSED = {text: yaml.safe_load(text) for text in BAD_SETTINGS if "no readable YAML" not in BAD_SETTINGS[text]}
+
+
+@pytest.mark.parametrize("text", [text for text in PARSED if isinstance(PARSED[text], dict)])
+def test_bad_mappings_are_refused_in_the_same_words(text):
+    with pytest.raises(InputError, match=BAD_SETTINGS[text]) as refusal:
+        infer_network(None, PARSED[text])
+    assert str(refusal.value).startswith("config: ")
+
+
+@pytest.mark.parametrize("settings", [["evidence"], 3, "evidence: {steps: 3}"])
+def test_what_is_no_source_of_settings_is_refused(settings):
+    with pytest.raises(InputError, match=r"^config: found .*; expected .*path of a YAML file"):
+        load_config(settings)
+
+
+def test_a_mapping_is_read_like_a_file(tmp_path, monkeypatch):
+    values = {"evidence": {"steps": np.int64(2), "disabled_terms": ["effect"]}, "output": {"edges": 7}}
+    path = write(tmp_path, "evidence: {steps: 2, disabled_terms: [effect]}\noutput: {edges: 7}\n")
+    assert load_config(values) == load_config(path) == load_config(load_config(path))
+    dataset = validate_dataset(*random_data())
+    network = infer_network(dataset, values)
+    assert network.config.to_mapping()["evidence"]["steps"] == 2
+    assert len(network.edges()) == 7
+    assert network.edges().equals(infer_network(dataset, path).edges())
+    assert values["output"] == {"edges": 7}, "the mapping is left as it is"
+    monkeypatch.setenv("CATRAN_RUN_DIRECTORY", "somewhere")
+    assert load_config(values).output == OutputSettings(edges=7, run_directory="somewhere")
+
+
+def test_fit_takes_a_mapping():
+    adata = simulate_anndata(genes=10, cells=1600, seed=0)
+    options = {"perturbation_key": "target_gene", "method": "mean_difference"}
+    assert len(fit(adata, **options, config={"output": {"edges": 4}}).edges()) == 4
+    with pytest.raises(InputError, match=r"config: found unknown key output\.edge; expected output\.edges, perhaps"):
+        fit(adata, **options, config={"output": {"edge": 4}})
 
 
 def test_a_missing_file_is_named_with_the_presets():

@@ -1,5 +1,6 @@
 """The plugin as CausalBench uses it: loaded by path, called with CausalBench's own types."""
 
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,36 @@ def test_benchmarks_get_a_thousand_edges_and_so_does_the_run_directory(tmp_path,
     assert list(zip(table["source"], table["target"], strict=True)) == edges
 
 
-def test_an_unknown_method_is_refused(monkeypatch):
-    monkeypatch.setenv("CATRAN_METHOD", "mean_diference")
-    with pytest.raises(InputError, match=r"method: found 'mean_diference'; expected one of catran"):
-        call(random_data())
+@pytest.mark.guarantee(
+    "Faults",
+    "A wrong `CATRAN_METHOD` or `CATRAN_CONFIG` ends `causalbench_run` before training, with a clear last line.",
+)
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("CATRAN_METHOD", "mean_diference", "CATRAN_METHOD: found 'mean_diference'; expected one of catran, "),
+        ("CATRAN_CONFIG", "missing.yaml", "CATRAN_CONFIG: found neither a preset nor a file 'missing.yaml'; "),
+        (
+            "CATRAN_CONFIG",
+            "wrong.yaml",
+            "wrong.yaml: found unknown key evidence.step; expected evidence.steps, perhaps",
+        ),
+        (
+            "CATRAN_CONFIG",
+            "dcdi.yaml",
+            "config: found the section dcdi, which the method catran does not use; expected ",
+        ),
+    ],
+)
+def test_a_wrong_variable_ends_a_run_with_a_clear_line(tmp_path, monkeypatch, variable, value, message):
+    """CausalBench makes the model after it has loaded the data and before it trains."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wrong.yaml").write_text("evidence: {step: 2}")
+    (tmp_path / "dcdi.yaml").write_text("dcdi: {training_share: 0.5}")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError) as refusal:
+        loaded_by_causalbench()()
+    *trace, last = traceback.format_exception(refusal.value)
+    assert last.startswith(f"catran_causalbench.errors.InputError: {message}")
+    assert last.count("\n") == 1
+    assert "During handling" not in "".join(trace)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from catran_causalbench.causalbench.npz import read_npz
+from catran_causalbench.data.edge_table import read_edge_table
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation.edge_lists import edge_columns
 from catran_causalbench.evaluation.reachability import adjacency_matrix
@@ -47,14 +48,8 @@ class GroundTruth:
 
 def read_true_network(directory: Path) -> list[tuple[str, str]]:
     """Read the direct edges (source, target); raise InputError if they cannot be read."""
-    import pandas as pd
-
-    path = directory / TRUE_NETWORK
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        return list(zip(table["source"], table["target"], strict=True))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError.of(str(path), f"a file that cannot be read ({error!r})", "columns source and target") from None
+    table = read_edge_table(directory / TRUE_NETWORK, str(directory / TRUE_NETWORK))
+    return list(zip(table["source"], table["target"], strict=True))
 
 
 def has_truth(directory: Path) -> bool:

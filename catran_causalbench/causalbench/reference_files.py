@@ -47,7 +47,8 @@ def read_networks(directory: Path, dataset_name: str, gene_names: Sequence[str])
     """Read the five networks; raise InputError if a file is missing or damaged, or if CausalBench would fail on it."""
     column_of_id = {gene: column for column, gene in enumerate(gene_names)}
     columns, ambiguous = _columns_of_symbols(directory, column_of_id)
-    proteins = _columns_of_proteins(directory / STRING_PROTEINS, columns)
+    symbol_of = read_proteins(directory / STRING_PROTEINS)
+    proteins = {protein: columns.get(symbol, -1) for protein, symbol in symbol_of.items()}
     genes, ligand_and_receptor = len(gene_names), FILES[LIGAND_RECEPTOR].parts[1:]
     pairs = (
         _read_complexes(directory / CORUM, columns, genes),
@@ -80,7 +81,7 @@ def _columns_of_symbols(directory: Path, column_of_id: Mapping[str, int]) -> tup
     perturbed: set[str] = set()
     for name in EXPRESSION_FILES:
         with _reading(directory / name):
-            symbols, perturbed_here = _read_genes(directory / name)
+            symbols, perturbed_here = read_genes(directory / name)
         perturbed |= perturbed_here
         for symbol, gene in symbols:
             genes_of.setdefault(symbol, set()).add(gene)
@@ -89,7 +90,7 @@ def _columns_of_symbols(directory: Path, column_of_id: Mapping[str, int]) -> tup
     return columns, sorted(str(symbol) for symbol in columns if len(genes_of[symbol]) > 1)
 
 
-def _read_genes(path: Path) -> tuple[Iterable[tuple[Any, str]], set[str]]:
+def read_genes(path: Path) -> tuple[Iterable[tuple[Any, str]], set[str]]:
     """Return symbol and id of every gene of an .h5ad, and the ids of the perturbed genes; expression is not read."""
     import anndata
 
@@ -100,15 +101,14 @@ def _read_genes(path: Path) -> tuple[Iterable[tuple[Any, str]], set[str]]:
         adata.file.close()
 
 
-def _columns_of_proteins(path: Path, columns: Columns) -> dict[str, int]:
-    """Return the column of each of STRING's proteins."""
+def read_proteins(path: Path) -> dict[str, Any]:
+    """Return the symbol of each of STRING's proteins."""
     import pandas as pd
 
     parts = list(FILES[STRING_PROTEINS].parts)
     with _reading(path):
         table = pd.read_csv(path, sep="\t", compression="gzip", usecols=parts, dtype={parts[0]: str})
-        named = table[parts].dropna(subset=parts[:1])
-        return {protein: columns.get(name, -1) for protein, name in named.itertuples(index=False)}
+        return dict(table[parts].dropna(subset=parts[:1]).itertuples(index=False))
 
 
 def _read_complexes(path: Path, columns: Columns, genes: int) -> np.ndarray:

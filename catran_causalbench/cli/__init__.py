@@ -5,14 +5,26 @@ The modules import only what their options need, so that help and completion are
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from catran_causalbench import __version__
 from catran_causalbench.cli import benchmark, challenge, data, doctor, fit, sweeping
+from catran_causalbench.cli.streams import accept_any_text
+
+
+class _Commands(TyperGroup):
+    """All commands, which print on any terminal, their help and errors in their options included."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        accept_any_text()
+        return super().main(*arguments, **options)
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="CaTran for CausalBench: directed gene networks from Perturb-seq data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from catran_causalbench.causalbench import PLUGIN_FILE
-from catran_causalbench.cli.console import AsJson, Overwrite, command, print_json, table_console
+from catran_causalbench.cli.console import AsJson, Overwrite, command, print_json, print_table
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
     from catran_causalbench.report.metrics import Metric
-    from catran_causalbench.sweep.scoring import Edges
 
 
 @command
@@ -25,6 +23,12 @@ def plugin() -> None:
 
     Example: cp "$(catran-causalbench plugin)" main.py
     """
+    from catran_causalbench.methods import choose_method
+
+    try:
+        choose_method()
+    except InputError as error:  # which causalbench_run raises, but only once it has loaded the data
+        typer.echo(f"Warning: {error}", err=True)
     typer.echo(PLUGIN_FILE)
 
 
@@ -79,7 +83,7 @@ def compare(
             return f"[bold]{text}[/bold]" if value == best[metric.name] else text
 
         rows = ([str(run), *map(cell, metrics, row)] for run, row in table.iterrows())
-        _print_table(data["title"], ["run", *(metric.heading for metric in metrics)], rows)
+        print_table(data["title"], ["run", *(metric.heading for metric in metrics)], rows)
     if figure:
         draw_runs(data["title"], table, figure)
 
@@ -87,9 +91,7 @@ def compare(
 @command
 def evaluate(
     data: Annotated[Path, typer.Argument(help="The benchmark directory.", show_default=False)],
-    network: Annotated[
-        Path, typer.Argument(help="CSV with columns source and target, best edges first.", show_default=False)
-    ],
+    network: Annotated[Path, typer.Argument(help="Table of edges (CSV or TSV), best edges first.", show_default=False)],
     max_path_length: Annotated[int, typer.Option(help="As in causalbench_run.")] = 1,
     omission_estimation_size: Annotated[int, typer.Option(help="As in causalbench_run.")] = 500,
     dataset_name: Annotated[str, typer.Option(help="weissmann_rpe1 or weissmann_k562.")] = "weissmann_rpe1",
@@ -100,38 +102,48 @@ def evaluate(
 ) -> None:
     """Score a network from any source on the held-out cells of a benchmark directory.
 
-    It may be an output_network.csv of causalbench_run. The key "metrics" of --json holds what CausalBench would write.
+    The table has columns source and target, or TF and target as arboreto's, with ids or symbols of genes; or it has no
+    heading and begins with these two. It may be the edges.csv of fit, or an output_network.csv of causalbench_run.
+    Edges that cannot be scored are left out and counted. "metrics" of --json is what CausalBench would write.
 
     Example: catran-causalbench evaluate simulated edges.csv
     """
     from dataclasses import asdict
 
     from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
+    from catran_causalbench.causalbench.gene_symbols import read_gene_symbols
     from catran_causalbench.causalbench.metadata import describe_data
+    from catran_causalbench.data.edge_table import read_edge_table
+    from catran_causalbench.evaluation.scorable_edges import scorable_edges
     from catran_causalbench.report.metrics import METRICS, find_metric, metric_values
     from catran_causalbench.sweep.plan import EvaluationProtocol
     from catran_causalbench.sweep.scoring import score_edges
 
-    edges = _read_edges(network)
-    protocol = EvaluationProtocol(len(edges), max_path_length, omission_estimation_size, dataset_name, do_filter)
+    described, symbols = describe_data(data), read_gene_symbols(data)
+    names = {*symbols, *symbols.values()}
+    table = read_edge_table(network, "network", lambda row: not names.isdisjoint(row[:2]))
+    protocol = EvaluationProtocol(1, max_path_length, omission_estimation_size, dataset_name, do_filter)
     benchmark = BenchmarkDataset.read(data, protocol.dataset_spec)
-    scores = score_edges(benchmark, edges, protocol.max_path_length, protocol.omission_estimation_size)
-    described = describe_data(data)
+    found = scorable_edges(table, benchmark.held_out, symbols)
+    scores = score_edges(benchmark, found.edges, protocol.max_path_length, protocol.omission_estimation_size)
     if as_json:
-        print_json({"data": described, **asdict(scores)})
+        left_out = {"left_out": found.left_out, "sorted_by": found.sorted_by}
+        print_json({"data": described, **left_out, **asdict(scores)})
         return
+    for remark in found.remarks():
+        typer.echo(remark, err=True)
     drawn = {"false_omission_rate": f" ({scores.omissions:,} pairs drawn)"}
     values = {METRICS[name]: value for name, value in metric_values(scores).items() if name in METRICS}
     known = {metric: value for metric, value in values.items() if value == value or metric.name in drawn}
     rows = ([metric.heading + drawn.get(metric.name, ""), metric.number(value)] for metric, value in known.items())
-    _print_table(described["title"], ["metric", "value"], rows)
+    print_table(described["title"], ["metric", "value"], rows)
     if scores.references:
         columns = {name: find_metric(name) for agreement in scores.references.values() for name in agreement}
         rows = (
             [find_metric(reference).label, *(columns[name].number(value) for name, value in agreement.items())]
             for reference, agreement in scores.references.items()
         )
-        _print_table("", ["reference network", *(metric.heading for metric in columns.values())], rows)
+        print_table("", ["reference network", *(metric.heading for metric in columns.values())], rows)
 
 
 @command
@@ -155,20 +167,6 @@ def report(
     typer.echo("\n".join([*summary["conclusions"], *failed, f"Wrote {summary['page']}."]))
 
 
-def _read_edges(path: Path) -> Edges:
-    """Read the columns source and target, or 0 and 1 as CausalBench names them."""
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError.of("network", f"no readable table in {path} ({error})", "a CSV file") from None
-    for columns in (["source", "target"], ["0", "1"]):
-        if set(columns) <= set(table.columns):
-            return list(table[columns].itertuples(index=False, name=None))
-    raise InputError.of("network", f"columns {', '.join(table.columns)} in {path}", "columns source and target")
-
-
 def _print_descriptions(descriptions: dict[str, str], as_json: bool) -> None:
     if as_json:
         print_json([{"name": name, "description": description} for name, description in descriptions.items()])
@@ -176,16 +174,3 @@ def _print_descriptions(descriptions: dict[str, str], as_json: bool) -> None:
     width = max(map(len, descriptions)) + 2
     for name, description in descriptions.items():
         typer.echo(f"{name:{width}}{description}")
-
-
-def _print_table(title: str, columns: list[str], rows: Iterable[list[str]]) -> None:
-    """Print a table with names in its first column and numbers in the others."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title), title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    for name, *numbers in rows:
-        table.add_row(escape(name), *numbers)
-    table_console().print(table)

@@ -16,12 +16,13 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from catran_causalbench.cli.streams import takes_unicode
 from catran_causalbench.cli.wording import in_option_words
 from catran_causalbench.errors import DownloadError, InputError, TrainingError
 
@@ -57,7 +58,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but re
 
 
 def command(function: Command) -> Command:
-    """Report errors that the user can fix in one line and an exit code, without a traceback."""
+    """Report warnings, and errors that the user can fix, in one line each, without a place in the code.
+
+    An error also has an exit code.
+    """
 
     @functools.wraps(function)
     def guarded(*arguments: Any, **options: Any) -> Any:
@@ -68,6 +72,10 @@ def command(function: Command) -> Command:
         except InputError as error:
             _end(f"Error: {in_option_words(str(error), function)}", 2)
         except (TrainingError, DownloadError) as error:
+            _end(f"Error: {in_option_words(str(error), function)}", 1)
+        except BrokenPipeError:  # as in | head: typer ends quietly
+            raise
+        except OSError as error:  # a full disk, a name that is too long, a directory that was deleted
             _end(f"Error: {error}", 1)
         except KeyboardInterrupt:
             _end("Interrupted.", 130)
@@ -113,7 +121,7 @@ def chosen_genes(genes: str) -> str | list[str]:
 
 def print_json(result: Any) -> None:
     """Print a result as one JSON document, with null for NaN."""
-    typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(_without_nan(result), indent=2, ensure_ascii=not takes_unicode()))
 
 
 def hushed(quiet: bool) -> AbstractContextManager[Any]:
@@ -130,7 +138,21 @@ def table_console() -> Console:
     """Return the standard output for tables: 120 columns wide where it is no terminal, and without added colours."""
     from rich.console import Console
 
-    return Console(width=None if Console().is_terminal else 120, highlight=False)
+    terminal = Console()
+    return Console(width=None if terminal.is_terminal and terminal.width else 120, highlight=False)  # COLUMNS may be 0
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table with names in its first column and numbers in the others."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", no_wrap=not number)
+    for name, *numbers in rows:
+        table.add_row(escape(name), *numbers)
+    table_console().print(table)
 
 
 def _without_nan(value: Any) -> Any:

@@ -54,10 +54,12 @@ def doctor(
         raise InputError.of("data_directory", f"no directory {str(data_directory)!r}", "a benchmark directory")
     # CausalBench takes seconds to import, and may crash: another process imports it while the rest is checked.
     command_line = [sys.executable, "-c", "import causalscbench.apps.main_app"]
-    importing = subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    importing = subprocess.Popen(
+        command_line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+    )
     sections = {"Versions": check_versions(_installed), "Device": check_device()}
     if data_directory is not None:
-        genuine = "references" not in find_metadata(data_directory)  # simulate and convert describe those they made
+        genuine = "references" not in find_metadata(data_directory)  # those that this package made are described
         sections[f"Data in {data_directory}"] = check_data_directory(data_directory, genuine)
     imported = _check_import(importing)
     sections["CausalBench"] = [imported]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from catran_causalbench.cli.console import Quiet, command, show_progress
+from catran_causalbench.cli.console import Quiet, command, print_table, show_progress
 from catran_causalbench.errors import InputError
 
 
@@ -48,7 +48,8 @@ def sweep(
 
     Separate several values by commas. The default regime is partial_interventional with the challenge's fractions
     0.25,0.5,0.75,1 and seed 0. Repeat the command to resume an interrupted sweep and to run failed runs again; add
-    values to add runs. The exit code is 1 if a run failed.
+    values to add runs. A table of all finished runs comes last, with the challenge score. The exit code is 1 if a run
+    failed.
 
     Examples: catran-causalbench sweep results data1 data2 --methods catran,mean_difference,random --seeds 0,1
 
@@ -78,8 +79,21 @@ def sweep(
     total, left = len(wanted.runs()), len(pending(wanted, output))
     with SweepProgress(output, total, left, show_progress(quiet), quiet) as progress:
         run_sweep(wanted, output, progress.show, workers, scheduler)
+    if progress.failed < total:
+        _print_results(output)
     if progress.failed:
         raise typer.Exit(1)
+
+
+def _print_results(output: Path) -> None:
+    """Print a table for each group of runs that may be compared, as the report does."""
+    from catran_causalbench.report.aggregation import group_results, read_results
+    from catran_causalbench.report.tables import main_table
+
+    for group in group_results(*read_results([output])):
+        columns, methods = main_table(group)
+        rows = ([method, *(cell.text for cell in cells)] for method, cells in methods.items())
+        print_table(group.title, ["method", *(metric.heading for metric in columns)], rows)
 
 
 def _split(text: str | None) -> list[str] | None:

@@ -6,7 +6,6 @@ No more than a block of the matrix is held beside the expression of these genes,
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,8 @@ from catran_causalbench.data.preprocessing import log_normalise
 from catran_causalbench.data.screen_files import opened
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.data.values import check_values, target_sum
-from catran_causalbench.errors import InputError
+from catran_causalbench.errors import InputError, warn
+from catran_causalbench.utils.validation import plain
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -151,6 +151,9 @@ def read_screen(
     InputError
         Naming the argument, what was found and what was expected.
     """
+    perturbation_key, control, label_pattern = map(plain, (perturbation_key, control, label_pattern))
+    combination_separator, gene_names, batch_key = map(plain, (combination_separator, gene_names, batch_key))
+    layer, genes = plain(layer), plain(genes)
     with opened(data, perturbation_key) as adata:
         matrix, var = choose_layer(adata, layer)
         simulated = str(adata.uns.get("simulated") or "")
@@ -187,7 +190,7 @@ def read_screen(
     if isinstance(genes, str):
         considered = expression.min(axis=0) != expression.max(axis=0)
         if not considered.all():
-            warnings.warn(f"{(~considered).sum()} genes have one value in all cells and are left out", stacklevel=3)
+            warn(f"{(~considered).sum()} genes have one value in all cells and are left out")
         in_counted_cells = choose_columns(names, labels.intervention, genes, min_cells, labels.unmatched)
         considered &= np.isin(columns, in_counted_cells)
     columns = columns[considered]
@@ -196,10 +199,10 @@ def read_screen(
     intervention = new_code[labels.intervention]
     cells = labels.count(intervention)
     for note in labels.notes:
-        warnings.warn(note, stacklevel=3)
+        warn(note)
     if cells["combined"]:
         found = f"{cells['combined']} cells with several targets ({combination_separator!r} in the label)"
-        warnings.warn(f"{found} are excluded: no single source explains them", stacklevel=3)
+        warn(f"{found} are excluded: no single source explains them")
     included = intervention != EXCLUDED
     matched = np.ones_like(included) if batch is None else batch != NO_BATCH
     kept = np.flatnonzero(matched & (included | ((~included).sum() >= min_excluded)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 from catran_causalbench.data.out_of_core import allocate_matrix
-from catran_causalbench.errors import InputError
+from catran_causalbench.errors import InputError, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +55,7 @@ def read_batches(obs: pd.DataFrame, batch_key: str, is_control: NDArray[np.bool_
     if len(few):
         listed = ", ".join(f"{names[batch]!r}: {controls[batch]}" for batch in few[:3]) + ", …" * (len(few) > 3)
         message = f"{len(few)} of {len(names)} batches have fewer than {_FEW_CONTROLS} controls ({listed})"
-        warnings.warn(f"{message}: the effects of perturbations that lie in them alone are unsure", stacklevel=4)
+        warn(f"{message}: the effects of perturbations that lie in them alone are unsure")
     renumbered = np.where(controls > 0, np.cumsum(controls > 0) - 1, NO_BATCH)
     return np.append(renumbered, NO_BATCH)[number]  # the last place is that of the number -1
 
@@ -71,7 +70,7 @@ def without_controls(intervention: Ints, batch: Ints, names: NDArray[np.object_]
         lost = np.setdiff1d(intervention[unmatched], intervention[~unmatched])
         genes = f"{', '.join(names[lost[:3]])}{', …' * (len(lost) > 3)}"
         message = f"{unmatched.sum()} cells in batches without a control are excluded"
-        warnings.warn(message + f", with them all cells of {len(lost)} genes: {genes}" * (len(lost) > 0), stacklevel=4)
+        warn(message + f", with them all cells of {len(lost)} genes: {genes}" * (len(lost) > 0))
     return unmatched
 
 
@@ -134,7 +133,7 @@ def warn_of_confounding(obs: pd.DataFrame, perturbation_key: str, is_control: ND
             if alone:
                 message += f", and excludes {alone:.0%} of the perturbed cells, whose batches hold no control"
     if message:
-        warnings.warn(message, stacklevel=4)
+        warn(message)
 
 
 def _confounding(label: Ints, batch: np.ndarray) -> tuple[float, float]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
+from catran_causalbench.errors import warn
 
 Floats = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def warn_of_direction(effects: np.ndarray, p_values: np.ndarray, perturbation: s
     if 2 * against > len(changes):
         change, other = ("falls", "knockdown") if activated else ("rises", "activation")
         found = f"the expression of {against} of {len(changes)} genes {change} when they are perturbed"
-        warnings.warn(f"{found}; is the perturbation {other!r} rather than {perturbation!r}?", stacklevel=3)
+        warn(f"{found}; is the perturbation {other!r} rather than {perturbation!r}?")
 
 
 def _power_sums(dataset: PerturbationDataset, code: int, centre: Floats) -> tuple[list[int], _PowerSums]:

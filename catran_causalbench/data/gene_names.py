@@ -95,6 +95,10 @@ class GeneNames:
         genes = genes or self._genes_without_version.get(without_version(name), ())
         return next(iter(genes)) if len(genes) == 1 else None
 
+    def is_shared(self, name: str) -> bool:
+        """Return whether genes with different ids have this name."""
+        return len({self.ids[gene] for gene in self._genes_of.get(name, ())}) > 1
+
     def like(self, wanted: Collection[str]) -> np.ndarray:
         """Return the names of all genes from the chosen column, or else from where most of the wanted names are found.
 

@@ -42,7 +42,7 @@ _CONTROL_LIKE = re.compile(
 )
 
 # The genes that a label names: the column of each in the matrix, or CONTROL for a control, and the name by which the
-# label calls it. A name that no measured gene has stands in place of its column.
+# label calls it. A name that no measured gene has, or that several have, stands in place of its column.
 Reading = dict[int | str, str]
 
 
@@ -73,7 +73,7 @@ class LabelReader:
         Raises
         ------
         InputError
-            Several genes have such a name.
+            Several genes have the same id.
         """
         parts = list(filter(None, map(str.strip, label.split(self.separator))))
         if label.lower() in _MISSING or not parts:
@@ -100,6 +100,8 @@ class LabelReader:
     def _known(self, name: str) -> Reading:
         if name in self.controls:
             return {CONTROL: name}
+        if self.genes.is_shared(name):
+            return {name: name}
         column = self.genes.find(name, "perturbation_key") if name else None
         return {} if column is None else {column: name}
 

@@ -131,13 +131,18 @@ def read_labels(
         like_controls.update({name: label.cells for name in label.unknown if looks_like_control(name)})
     if not any(label.kind == "control" for label in labels):
         raise _without_control(labels, reader, like_controls)
-    unmatched = _about_unmatched(labels, reader, var)
+    shared = Counter({label.text: label.cells for label in labels if any(map(genes.is_shared, label.unknown))})
+    unmatched = _about_unmatched([label for label in labels if label.text not in shared], reader, var)
     return CellLabels(
         intervention=np.array([label.code for label in labels], np.int64)[text_of_cell],
         kind=np.array([KINDS.index(label.kind) for label in labels], np.int8)[text_of_cell],
         names={name for label in labels if label.kind == "perturbed" for name in label.reading.values()},
         unmatched=unmatched,
-        notes=[*([unmatched] if unmatched else []), *_notes_on_controls(labels, reader, like_controls)],
+        notes=[
+            *([unmatched] if unmatched else []),
+            *_notes_on_shared_names(shared),
+            *_notes_on_controls(labels, reader, like_controls),
+        ],
     )
 
 
@@ -181,6 +186,13 @@ def _without_control(labels: Sequence[_Label], reader: LabelReader, like_control
     if like_controls:
         expected += f", such as {_listed(like_controls)}{_pattern_for(like_controls, labels, reader)}"
     return InputError.of("control", f"no cell {labelled}; the most frequent labels are {frequent}", expected)
+
+
+def _notes_on_shared_names(cells_of: Counter[str]) -> list[str]:
+    if not cells_of:
+        return []
+    found = f"cells labelled {_listed(cells_of)} are excluded, as several genes have such a name"
+    return [f"{found}; a perturbation_key with ids tells these genes apart"]
 
 
 def _notes_on_controls(labels: Sequence[_Label], reader: LabelReader, like_controls: Counter[str]) -> list[str]:
@@ -249,7 +261,7 @@ def _is_understood(label: str, reader: LabelReader) -> bool:
     """Return whether a label names measured genes and nothing else, except what looks like a control."""
     try:
         reading = reader.read(label)
-    except InputError:  # several genes have the name
+    except InputError:  # several genes have the id
         return False
     genes = [key for key in reading if not isinstance(key, str)]
     return bool(genes) and all(looks_like_control(key) for key in reading if isinstance(key, str))

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 RAW = "raw"
 _DESCRIPTIONS = {
     "signed": "scaled values",
-    "counts": "counts, with counts=True or --counts",
-    "linear": "values without a logarithm, with counts=True or --counts",
+    "counts": "counts, with counts=True",
+    "linear": "values without a logarithm, with counts=True",
     "logged": "log-normalised values",
     "other": "values that may be log-normalised",
 }

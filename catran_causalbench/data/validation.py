@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import reprlib
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,8 +19,8 @@ from catran_causalbench.data.dataset import (
     PerturbationDataset,
 )
 from catran_causalbench.data.out_of_core import allocate_matrix
-from catran_causalbench.errors import InputError
-from catran_causalbench.utils.validation import checked, choice
+from catran_causalbench.errors import InputError, warn
+from catran_causalbench.utils.validation import checked, choice, plain
 
 _CELLS_PER_BLOCK = 4096
 _UNWRITABLE = re.compile(r"[\0\ud800-\udfff]")  # null characters, and unpaired surrogates, which UTF-8 cannot hold
@@ -107,7 +106,7 @@ def _numeric_matrix(matrix: Any) -> Any:
 
 def _listed(field: str, values: Sequence[Any] | np.ndarray, length: int, each: str) -> list[Any]:
     try:
-        values = list(values)
+        values = list(map(plain, values))
     except TypeError:
         raise InputError.of(field, reprlib.repr(values), "a sequence of text") from None
     if len(values) != length:
@@ -124,7 +123,6 @@ def _gene_names(gene_names: Sequence[str], columns: int) -> list[str]:
             raise InputError.of("gene_names", f"an empty name for column {column}", "a name for every gene")
         if _UNWRITABLE.search(name):
             raise InputError.of("gene_names", f"{name!r} for column {column}", "letters that a file can hold")
-    names = [str(name) for name in names]  # numpy's strings become Python's
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         expected = "distinct names, as adata.var_names_make_unique() makes them"
@@ -155,7 +153,7 @@ def _intervention_codes(labels: list[str], sorted_names: tuple[str, ...]) -> np.
     others = sorted(set(labels) - {CONTROL_LABEL, EXCLUDED_LABEL})
     if others and intervention.max() < 0:
         message = f"none of the {len(others)} perturbed genes in interventions is in gene_names: {others[0]!r} …"
-        warnings.warn(f"{message} Methods can learn from controls only.", stacklevel=3)
+        warn(f"{message} Methods can learn from controls only.")
     return intervention
 
 

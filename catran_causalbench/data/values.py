@@ -22,7 +22,6 @@ The kinds of values, in the order in which they are tried:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -30,7 +29,7 @@ import numpy as np
 
 from catran_causalbench.data.matrix_blocks import MatrixColumns, row_blocks
 from catran_causalbench.data.preprocessing import multiples_of_one_number
-from catran_causalbench.errors import InputError
+from catran_causalbench.errors import InputError, warn
 
 _LARGEST_LOGARITHM = 30
 _SAME_TOTAL = 1.001  # the 95 % quantile of the totals divided by the 5 % quantile
@@ -69,15 +68,15 @@ def check_values(columns: MatrixColumns, counts: bool, allow_counts: bool, other
         raise InputError.of("layer", found, other_layers())
     if counts:
         if kind.name == "logged":
-            raise InputError.of("counts", "values that are log-normalised already", "no counts=True (--counts)")
+            raise InputError.of("counts", "values that are log-normalised already", "no counts=True")
         if kind.name == "other":
             message = f"the values are fractions of at most {columns.highest:.3g} and are taken as counts"
-            warnings.warn(f"{message}; if they are logged already, leave out counts=True (--counts)", stacklevel=4)
+            warn(f"{message}; if they are logged already, leave out counts=True")
     elif kind.name == "linear":
-        expected = "log-normalised values, or with counts=True (--counts) counts, corrected counts, CPM or TPM"
+        expected = "log-normalised values, or counts=True for counts, corrected counts, CPM or TPM"
         raise InputError.of("counts", f"{kind.evidence}, so no logarithms", f"{expected}; take log1p of intensities")
     elif kind.name == "counts" and not allow_counts:
-        expected = "log-normalised values, or counts=True (--counts) to have raw counts log-normalised"
+        expected = "log-normalised values, or counts=True to have raw counts log-normalised"
         raise InputError.of("counts", "whole numbers only in the matrix", expected)
     return kind
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils.validation import shown
 
 
 def edge_columns(edges: Sequence[tuple[str, str]], gene_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -21,10 +22,10 @@ def edge_columns(edges: Sequence[tuple[str, str]], gene_names: Sequence[str]) ->
     indices = np.empty((len(edges), 2), np.int64)
     for position, edge in enumerate(edges):
         if not isinstance(edge, tuple) or len(edge) != 2:
-            raise InputError.of("edges", f"{edge!r} at position {position}", "a tuple (source, target)")
+            raise InputError.of("edges", f"{shown(edge)} at position {position}", "a tuple (source, target)")
         for end, name in enumerate(edge):
             if name not in columns:
-                found = f"gene {name!r} at position {position}"
+                found = f"gene {shown(name)} at position {position}"
                 raise InputError.of("edges", found, f"one of the {len(columns)} genes")
             indices[position, end] = columns[name]
     return indices[:, 0], indices[:, 1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catran_causalbench.config import MOST_EDGES, CatranConfig
-from catran_causalbench.errors import InputError
+from catran_causalbench.errors import InputError, warn
 from catran_causalbench.grn.edges import complete_edges, rank_edges
 from catran_causalbench.grn.network_file import read_network, write_network
 from catran_causalbench.utils.atomic_io import write_atomically
@@ -140,7 +139,7 @@ class FittedNetwork:
             pairs = self.num_pairs
             if pairs < wanted:
                 found = f"{wanted} edges were asked for, but there are only {pairs} pairs of genes: returning them all"
-                warnings.warn(found, stacklevel=2)
+                warn(found)
             ranked = complete_edges(ranked, len(self.gene_names), wanted, self.seed)
         pair = ranked.source, ranked.target
         effect = self.effects[pair]

@@ -1,10 +1,10 @@
-"""Group runs on comparable data, and estimate every metric of a group with an interval."""
+"""Read runs, group those on comparable data, and estimate every metric of a group with an interval."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ import pandas as pd
 from scipy import integrate, stats
 
 from catran_causalbench.causalbench.dataset_spec import OBSERVATIONAL
+from catran_causalbench.errors import InputError
 from catran_causalbench.report.metrics import METRICS, Estimate, metric_values
 from catran_causalbench.simulation.causal_model import SimulationConfig
 from catran_causalbench.simulation.presets import difficulty_of, with_difficulty
-from catran_causalbench.sweep.records import Curve, RunResult
+from catran_causalbench.sweep.plan import EvaluationProtocol
+from catran_causalbench.sweep.records import Curve, RunResult, read_identity, read_sweep
 
 RANDOM = "random"
 
@@ -192,10 +194,36 @@ def _estimates(values: pd.Series) -> dict[str, dict[Any, Estimate]]:
     return estimates
 
 
+def read_results(sweeps: Iterable[Path]) -> tuple[list[tuple[Path, RunResult]], dict[Path, dict[str, Any]]]:
+    """Read finished runs, each with its directory, and the evaluation protocol of every sweep that has any.
+
+    Raise InputError if a sweep has no finished run, or if they differ in code, data or a method's settings.
+    """
+    found = [run for sweep in sweeps for run in read_sweep(sweep.absolute())]
+    identities = {sweep: read_identity(sweep) for sweep in dict.fromkeys(_sweep_of(run) for run, _ in found)}
+    options = [option.name for option in fields(EvaluationProtocol)]
+    known: dict[str, tuple[Path, Any]] = {}
+    for sweep, identity in identities.items():
+        for key, value in identity.items():
+            first, before = known.setdefault(key, (sweep, value))
+            if value != before and key not in options:
+                expected = "the same in all sweeps of a report; report these separately"
+                raise InputError.of(key, f"{value!r} in {str(sweep)!r}, where {str(first)!r} has {before!r}", expected)
+    protocols = {
+        sweep: {option: identity[option] for option in options if option in identity}
+        for sweep, identity in identities.items()
+    }
+    return found, protocols
+
+
+def _sweep_of(run: Path) -> Path:
+    return run.parent.parent  # runs are in SWEEP/DATA/RUN
+
+
 def group_results(
     found: Sequence[tuple[Path, RunResult]], protocols: Mapping[Path, Mapping[str, Any]]
 ) -> list[ResultGroup]:
-    """Group runs, each given with its directory, by what their data and their evaluation have in common.
+    """Group runs by what their data and their evaluation have in common; see :func:`read_results`.
 
     Simulated data sets that differ only in their seed belong together; a measured data set is on its own. Runs on
     controls alone (the observational regime) are separate groups, because they see less, and so are runs with another
@@ -205,7 +233,7 @@ def group_results(
     for directory, result in found:
         data = json.dumps(result.data_settings, sort_keys=True) if result.data_settings else result.data
         by_protocol = by_data.setdefault((data, result.simulated, result.regime == OBSERVATIONAL), {})
-        by_protocol.setdefault(tuple(protocols.get(directory, {}).items()), []).append((directory, result))
+        by_protocol.setdefault(tuple(protocols.get(_sweep_of(directory), {}).items()), []).append((directory, result))
     every_settings = [result.data_settings for _, result in found]
     groups = []
     for (_, simulated, observational), by_protocol in by_data.items():

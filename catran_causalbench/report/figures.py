@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from catran_causalbench.data.edge_table import read_edge_table
 from catran_causalbench.plotting.network import draw_network
 from catran_causalbench.plotting.style import FAINT, INK
 from catran_causalbench.report.aggregation import RANDOM, ResultGroup, is_catran
@@ -191,8 +191,7 @@ def _network(group: ResultGroup, run: int) -> ReportFigure:
     result = group.results[run]
     subject = f"{'SIMULATED data, ' * result.simulated}{result.method} on {result.data}, seed {result.seed}"
     # The file has no weights, so they follow the rank: from 1 for the best edge to nearly 0.
-    edges = pd.read_csv(group.directories[run] / "output_network.csv", index_col=0, dtype=str)
-    edges.columns = pd.Index(["source", "target"])
+    edges = read_edge_table(group.directories[run] / "output_network.csv", "sweeps")[["source", "target"]]
     if group.simulated:  # gene ENSGSIM00000012 is named SIM12
         edges = edges.replace(r"^ENSGSIM0*(?=\d)", "SIM", regex=True)
     edges = edges.assign(weight=[1 - rank / len(edges) for rank in range(len(edges))])

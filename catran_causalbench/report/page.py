@@ -8,9 +8,9 @@ import json
 import platform
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -21,13 +21,12 @@ from matplotlib.figure import Figure
 
 from catran_causalbench.errors import InputError
 from catran_causalbench.report import tables
-from catran_causalbench.report.aggregation import ResultGroup, group_results, is_catran, runs_table
+from catran_causalbench.report.aggregation import ResultGroup, group_results, is_catran, read_results, runs_table
 from catran_causalbench.report.conclusions import conclusion
 from catran_causalbench.report.figure_style import Styles, method_styles, style
 from catran_causalbench.report.figures import report_figures
 from catran_causalbench.report.metrics import METRICS
-from catran_causalbench.sweep.plan import EvaluationProtocol
-from catran_causalbench.sweep.records import FAILURE, files_below, read_identity, read_sweep
+from catran_causalbench.sweep.records import FAILURE, files_below
 from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable
 
 PAGE = "index.html"
@@ -56,12 +55,8 @@ def write_report(sweeps: Sequence[Path], output: Path, overwrite: bool = False) 
     """
     output = output.absolute()
     _check_output(output, overwrite)
-    found = [run for sweep in sweeps for run in read_sweep(sweep.absolute())]
-    # Runs are in SWEEP/DATA/RUN.
-    identities = {sweep: read_identity(sweep) for sweep in dict.fromkeys(run.parent.parent for run, _ in found)}
-    _check_comparable(identities)
-    protocols = {sweep: _protocol(identity) for sweep, identity in identities.items()}
-    groups = group_results(found, {run: protocols[run.parent.parent] for run, _ in found})
+    found, protocols = read_results(sweeps)
+    groups = group_results(found, protocols)
     styles = method_styles(result.method for _, result in found)
     failed = [failure for sweep in sweeps for failure in _read_failures(sweep)]
     with atomic_directory(output) as made:
@@ -114,21 +109,6 @@ def _read_failures(sweep: Path) -> list[dict[str, str]]:
             error = f"{content['type']}: {content['message']}"
         failures.append({"run": str(path.parent.relative_to(sweep)), "error": error})
     return failures
-
-
-def _protocol(identity: Mapping[str, Any]) -> dict[str, Any]:
-    return {option.name: identity[option.name] for option in fields(EvaluationProtocol) if option.name in identity}
-
-
-def _check_comparable(identities: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Refuse sweeps that differ in code, data or a method's settings, but not in their protocol, which forms groups."""
-    known: dict[str, tuple[Path, Any]] = {}
-    for sweep, identity in identities.items():
-        for key, value in identity.items():
-            first, before = known.setdefault(key, (sweep, value))
-            if value != before and key not in _protocol(identity):
-                found = f"{value!r} in {str(sweep)!r}, where {str(first)!r} has {before!r}"
-                raise InputError.of(key, found, "the same in all sweeps of a report; report these separately")
 
 
 def _prefixes(groups: Sequence[ResultGroup]) -> list[str]:

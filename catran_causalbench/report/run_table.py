@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from catran_causalbench.causalbench.ground_truth import TRUE_NETWORK, read_true_network
+from catran_causalbench.data.edge_table import read_edge_table
 from catran_causalbench.errors import InputError
 from catran_causalbench.plotting.style import new_figure
 from catran_causalbench.report.metrics import METRICS
@@ -59,8 +60,8 @@ def draw_runs(title: str, table: pd.DataFrame, path: Path) -> None:
 
 def _read_run(directory: Path, true_edges: set[tuple[str, str]]) -> dict[str, Any]:
     try:
-        metrics = json.loads((directory / "metrics.json").read_text())
-        edges = pd.read_csv(directory / "output_network.csv", index_col=0, dtype=str, keep_default_na=False)
+        metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+        edges = read_edge_table(directory / "output_network.csv", "runs")
         statistics = metrics["quantitative_test_evaluation"]
         row = {
             "num_edges": len(edges),
@@ -68,7 +69,7 @@ def _read_run(directory: Path, true_edges: set[tuple[str, str]]) -> dict[str, An
             "false_omission_rate": _measured(statistics["false_omission_rate"]),
         }
         if true_edges:
-            hits = true_edges.intersection(edges.itertuples(index=False, name=None))
+            hits = true_edges.intersection(zip(edges["source"], edges["target"], strict=True))
             row["precision"] = len(hits) / max(len(edges), 1)
         return row | {"seconds": _measured(metrics["run_time"])}
     except (OSError, ValueError, KeyError, TypeError) as error:

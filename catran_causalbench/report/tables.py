@@ -11,8 +11,8 @@ from catran_causalbench.report.aggregation import RANDOM, ResultGroup, is_catran
 from catran_causalbench.report.metrics import METRICS, Metric, find_metric
 from catran_causalbench.sweep.plan import ORACLE
 
-_MARKDOWN = ["effect_recovery", "precision", "mean_wasserstein", "excess_wasserstein", "false_omission_rate"]
-_MARKDOWN += ["challenge_score", "improvement", "seconds"]
+_MAIN = ["effect_recovery", "precision", "mean_wasserstein", "excess_wasserstein", "false_omission_rate"]
+_MAIN += ["challenge_score", "improvement", "seconds"]
 
 
 class Cell(NamedTuple):
@@ -50,9 +50,14 @@ def estimate_table(group: ResultGroup, names: Iterable[str] = tuple(METRICS)) ->
     return EstimateTable(columns, rows)
 
 
+def main_table(group: ResultGroup) -> EstimateTable:
+    """Tabulate the metrics that matter most."""
+    return estimate_table(group, _MAIN)
+
+
 def markdown(group: ResultGroup) -> str:
-    """Return a Markdown table, with a sentence on data and machine below it."""
-    table = estimate_table(group, _MARKDOWN)
+    """Return the main table in Markdown, with a sentence on data and machine below it."""
+    table = main_table(group)
     lines = [["method", *(metric.heading for metric in table.columns)], ["---"] * (1 + len(table.columns))]
     for method, cells in table.rows.items():
         name = f"**{method}**" if is_catran(method) else method

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
+from catran_causalbench.data.edge_table import read_edge_table
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.validation import checked, number
 
@@ -22,7 +23,6 @@ _SIGNS = {"activation": 1, "+": 1, "repression": -1, "-": -1, "unknown": 0, "": 
 # A name must hold no separator of CausalBench's tables, and be no label of cells without a target.
 _NO_NAME = rf"[\s;\"]|^$|^{CONTROL_LABEL}$|^{EXCLUDED_LABEL}$"
 _SIGN_COLUMNS = ("sign", "mode", "regulation")
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def read_regulatory_graph(path: str | os.PathLike[str]) -> RegulatoryGraph:
     Parameters
     ----------
     path
-        A .csv, .tsv or .txt (the latter two separated by tabs; .gz may follow) with columns ``source``, ``target`` and,
-        if signs are known, ``sign``, ``mode`` or ``regulation`` (as ``fit`` writes it): activation, repression or
-        unknown, + or −, or a number whose sign counts. A table without a heading must begin with three such columns, as
-        TRRUST's does.
+        A table that :func:`~catran_causalbench.data.edge_table.read_edge_table` reads, where signs are known with a
+        column ``sign``, ``mode`` or ``regulation`` (as ``fit`` writes it): activation, repression or unknown, + or −,
+        or a number whose sign counts. A table without a heading must begin with source, target and one of these words,
+        as TRRUST's does.
 
     Returns
     -------
@@ -107,33 +107,15 @@ def read_regulatory_graph(path: str | os.PathLike[str]) -> RegulatoryGraph:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """Read the columns source, target (both stripped) and sign as text."""
+    """Read the columns source, target and sign as text."""
     import pandas as pd
 
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    if suffix not in _SEPARATORS:
-        raise InputError.of("graph", f"a file named {path.name}", "a .csv, .tsv or .txt, perhaps with .gz")
-    try:
-        table = pd.read_csv(path, sep=_SEPARATORS[suffix], header=None, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise InputError.of("graph", f"no file {str(path)!r}", "an existing table of edges") from None
-    except (OSError, ValueError) as error:
-        raise InputError.of(path.name, f"no readable table ({error})", "rows of source, target and sign") from None
-    head = [_normalised(name) for name in table.iloc[0]]
-    if {"source", "target"} <= set(head):
-        for column in ("source", "target", *_SIGN_COLUMNS):
-            if head.count(column) > 1:
-                raise InputError.of(path.name, f"two columns {column!r}", "each once")
-        table = table[1:].set_axis(head, axis=1)
-        signs = next((table[column] for column in _SIGN_COLUMNS if column in head), "")
-    elif len(head) >= 3 and head[2] in _SIGNS:
-        table = table.set_axis(["source", "target", "sign", *head[3:]], axis=1)
-        signs = table["sign"]
-    else:
-        expected = "columns source, target and perhaps sign or mode"
-        raise InputError.of(path.name, f"columns {', '.join(head[:5])}", expected)
-    source, target = (table[column].str.strip() for column in ("source", "target"))
-    return pd.DataFrame({"source": source, "target": target, "sign": signs})
+    table = read_edge_table(path, "graph", lambda row: len(row) >= 3 and _normalised(row[2]) in _SIGNS)
+    for column in _SIGN_COLUMNS:
+        if table.columns.tolist().count(column) > 1:
+            raise InputError.of("graph", f"two columns {column!r} in {path.name}", "each once")
+    signs = next((table[column] for column in (*_SIGN_COLUMNS, "2") if column in table), "")
+    return pd.DataFrame({"source": table["source"], "target": table["target"], "sign": signs})
 
 
 def _read_signs(path: Path, values: pd.Series) -> pd.Series:

@@ -123,7 +123,5 @@ def _run_identity(settings: Mapping[str, Any], dataset: PerturbationDataset, see
     known = code_version(), counted, seed, dataset.gene_names, dataset.perturbation
     digest = hashlib.sha256(repr(known).encode())
     digest.update(dataset.intervention.tobytes())
-    if dataset.batch is not None:
-        digest.update(dataset.batch.tobytes())
     digest.update(dataset.expression.data)
     return digest.hexdigest()

@@ -80,8 +80,7 @@ def checked(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any:
     InputError
         The value has another type or lies outside the limits.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain(value)
     parts = get_args(kind)
     if NoneType in parts:
         return None if value is None else checked(name, value, parts[0], limits)
@@ -149,11 +148,32 @@ def check_keys(values: Any, known: Any, origin: str, prefix: str = "") -> None:
             raise InputError.of(origin, f"unknown key {prefix}{name}", expected)
 
 
+def plain(value: Any) -> Any:
+    """Return NumPy's scalars and arrays as Python's, whose text is what users wrote, also those in a list or tuple.
+
+    Lists in lists are left as they are: YAML has lists that contain themselves.
+    """
+    if type(value) in (list, tuple):
+        return type(value)(_python(entry) for entry in value)
+    return _python(value)
+
+
+def _python(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
 def shown(value: Any) -> str:
     """Return the beginning of a value's text: with YAML's aliases a few lines of a file can stand for gigabytes."""
-    shortener = reprlib.Repr()
+    shortener = _PlainRepr()
     shortener.maxlevel, shortener.maxstring, shortener.maxother, shortener.maxlong = 2, 200, 200, 40
     return shortener.repr(value)
+
+
+class _PlainRepr(reprlib.Repr):
+    """Show NumPy's numbers and texts like Python's."""
+
+    def repr1(self, x: Any, level: int) -> str:
+        return super().repr1(plain(x), level)
 
 
 def _built(kind: Any, value: Any, origin: str, prefix: str) -> Any:

@@ -121,8 +121,8 @@ def test_cells_that_cannot_be_used_are_refused(copied, change, message):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("true_network.csv", b"a,b\n1,2\n", r"true_network\.csv: found .*; expected columns source and target"),
-        ("true_network.csv", b"", r"true_network\.csv: found a file that cannot be read"),
+        ("true_network.csv", b"a,b\n1,2\n", r"true_network\.csv: found .*; expected columns source, target"),
+        ("true_network.csv", b"", r"true_network\.csv: found no readable table"),
         ("true_effects.npz", b"junk", r"true_effects\.npz: found a file that cannot be read"),
         ("description.json", b"{", r"description\.json: found a file that cannot be read"),
     ],

@@ -9,8 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
+from catran_causalbench.causalbench.gene_symbols import read_gene_symbols
 from catran_causalbench.cli import app
 from catran_causalbench.simulation.causal_model import SimulationConfig
+from catran_causalbench.simulation.to_anndata import simulate_anndata
 from catran_causalbench.sweep.plan import EvaluationProtocol, RunSpec
 from catran_causalbench.sweep.records import RunResult
 from catran_causalbench.sweep.worker import execute
@@ -92,7 +94,7 @@ def test_a_title_is_not_read_as_markup(tmp_path, finished):
     ("data", "figure", "message"),
     [
         ("absent", "f.png", "Error: data_directory: found no directory"),
-        (".", "f.xyz", "Error: figure: found a file named f.xyz; expected a name that ends in .png"),
+        (".", "f.xyz", "Error: --figure: found a file named f.xyz; expected a name that ends in .png"),
         (".", "absent/f.png", "which cannot be written (No such file or directory)"),
     ],
 )
@@ -140,8 +142,6 @@ def test_evaluate_says_what_a_run_says(simulated, tmp_path):
     shown = [f"{result.references['string_network'][name]:.3f}" for name in ("precision", "recall", "f1")]
     assert re.search(rf"string network .* {count:.0f} .* {' .* '.join(shown)}", text)
     assert "pooled biological significant" in text
-    table.replace(table["source"][0], "elsewhere").to_csv(tmp_path / "wrong.csv")
-    assert "'elsewhere'" in run("evaluate", simulated, tmp_path / "wrong.csv", code=2)
 
 
 def test_evaluate_prints_brackets_of_a_title(tmp_path):
@@ -149,3 +149,68 @@ def test_evaluate_prints_brackets_of_a_title(tmp_path):
     described = json.loads((directory / "description.json").read_text())
     (directory / "description.json").write_text(json.dumps({**described, "title": "SIMULATED [/x]"}))
     assert "SIMULATED [/x]" in run("evaluate", directory, directory / "true_network.csv")
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory):
+    """A SIMULATED screen whose genes have ids, and whose labels are symbols; and its benchmark directory."""
+    directory = tmp_path_factory.mktemp("screen")
+    adata = simulate_anndata(genes=12, cells=1600, seed=0)
+    adata.var["gene_name"] = adata.var_names
+    adata.var_names = [f"ENSG{number:011d}" for number in range(adata.n_vars)]
+    adata.write_h5ad(directory / "screen.h5ad")
+    options = ["--perturbation-key", "target_gene"]
+    fitting = ["fit", directory / "screen.h5ad", "-o", directory / "network", "--method", "mean_difference", *options]
+    run(*fitting, "--edges", 40)
+    run("convert", directory / "data", directory / "screen.h5ad", *options)
+    return directory
+
+
+def evaluated(screen, path):
+    return json.loads(run("evaluate", screen / "data", path, "--omission-estimation-size", 20, "--json"))
+
+
+@pytest.mark.guarantee(
+    "Input", "`evaluate` scores the edges.csv that `fit` wrote for the same file, by symbols or ids."
+)
+def test_evaluate_takes_the_edges_of_fit(screen, tmp_path):
+    """And the same edges by ids, as arboreto writes them, in any order of the rows."""
+    table = pd.read_csv(screen / "network" / "edges.csv")
+    assert table["source"].str.startswith("SIM").all()
+    expected = evaluated(screen, screen / "network" / "edges.csv")
+    assert (expected["num_edges"], expected["left_out"], expected["sorted_by"]) == (40, {}, "")
+    id_of = {symbol: gene for gene, symbol in read_gene_symbols(screen / "data").items()}
+    assert set(table["target"]) <= set(id_of)
+    arboreto = table[["source", "target", "weight"]].replace(id_of).set_axis(["TF", "target", "importance"], axis=1)
+    arboreto.to_csv(tmp_path / "edges.tsv.gz", sep="\t", index=False)
+    assert evaluated(screen, tmp_path / "edges.tsv.gz") == expected
+    arboreto.sample(frac=1, random_state=0).to_csv(tmp_path / "edges.tsv", sep="\t", index=False)
+    assert evaluated(screen, tmp_path / "edges.tsv") == {**expected, "sorted_by": "importance"}
+    arboreto.iloc[:, :2].to_csv(tmp_path / "edges.csv", index=False, header=False)
+    assert evaluated(screen, tmp_path / "edges.csv") == expected
+
+
+def test_evaluate_says_what_it_leaves_out(screen, tmp_path):
+    network = tmp_path / "edges.csv"
+    network.write_text("source,target\nSIM1,SIM2\nSIM1,TP53\nSIM2,SIM2\nSIM1,SIM2\nSIM3,SIM2\n")
+    text = run("evaluate", screen / "data", network)
+    assert "3 of 5 edges are left out: 1 with a gene that is not in the data ('TP53', for one); 1 from a gene " in text
+    assert re.search(r"│ edges +│ +2 │", text)
+    network.write_text("source,target\nTP53,MYC\n")
+    assert "Error: network: found no edge that can be scored among 1: 1 with a" in run(
+        "evaluate", screen / "data", network, code=2
+    )
+
+
+def test_evaluate_needs_the_names_of_the_genes(screen, tmp_path):
+    (tmp_path / "network.csv").write_text("source,target\nSIM1,SIM2\n")
+    text = run("evaluate", tmp_path, tmp_path / "network.csv", code=2)
+    assert "Error: data: found k562.h5ad in" in text
+
+
+def test_the_plugin_warns_of_variables_before_causalbench_loads_its_data(monkeypatch):
+    monkeypatch.setenv("CATRAN_METHOD", "mean_diference")
+    result = CliRunner().invoke(app, ["plugin"])
+    assert result.exit_code == 0
+    assert Path(result.stdout.strip()).name == "plugin.py"
+    assert result.stderr.startswith("Warning: CATRAN_METHOD: found 'mean_diference'; expected one of catran, ")

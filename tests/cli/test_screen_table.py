@@ -35,7 +35,7 @@ def odd(clean):
     labels = adata.obs["target_gene"].astype(object).where(adata.obs["target_gene"].notna(), None)
     labels = [
         {"non-targeting": ("NTC_1", "safe")[cell % 2], "SIM3+SIM4": "SIM3_g1|SIM4_g2"}.get(label)
-        or (label and f"{label}_g{cell % 3}")
+        or (label if label in (None, "excluded") else f"{label}_g{cell % 3}")
         for cell, label in enumerate(labels)
     ]
     var = pd.DataFrame({"mine": adata.var_names}, index=[f"G{number}" for number in range(adata.n_vars)])
@@ -121,8 +121,12 @@ def test_only_one_of_several_processes_prints_it(clean, tmp_path, monkeypatch):
 
 
 def test_the_options_give_the_edges_of_the_clean_file(clean, odd, tmp_path):
-    run("fit", clean, "-o", tmp_path / "clean", "--perturbation-key", "target_gene", *QUICK)
-    run("fit", odd, "-o", tmp_path / "odd", *ODD, *QUICK)
+    runs = [
+        run("fit", clean, "-o", tmp_path / "clean", "--perturbation-key", "target_gene", *QUICK, "--json"),
+        run("fit", odd, "-o", tmp_path / "odd", *ODD, *QUICK, "--json"),
+    ]
+    clean_cells, odd_cells = (json.loads(result.stdout)["cells"] for result in runs)
+    assert odd_cells == clean_cells
     assert (tmp_path / "odd" / "edges.csv").read_text() == (tmp_path / "clean" / "edges.csv").read_text()
     run("convert", tmp_path / "data", odd, *ODD)
     description = json.loads((tmp_path / "data" / "description.json").read_text())

@@ -29,6 +29,7 @@ def start(output, directory, *options, **environment):
     arguments = [sys.executable, "-m", "catran_causalbench", "sweep", output, directory, "--edges", "30", *options]
     return subprocess.Popen(
         list(map(str, arguments)),
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -49,7 +50,10 @@ def times(output):
 @pytest.mark.guarantee("Several processes", "A sweep survives the death of workers and of the process that drives it.")
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX signals")
 def test_killed_workers_and_runners_lose_nothing(directory, tmp_path):
-    """Kill the command, check that its workers end, start it again, kill a worker, and find every run once."""
+    """Kill the command, check that its workers end, start it again, kill a worker, and find every run once.
+
+    The table that comes last has the challenge score, the area over the fractions, as a mean over the seeds.
+    """
     runner = start(tmp_path / "out", directory, *RUNS)
     wait_for(lambda: times(tmp_path), runner)
     workers = psutil.Process(runner.pid).children(recursive=True)
@@ -65,10 +69,20 @@ def test_killed_workers_and_runners_lose_nothing(directory, tmp_path):
     wait_for(lambda: len(times(tmp_path)) > len(before), runner)
     victims = [child for child in psutil.Process(runner.pid).children() if "spawn_main" in " ".join(child.cmdline())]
     os.kill(victims[0].pid, signal.SIGKILL)
-    _, said = runner.communicate(timeout=250)
+    table, said = runner.communicate(timeout=250)
     assert runner.returncode == 0, said
     assert before.items() <= times(tmp_path).items()
-    assert len(read_sweep(tmp_path)) == 32
+    results = [result for _, result in read_sweep(tmp_path)]
+    assert len(results) == 32
+    for method in ("random", "mean_difference"):
+        half, whole = (
+            np.mean([each.mean_wasserstein for each in results if (each.method, each.fraction) == (method, fraction)])
+            for fraction in (0.5, 1)
+        )
+        (row,) = [line for line in table.splitlines() if f" {method} " in line]
+        assert f"{(half + whole) / 4:.3f}" in row
+    assert "challenge score" in " ".join(table.split())
+    assert "SIMULATED" in table
     assert "32 done · 0 failed · 0 left" in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["simulated", "sweep.json"]
     assert not list(tmp_path.rglob(".unfinished-*"))

@@ -72,6 +72,20 @@ def test_batches_may_be_text_or_numbers(kind):
     assert found.dataset().batch is not None
 
 
+def test_batches_stay_with_their_cells_where_cells_without_counts_are_left_out():
+    adata = screen(batch=["x"] * 50 + ["y"] * 100)
+    adata.X = np.random.default_rng(0).poisson(5, adata.shape).astype(np.float32)
+    adata.X[40:45] = 0
+    found = read(adata, batch_key="batch", counts=True)
+    assert found.batch.tolist() == [0] * 45 + [1] * 100
+
+
+def test_cells_without_a_label_do_not_count_as_a_perturbation(recwarn):
+    labels = [*CELLS, *[None] * 300]
+    read(screen(labels, batch=["x", "y"] * 75 + ["z"] * 300))
+    assert not recwarn
+
+
 def test_one_batch_is_as_good_as_none():
     dataset = read(screen(batch="x"), batch_key="batch").dataset()
     assert dataset.batch is None

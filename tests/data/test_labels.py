@@ -133,7 +133,8 @@ def test_every_named_pattern_is_documented():
     [
         ("{gene}+ctrl", "ctrl", {"control": "ctrl"}),  # GEARS
         ("ctrl+{gene}", "ctrl", {"control": "ctrl"}),
-        ("control + {gene}", "non-targeting", {}),
+        ("Control + {gene}", "non-targeting", {}),
+        ("  {gene} ", " non-targeting", {}),
         ("{gene}+non-targeting", "non-targeting+non-targeting", {}),
         ("{gene}+{gene}", "non-targeting+ctrl", {}),
         ("{gene}+{id}", "non-targeting", {}),

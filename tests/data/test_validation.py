@@ -149,3 +149,9 @@ def test_the_input_is_left_alone():
     before = matrix.copy()
     validate_dataset(matrix, labels, names).expression[:] = 0
     np.testing.assert_array_equal(matrix, before)
+
+
+def test_a_kind_of_perturbation_that_does_not_exist_is_refused(data):
+    assert validate_dataset(*data, perturbation="activation").perturbation == "activation"
+    with pytest.raises(InputError, match=r"^perturbation: found 'crispra'; expected one of knockdown, knockout, "):
+        validate_dataset(*data, perturbation="crispra")

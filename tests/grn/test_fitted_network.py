@@ -228,6 +228,8 @@ def test_foreign_and_broken_files_are_refused(network, tmp_path):
         "nonsense.npz": {**arrays, "description": np.array("[1, 2]")},
         "shape.npz": {**arrays, "weights": arrays["weights"][:3]},
         "nan.npz": {**arrays, "weights": arrays["weights"] * np.nan},
+        "format.npz": {**arrays, "description": np.array(description.replace("fitted network", "other"))},
+        "type.npz": {**arrays, "effects": arrays["effects"].astype(int)},
         "p_value.npz": {**arrays, "p_values": arrays["p_values"] + 1},
         "key.npz": {**arrays, "description": np.array(re.sub('"seed"', '"sead"', description))},
         "name.npz": {**arrays, "gene_names": np.array("A")},

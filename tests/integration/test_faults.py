@@ -39,7 +39,6 @@ def processes():
     context.set_forkserver_preload(["fault_worker"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", PYTHONPATH, prepend=os.pathsep)  # Python 3.11 does not hand it on
-        patch.setenv("OMP_NUM_THREADS", "1")  # a pool of OpenMP threads does not survive a fork
         forkserver.ensure_running()
     return context
 

@@ -12,7 +12,7 @@ import scipy.sparse
 import screens
 import yaml
 from helpers import quick
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from catran_causalbench import CatranConfig, InputError, TrainingError, infer_network, load_config, validate_dataset
@@ -68,7 +68,7 @@ def matrices(draw, cells, genes):
 
 @st.composite
 def data_sets(draw, sound=False):
-    """Matrix, labels and names; nearly all of them sound where asked for."""
+    """Matrix, labels and names, perhaps batches; nearly all of them sound where asked for."""
     cells, genes = draw(st.integers(0 if not sound else 2, 40)), draw(st.integers(0 if not sound else 2, 6))
     names = draw(
         st.lists(NAMES if not sound else st.text("abcÄ+ 1", min_size=1), min_size=genes, max_size=genes, unique=sound)
@@ -82,7 +82,10 @@ def data_sets(draw, sound=False):
     if not sound and draw(st.integers(0, 9)) == 0:
         labels, names = draw(st.sampled_from([(labels[1:], names), (labels, names[1:]), (None, names), (labels, 3)]))
     container = draw(st.sampled_from([list, tuple, iter, lambda values: np.array(values, dtype=object)]))
-    return draw(matrices(cells, genes)), labels if labels is None else container(labels), names
+    batches = draw(st.sampled_from([None, None, ["x"], [1, 2], ["x", "y", ""], [0.5, 7.0, 9.0], ["x", None]]))
+    if batches is not None:
+        batches = [batches[number] for number in rng.integers(len(batches), size=cells)]
+    return draw(matrices(cells, genes)), labels if labels is None else container(labels), names, batches
 
 
 def validated(data):
@@ -105,7 +108,7 @@ seen_screens = {"accepted": 0, "refused": 0}
 
 @pytest.mark.guarantee(
     "Input",
-    "Any matrix, labels and names give a valid dataset or an `InputError` of one line, without warnings "
+    "Any matrix, labels, names and batches give a valid dataset or an `InputError` of one line, without warnings "
     "(2,000 generated data sets).",
 )
 @cases(2000)
@@ -123,6 +126,9 @@ def test_a_data_set_is_valid_or_refused(data):
     assert list(dataset.gene_names) == sorted(set(dataset.gene_names))
     assert set(dataset.intervention) <= {-2, -1, *range(dataset.num_genes)}
     assert -1 in dataset.intervention
+    if dataset.batch is not None:
+        perturbed, controls = dataset.batch[dataset.intervention >= 0], dataset.batch[dataset.intervention == -1]
+        assert set(perturbed) <= set(controls)
 
 
 def test_both_kinds_of_data_sets_were_generated():
@@ -306,7 +312,8 @@ RAW = st.one_of(
     "Any settings file gives valid settings or an `InputError` of one line (400 generated files).",
 )
 @cases(400)
-@given(st.one_of(RAW, VALUES.map(lambda values: yaml.safe_dump(values).encode())))
+@example(b"&0 [*0]")
+@given(content=st.one_of(RAW, VALUES.map(lambda values: yaml.safe_dump(values).encode())))
 def test_settings_are_valid_or_refused(tmp_path, content):
     path = tmp_path / "settings.yaml"
     path.write_bytes(content)
@@ -404,7 +411,7 @@ def test_a_screen_gives_the_clean_values_or_is_refused(kind, form, view, layer, 
         how = f"{form} {view} {'layer' if layer == 'expression' else layer}"
         adata = screens.stored(screens.small(targets, "ABCDEF", values), how, None)
     if kind not in (COUNTED if counts else TAKEN):
-        with pytest.raises(InputError, match=r"--counts|negative values") as refusal:
+        with pytest.raises(InputError, match=r"counts=True|negative values") as refusal:
             screens.read(adata, layer=layer, counts=counts)
         assert "\n" not in str(refusal.value)
         return

@@ -108,7 +108,8 @@ def test_the_order_of_rows_does_not_matter(tmp_path):
         ("source,target,source\nA,B,C\n", "edges.csv", "two columns 'source'"),
         ("source,target\nA,A\n", "edges.csv", "1 rows without an edge between two genes"),
         ("", "edges.csv", "no readable table"),
-        ("A\n", "edges.xlsx", "expected a .csv, .tsv or .txt"),
+        ("A\n", "edges.csv", "columns A; expected columns source, target"),
+        ("source,target\nA,B\nA,B,C\n", "edges.csv", "no readable table"),
     ],
 )
 def test_an_invalid_table_is_refused(tmp_path, text, name, message):

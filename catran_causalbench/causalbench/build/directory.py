@@ -35,6 +35,7 @@ from catran_causalbench.causalbench.npz import write_cells
 from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable, check_writable, link_or_copy
+from catran_causalbench.utils.validation import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +156,7 @@ def _check_dataset(dataset: Dataset) -> None:
     for name in [*ids, *dataset.gene_names]:
         if re.search(r'[\s;"]', name):
             expected = "no space, quote or semicolon, which break CausalBench's tables"
-            raise InputError.of("gene_names", repr(name), expected)
+            raise InputError.of("gene_names", shown(name), expected)
     cells_of = Counter(np.sort(dataset.labels).tolist())
     for label in [CONTROL_LABEL, *ids, *cells_of]:
         if label not in {CONTROL_LABEL, EXCLUDED_LABEL, *ids} or cells_of[label] < FEWEST_CELLS:

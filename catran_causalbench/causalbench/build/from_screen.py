@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,9 +17,11 @@ from catran_causalbench.causalbench.build.directory import (
 )
 from catran_causalbench.data.anndata_reader import Screen, read_screen
 from catran_causalbench.data.dataset import CONTROL_LABEL
+from catran_causalbench.data.edge_table import read_edge_table
 from catran_causalbench.data.label_reader import COMBINATION_SEPARATOR
 from catran_causalbench.data.labels import control_labels
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils.validation import shown
 
 
 def convert_screen(
@@ -82,7 +83,7 @@ def convert_screen(
         on_screen(screen)
     controls = screen.cells["control"]
     if controls <= min_cells:
-        raise InputError.of("control", f"{controls} cells labelled {control!r}", f"more than {min_cells}")
+        raise InputError.of("control", f"{controls} cells labelled {shown(control)}", f"more than {min_cells}")
     dataset = Dataset(screen.expression, screen.gene_ids, screen.gene_symbols, screen.labels(screen.gene_ids))
     pairs = [] if reference_network is None else _read_pairs(Path(reference_network), dataset)
     title = screen.origin if screen.simulated else f"Data from {screen.origin}"
@@ -93,15 +94,8 @@ def convert_screen(
 def _read_pairs(path: Path, dataset: Dataset) -> Pairs:
     """Read known interactions as pairs of columns of the matrix, each pair once."""
     column_of = {name: column for names in (dataset.gene_names, dataset.gene_ids) for column, name in enumerate(names)}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(column_of.get(row["source"]), column_of.get(row["target"])) for row in csv.DictReader(file)]
-    except OSError:
-        raise InputError.of("reference_network", f"no file {str(path)!r}", "an existing .csv") from None
-    except KeyError:
-        raise InputError.of("reference_network", f"{path.name!r} without columns source, target", "both") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError.of("reference_network", f"{path.name!r}, which cannot be read ({error})", "a .csv") from None
+    table = read_edge_table(path, "reference_network", lambda row: row[0] in column_of and row[1] in column_of)
+    rows = [(column_of.get(source), column_of.get(target)) for source, target in table[["source", "target"]].to_numpy()]
     pairs = {(min(i, j), max(i, j)) for i, j in rows if i is not None and j is not None and i != j}
     if not pairs:
         raise InputError.of("reference_network", f"no pair of the matrix's genes in {len(rows)} rows", "some")

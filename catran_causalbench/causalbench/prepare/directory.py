@@ -8,9 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from catran_causalbench.causalbench.manifest import (
+    CORUM,
     DATASET_FILES,
     EXPRESSION_FILES,
+    LIGAND_RECEPTOR,
     REFERENCE_FILES,
+    STRING_NETWORK,
+    STRING_PHYSICAL,
+    STRING_PROTEINS,
     SUMMARY,
     SUMMARY_SHEETS,
     find_fault,
@@ -21,6 +26,7 @@ from catran_causalbench.causalbench.prepare.counts import Progress
 from catran_causalbench.causalbench.prepare.dataset import DatasetPlan
 from catran_causalbench.causalbench.prepare.expression_file import ExpressionFile
 from catran_causalbench.causalbench.prepare.receipt import RECEIPT, Receipt, state_of
+from catran_causalbench.causalbench.prepare.string_links import dropped_proteins, write_links
 from catran_causalbench.causalbench.prepare.summary import read_summaries
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import (
@@ -34,8 +40,9 @@ from catran_causalbench.utils.locking import lock_directory
 
 Say = Callable[[str], object]
 
-_LINKED = (*REFERENCE_FILES, SUMMARY)
-_FILES = (*DATASET_FILES, *EXPRESSION_FILES, DESCRIPTION, README, RECEIPT, *_LINKED)
+_LINKED = (CORUM, LIGAND_RECEPTOR, STRING_PROTEINS, SUMMARY)
+_LINKS = (STRING_NETWORK, STRING_PHYSICAL)
+_FILES = (*DATASET_FILES, *EXPRESSION_FILES, DESCRIPTION, README, RECEIPT, *_LINKED, *_LINKS)
 _FILE_OF = dict(zip(SUMMARY_SHEETS, EXPRESSION_FILES, strict=True))  # by cell line
 
 
@@ -89,8 +96,8 @@ def _prepare(data: Path, directory: Path, overwrite: bool, say: Say, progress: P
         receipt = Receipt(directory)
     _check_sources(data, directory)
     states = {name: state_of(data / name) for name in (*EXPRESSION_FILES, SUMMARY)}
-    sources = {line: {name: states[name] for name in (file, SUMMARY)} for line, file in _FILE_OF.items()}
-    unfinished = [line for line in _FILE_OF if overwrite or not receipt.is_finished(line, sources[line])]
+    sources_of = {line: {name: states[name] for name in (file, SUMMARY)} for line, file in _FILE_OF.items()}
+    unfinished = [line for line in _FILE_OF if overwrite or not receipt.is_finished(line, sources_of[line])]
     if unfinished:
         say("Reading the labels of the cells and the names of the genes")
         plans = _plan(data, filtered=states[SUMMARY] is not None)
@@ -106,11 +113,17 @@ def _prepare(data: Path, directory: Path, overwrite: bool, say: Say, progress: P
             plan = plans.pop(line)  # and with it its labels, when its data set is written
             say("{}: {:,} cells × {:,} genes".format(plan.file.path.name, *plan.file.shape))
             found = plan.write(directory, title, progress)
-            receipt.add(line, sources[line], plan.names, found)
+            receipt.add(line, sources_of[line], plan.names, found)
     for name in _LINKED:
         if state_of(data / name) not in (None, state_of(directory / name)):
             link_atomically(data / name, directory / name)
-    found = [sentence for line in _FILE_OF for sentence in receipt.entries[line].found]
+    sources = {name: state_of(data / name) for name in (*EXPRESSION_FILES, STRING_PROTEINS, *_LINKS)}
+    if not receipt.is_current("links", sources):
+        say("Reading STRING's links")
+        dropped = dropped_proteins(data, directory)
+        links = [write_links(data / name, directory / name, dropped) for name in _LINKS]
+        receipt.add("links", sources, _LINKS, links)
+    found = [sentence for name in (*_FILE_OF, "links") for sentence in receipt.entries[name].found]
     if states[SUMMARY] is None:
         advice = f"`catran-causalbench download {data}` fetches it"
         found.append(f"no filtered cells, which --do_filter needs, because {SUMMARY} is missing; {advice}")
@@ -123,7 +136,7 @@ def _check_sources(data: Path, directory: Path) -> None:
     missing = [name for name in (*EXPRESSION_FILES, *REFERENCE_FILES) if not (data / name).is_file()]
     if missing:
         raise InputError.of("data", f"no {', '.join(missing)} in {str(data)!r}", advice)
-    for name in (*EXPRESSION_FILES, *_LINKED):
+    for name in (*EXPRESSION_FILES, *_LINKED, *_LINKS):
         if state_of(data / name) not in (None, state_of(directory / name)) and (fault := find_fault(data / name, name)):
             raise InputError.of("data", f"{name} in {str(data)!r}, which {_verb(fault)}", advice)
 
@@ -149,7 +162,7 @@ def _title_of_simulation(data: Path, plans: Mapping[str, DatasetPlan]) -> str:
 def _check_disk(data: Path, directory: Path, num_bytes: int, old: list[Path]) -> None:
     free = shutil.disk_usage(directory).free + sum(path.stat().st_size for path in old)
     if data.stat().st_dev != directory.stat().st_dev:  # on the same disk they are linked
-        num_bytes += sum(path.stat().st_size for name in _LINKED if (path := data / name).exists())
+        num_bytes += sum(path.stat().st_size for name in (*_LINKED, *_LINKS) if (path := data / name).exists())
     if num_bytes > free:
         found = f"{free / 1e9:.1f} GB free on the disk of {str(directory)!r}"
         raise InputError.of("directory", found, f"{num_bytes / 1e9:.1f} GB")
@@ -157,14 +170,16 @@ def _check_disk(data: Path, directory: Path, num_bytes: int, old: list[Path]) ->
 
 def _describe(directory: Path, title_of_simulation: str) -> None:
     title = title_of_simulation or "CausalBench's K562 and RPE1 data"
-    description = {"title": title, "simulated": bool(title_of_simulation), "made_by": MADE_BY}
+    references = "CausalBench's, without links that it drops"
+    description = {"title": title, "simulated": bool(title_of_simulation), "made_by": MADE_BY, "references": references}
     write_json(directory / DESCRIPTION, description)
     readme = f"""{title}
 
 A data directory for CausalBench (causalbench_run --data_directory), prepared by {MADE_BY} from the directory that
 CausalBench downloads. The cells (dataset_*.npz) are bit for bit those that CausalBench makes of the original .h5ad
 files. The .h5ad files here hold the names of the perturbed genes and of all genes, but no expression, because
-CausalBench reads nothing else from them once the cells are there. The other files are the original ones, or links to
-them. {RECEIPT}, which CausalBench does not read, says from which files all this was made and what was found.
+CausalBench reads nothing else from them once the cells are there. STRING's links (protein.*links.txt.gz) are those
+between such genes, because CausalBench drops the others. All other files are the original ones, or links to them.
+{RECEIPT}, which CausalBench does not read, says from which files all this was made and what was found.
 """
     write_atomically(directory / README, lambda part: part.write_text(readme, encoding="utf-8"))

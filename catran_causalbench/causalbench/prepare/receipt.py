@@ -76,4 +76,13 @@ class Receipt:
                     f"without {source}" if entry.sources.get(source) is None else f"from another {source}"
                 )
                 raise InputError.of("directory", found, "the files that they were made from, or --overwrite")
-        return all(state_of(self.directory / file) == state for file, state in entry.files.items())
+        return self.is_current(name, sources)
+
+    def is_current(self, name: str, sources: Mapping[str, State | None]) -> bool:
+        """Return whether what was made of these files is there as it was written."""
+        entry = self.entries.get(name)
+        return (
+            entry is not None
+            and entry.sources == sources
+            and all(state_of(self.directory / file) == state for file, state in entry.files.items())
+        )

@@ -21,6 +21,7 @@ from causalscbench.models.training_regimes import TrainingRegime
 
 from catran_causalbench.causalbench.submission.checks import LOADED_AS
 from catran_causalbench.utils.atomic_io import write_json
+from catran_causalbench.utils.validation import shown
 
 SEED = 0
 
@@ -65,7 +66,7 @@ def describe(answer: Any) -> dict[str, Any]:
             edges.append(list(map(str, entry)))
         else:
             malformed.append(entry)
-    first = repr(malformed[0])[:80] if malformed else ""
+    first = shown(malformed[0])[:80] if malformed else ""
     return {"type": "list", "edges": edges, "malformed": len(malformed), "first_malformed": first}
 
 

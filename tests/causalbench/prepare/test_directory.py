@@ -17,6 +17,8 @@ from catran_causalbench.causalbench.manifest import (
     DATASET_FILES,
     EXPRESSION_FILES,
     REFERENCE_FILES,
+    STRING_NETWORK,
+    STRING_PHYSICAL,
     SUMMARY,
     check_data_directory,
 )
@@ -101,13 +103,14 @@ def test_the_fixture_holds_the_cases_that_the_rules_are_for(prepared):
 def test_the_command_says_what_it_found(data, tmp_path):
     result = run(data, tmp_path / "made")
     lines = result.stdout.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 9
     assert lines[0] == (
         "k562.h5ad: 3,384 cells × 500 genes, 21 genes perturbed; 7 cells without counts left out; "
         "it is not the file that CausalBench downloads"
     )
     assert lines[1] == "dataset_k562.npz: 3,377 cells × 16 perturbed genes; 445 cells are controls, 550 are excluded"
-    assert lines[6] == f"{tmp_path / 'made'} is ready for causalbench_run --data_directory."
+    assert lines[6].startswith("protein.links.txt.gz: 0 of ")
+    assert lines[8] == f"{tmp_path / 'made'} is ready for causalbench_run --data_directory."
     assert "rpe1.h5ad: 2," in result.stderr
     quiet = run(data, tmp_path / "made", "--quiet")
     assert quiet.stdout == result.stdout
@@ -115,7 +118,7 @@ def test_the_command_says_what_it_found(data, tmp_path):
 
 
 def test_other_files_are_linked(prepared, data):
-    for name in (*REFERENCE_FILES, SUMMARY):
+    for name in ({*REFERENCE_FILES} - {STRING_NETWORK, STRING_PHYSICAL}) | {SUMMARY}:
         assert (prepared / name).samefile(data / name)
 
 
