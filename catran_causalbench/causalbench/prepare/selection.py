@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +51,10 @@ def select(cells: NDArray[np.intp], gene_ids: pd.Categorical, var_names: pd.Inde
 def cells_of_perturbations(symbols: pd.Categorical, wanted: Collection[str]) -> dict[str, NDArray[np.intp]]:
     """Return the cells of some perturbations, the perturbations in the order in which they first appear."""
     order = np.argsort(symbols.codes, kind="stable")
-    ends = np.searchsorted(symbols.codes[order], np.arange(len(symbols.categories) + 1))
-    cells_of: dict[str, Any] = {
-        name: order[start:end] for name, start, end in zip(symbols.categories, ends, ends[1:], strict=False)
-    }
-    present = [name for name in cells_of if name in wanted and len(cells_of[name])]
-    return {name: cells_of[name] for name in sorted(present, key=lambda name: cells_of[name][0])}
+    starts = np.searchsorted(symbols.codes[order], np.arange(len(symbols.categories)))
+    groups = np.split(order, starts)[1:]  # the first is that of cells without a symbol
+    present = [(cells[0], name, cells) for name, cells in zip(symbols.categories, groups, strict=True) if len(cells)]
+    return {name: cells for _, name, cells in sorted(present) if name in wanted}
 
 
 def first_columns(gene_names: pd.Series, symbols: Collection[str]) -> dict[str, int]:

@@ -210,6 +210,14 @@ def test_what_is_finished_is_not_made_again(data, made, prepared, reads):
     assert files_and_arrays(made, but=RECEIPT) == files_and_arrays(prepared, but=RECEIPT)
 
 
+def test_files_of_another_format_are_made_again(data, made, prepared, reads):
+    receipt = json.loads((made / RECEIPT).read_text())
+    (made / RECEIPT).write_text(json.dumps({**receipt, "format": 0}))
+    prepare_directory(data, made)
+    assert reads == ["k562.h5ad", "rpe1.h5ad"]
+    assert files_and_arrays(made, but=RECEIPT) == files_and_arrays(prepared, but=RECEIPT)
+
+
 def test_missing_links_are_made_again(data, made, reads):
     (made / SUMMARY).unlink()
     prepare_directory(data, made)
@@ -229,18 +237,20 @@ def test_data_from_other_files_are_replaced_only_if_asked_to(copied, made, prepa
     assert files_and_arrays(made, but=RECEIPT) == files_and_arrays(prepared, but=RECEIPT)
 
 
-def test_an_interrupted_replacement_is_continued_without_asking_again(copied, made, monkeypatch, reads):
+@pytest.mark.parametrize("when", ["k562.h5ad", "rpe1.h5ad"])
+def test_an_interrupted_replacement_is_continued_without_asking_again(copied, made, prepared, reads, when):
     os.utime(copied / "k562.h5ad", ns=(0, 0))
 
     def interrupt(name, *_):
-        if name == "rpe1.h5ad":
+        if name == when:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         prepare_directory(copied, made, overwrite=True, progress=interrupt)
     assert not list(made.glob("*rpe1*")), "nothing old stays beside the new"
     prepare_directory(copied, made)
-    assert reads == ["k562.h5ad", "rpe1.h5ad", "rpe1.h5ad"]
+    assert sorted(reads) == sorted([when, "k562.h5ad", "rpe1.h5ad"])
+    assert files_and_arrays(made, but=RECEIPT) == files_and_arrays(prepared, but=RECEIPT)
 
 
 def test_what_others_put_there_is_left_alone(data, made, tmp_path):
