@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from catran_causalbench.causalbench.manifest import (
 )
 from catran_causalbench.causalbench.npz import UNREADABLE
 from catran_causalbench.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 # In the order in which CausalBench loads them.
 NAMES = ("corum", "ligand_receptor", "string_network", "string_physical", "chipseq")
@@ -141,15 +144,30 @@ def _read_pairs(path: Path, separator: str, parts: Sequence[str], columns: Colum
 
 
 def _read_links(path: Path, proteins: Columns, genes: int) -> np.ndarray:
-    """Return the links of one of STRING's networks, whose millions of rows are read in blocks."""
+    """Return the links of one of STRING's networks."""
     import pyarrow
-    from pyarrow import compute, csv
+    from pyarrow import compute
 
     known, columns = pyarrow.array(list(proteins), pyarrow.string()), np.array(list(proteins.values()), np.int64)
-    file = FILES[path.name]
     network = np.zeros((genes + 1, genes + 1), bool)
+    for block in read_links(path):
+        positions = [compute.index_in(names, value_set=known) for names in block.columns]
+        if any(found.null_count for found in positions):
+            found = f"a file that cannot be read (a link of a protein that {STRING_PROTEINS} does not name)"
+            raise InputError.of(str(path), found, "CausalBench's file")
+        source, target = (columns[found.to_numpy()] for found in positions)
+        network[source, target] = True  # −1 is the last row and column
+    return network[:genes, :genes]
+
+
+def read_links(path: Path) -> Iterator[pyarrow.RecordBatch]:
+    """Yield the millions of links of one of STRING's networks in blocks, with columns ``protein1`` and ``protein2``."""
+    import pyarrow
+    from pyarrow import csv
+
+    file = FILES[path.name]
     with _reading(path):
-        blocks = csv.open_csv(
+        yield from csv.open_csv(
             path,
             read_options=csv.ReadOptions(block_size=_BLOCK),
             parse_options=csv.ParseOptions(delimiter=file.separator),
@@ -157,13 +175,6 @@ def _read_links(path: Path, proteins: Columns, genes: int) -> np.ndarray:
                 include_columns=list(file.parts), column_types=dict.fromkeys(file.parts, pyarrow.string())
             ),
         )
-        for block in blocks:
-            positions = [compute.index_in(names, value_set=known) for names in block.columns]
-            if any(found.null_count for found in positions):
-                raise LookupError(f"a link of a protein that {STRING_PROTEINS} does not name")
-            source, target = (columns[found.to_numpy()] for found in positions)
-            network[source, target] = True  # −1 is the last row and column
-    return network[:genes, :genes]
 
 
 def _undirected(network: np.ndarray) -> np.ndarray:

@@ -54,8 +54,9 @@ class Counts:
                     raise _no_counts(file, "fractions, negative values or NaN")
                 totals[rows] += np.asarray(block.sum(axis=1), float).ravel()
                 first, last = np.searchsorted(columns, (width.start, width.stop))
-                chosen = block[:, columns[first:last] - width.start]
-                values[rows, first:last] = chosen if isinstance(chosen, np.ndarray) else chosen.toarray()
+                places = columns[first:last] - width.start
+                dense = isinstance(block, np.ndarray)
+                values[rows, first:last] = np.take(block, places, axis=1) if dense else block[:, places].toarray()
                 progress(file.path.name, *((rows.stop, cells) if width.stop == genes else (width.stop, genes)))
         if totals.max() >= _LIMIT:
             raise _no_counts(file, f"{totals.max():,.0f} as the total of a cell")
@@ -63,7 +64,12 @@ class Counts:
 
     def of(self, cells: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.floating]:
         """Return the counts of cells and columns of the file, in the type in which CausalBench computes."""
-        return self.values[np.ix_(cells, np.searchsorted(self.columns, columns))].astype(self.totals.dtype)
+        places = np.searchsorted(self.columns, columns)
+        return np.take(self.values[cells], places, axis=1).astype(self.totals.dtype, copy=False)
+
+    def of_one(self, cells: NDArray[np.intp], column: int) -> NDArray[np.floating]:
+        """Return the counts of cells and of one column of the file, without a copy of the others."""
+        return self.values[cells, np.searchsorted(self.columns, column)].astype(self.totals.dtype)
 
 
 def _are_counts(values: np.ndarray, scratch: np.ndarray) -> bool:

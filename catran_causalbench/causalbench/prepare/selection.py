@@ -74,8 +74,7 @@ def knocked_down(cells_of: dict[str, NDArray[np.intp]], column_of: dict[str, int
     kept = []
     for name, cells in cells_of.items():
         if name in column_of:
-            column = np.array([column_of[name]])
-            threshold = np.percentile(counts.of(controls, column)[:, 0], _PERCENTILE)
-            cells = cells[counts.of(cells, column)[:, 0] <= threshold]
+            threshold = np.percentile(counts.of_one(controls, column_of[name]), _PERCENTILE)
+            cells = cells[counts.of_one(cells, column_of[name]) <= threshold]
         kept.append(cells)
     return np.concatenate(kept)
