@@ -84,7 +84,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
             security=True,  # temporary certificates: without them, anyone who reached the port could run code here
         )
         try:
-            with Client(cluster) as client:
+            with Client(cluster, set_as_default=False) as client:
                 try:
                     client.register_plugin(_Isolation())
                     yield client
@@ -98,7 +98,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
 
 def _client_of(scheduler: str) -> Client:
     try:
-        client = Client(scheduler, timeout=_SECONDS_TO_ANSWER)
+        client = Client(scheduler, timeout=_SECONDS_TO_ANSWER, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:  # TypeError for an encrypted scheduler without its certificate
         raise InputError.of("scheduler", f"no answer from {scheduler!r} ({error})", "a scheduler's address") from None
     try:

@@ -72,7 +72,7 @@ def _finished_runs(client: Client, specs: list[RunSpec], plan: SweepPlan, output
     """Keep every worker busy with one run at a time, so that a worker that dies takes only its own run with it."""
     waiting = iter(specs)
     running: dict[Future, RunSpec] = {}
-    ended = as_completed()
+    ended = as_completed(loop=client.loop)
 
     def top_up() -> None:
         free = max(1, len(client.nthreads())) - len(running)

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
+import dask
 import pytest
 from distributed import KilledWorker
 
@@ -132,6 +133,9 @@ def test_a_worker_with_many_threads_gets_one_run_at_a_time(make_plan, sweep, run
 def test_an_address_that_does_not_answer(make_plan, tmp_path):
     with pytest.raises(InputError, match="scheduler: found no answer from"):
         run_sweep(make_plan(), tmp_path, print, scheduler="carrier-pigeon://1")
+    assert dask.config.get("scheduler", None) is None, (
+        "other computations of the process do not use a sweep's scheduler"
+    )
 
 
 def test_a_scheduler_without_workers(make_plan, cluster, tmp_path, monkeypatch):
