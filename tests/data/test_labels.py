@@ -268,7 +268,7 @@ def test_a_label_of_controls_that_no_cell_has_is_told():
     assert read(screen(written("{gene}+NT")), control=["non-targeting", "NT"]).cells["control"] == CELLS
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, "", "  ", "nan", "None", "NA", "<NA>"])
+@pytest.mark.parametrize("missing", [None, np.nan, "", "  ", "nan", " None ", "NA", "<NA>"])
 def test_the_empty_label_is_that_of_cells_without_one(missing):
     adata = screen(relabelled(**{"non-targeting": missing}))
     assert_same_as_clean(read(adata, control=""))

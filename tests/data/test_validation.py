@@ -71,7 +71,7 @@ BAD_INPUT = {
     ),
     "duplicate gene": (
         lambda m, labels, n: (m, labels, [n[1], *n[1:]]),
-        "gene_names: found 'gene.*' for 2 columns; expected dis",
+        "gene_names: found 'gene.*' for 2 columns; expected distinct names, as adata.var_names_make_unique",
     ),
     "empty gene": (
         lambda m, labels, n: (m, labels, ["  ", *n[1:]]),
