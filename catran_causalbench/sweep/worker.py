@@ -25,7 +25,7 @@ from catran_causalbench.inference import infer_network
 from catran_causalbench.methods import find_method, method_label
 from catran_causalbench.sweep.plan import ORACLE, EvaluationProtocol, RunSpec, method_config
 from catran_causalbench.sweep.records import NetworkScores, RunResult, atomic_run_directory, is_done, write_failure
-from catran_causalbench.sweep.scoring import Edges, Scores, score_edges, unperturbed_average_precision
+from catran_causalbench.sweep.scoring import Edges, Scores, calibration, score_edges, unperturbed_average_precision
 from catran_causalbench.utils.fingerprint import code_version
 from catran_causalbench.utils.hardware import PeakMemory, describe_machine
 
@@ -87,6 +87,10 @@ def _run(spec: RunSpec, protocol: EvaluationProtocol, directory: Path) -> RunRes
     if data.truth and scores.truth:
         average_precision = unperturbed_average_precision(data, dataset, weights, protocol.edges)
         common["truth"] = replace(scores.truth, unperturbed_average_precision=average_precision)
+        if _expects_effects(spec, protocol):
+            kinds = {"perturbed": True, "unperturbed": False}
+            found = {name: calibration(data, dataset, weights, protocol.edges, kind) for name, kind in kinds.items()}
+            common["truth"] = replace(common["truth"], **found)
     result = RunResult(
         **common,
         method=method_label(spec.method),
@@ -122,6 +126,13 @@ def _infer(
         network = infer_network(dataset, method_config(spec.method, protocol), spec.seed, spec.method)
         table, weights = network.edges(protocol.edges, complete=True), network.weights
     return list(zip(table["source"], table["target"], strict=True)), weights
+
+
+def _expects_effects(spec: RunSpec, protocol: EvaluationProtocol) -> bool:
+    """Return whether a method's weights are expected effects on the scale of the data."""
+    if spec.method == ORACLE or find_method(spec.method).baseline:
+        return False
+    return find_method(spec.method).settings(method_config(spec.method, protocol)).model == "evidence"
 
 
 def _stability(

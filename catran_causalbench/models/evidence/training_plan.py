@@ -20,7 +20,7 @@ import torch
 from torch.nn.functional import huber_loss
 
 from catran_causalbench.data.dataset import PerturbationDataset
-from catran_causalbench.models.evidence.calibration import PowerLaw
+from catran_causalbench.models.evidence.calibration import LeftOutPairs, PowerLaw
 from catran_causalbench.models.evidence.config import EvidenceSettings
 from catran_causalbench.models.evidence.module import IS_PERTURBED, GatedAttention, GateModule, PairEvidence
 from catran_causalbench.models.evidence.statistics import (
@@ -170,8 +170,10 @@ class EvidenceTrainingPlan(TrainingPlan):
 
     def trained_module(self) -> GatedAttention:
         """Return calibrated attention by the trained gates, or attention by untrained gates without folds."""
-        calibrations = (self._calibration(0.0), self._calibration(1.0)) if self.can_learn else (PowerLaw(), PowerLaw())
-        return GatedAttention(self.evidence, self.gates, *calibrations)
+        if not self.can_learn:
+            return GatedAttention(self.evidence, self.gates)
+        unperturbed, perturbed = PowerLaw.correct(self._left_out_pairs(0.0)), PowerLaw.fit(self._left_out_pairs(1.0))
+        return GatedAttention(self.evidence, self.gates, unperturbed, perturbed)
 
     def _losses(self, minibatch: PairMinibatch) -> torch.Tensor:
         """Compute each gate network's loss: Huber loss of the standardised residual, and the prior of equal gates.
@@ -186,11 +188,8 @@ class EvidenceTrainingPlan(TrainingPlan):
         learned = self._left_out_by[minibatch.source] != torch.arange(len(losses))[:, None]  # gates × N
         return ((losses + penalty) * learned).sum(dim=1) / learned.sum(dim=1).clamp_min(1)
 
-    def _calibration(self, is_perturbed: float) -> PowerLaw:
-        """Calibrate the sources whose own effects are used (1), or those treated as if never perturbed (0).
-
-        Each network predicts the sources that it has not learned from.
-        """
+    def _left_out_pairs(self, is_perturbed: float) -> LeftOutPairs:
+        """Let each network predict the sources that it has not learned from, as if perturbed (1) or not (0)."""
         sample = self._sample
         chosen = sample.features[:, IS_PERTURBED] == is_perturbed
         with torch.no_grad():
@@ -198,8 +197,8 @@ class EvidenceTrainingPlan(TrainingPlan):
         source = sample.source[chosen]
         expected = effect.gather(0, self._left_out_by[source][None])[0]
         arrays = (column.double().numpy() for column in (expected, sample.effect[chosen], sample.error[chosen]))
-        pairs = self.loader.num_pairs(is_perturbed)
-        return PowerLaw.fit(*arrays, source.numpy(), min(1.0, pairs / max(len(source), 1)))
+        repeats = len(source) / max(self.loader.num_pairs(is_perturbed), 1)
+        return LeftOutPairs(*arrays, source.numpy(), 1 / max(repeats, 1.0))
 
     def _held_out_folds(
         self, statistics: SufficientStatistics, associations: Associations, measured: PerturbationEffects
