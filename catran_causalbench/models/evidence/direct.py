@@ -9,7 +9,7 @@ so every source p of a target l is put to the test in the cells in which p was p
 A gene downstream of l predicts l in most cells, but misleads where it was perturbed. Such sources are dropped, and the
 target is regressed again on the others. The score combines the total weight W with the t-value of p,
 
-    W[p, l]^(1 − e) · (1 + P(cause)[p, l] · P(forward)[p, l] · (|t[p, l]| − 2)₊).
+    W[p, l]^(1 − e) · (1 + P(cause)[p, l] · P(forward)[p, l] · (|t[p, l]| − 1)₊).
 
 Both probabilities follow from the log ratios, and e is the share of the variance that the causes explain: the more the
 regressions explain, the less the size of the total effect counts. Where cells do not vary through the network, t-values
@@ -36,9 +36,11 @@ _MAX_SOURCES, _CELLS_PER_SOURCE = 100, 10  # of a regression: sources at most, a
 _RIDGE = 1e-3  # of a gene's variance
 _MISLEADS = -3.0  # log ratio of a source that is dropped: its own perturbation speaks 20 : 1 against it
 _MAX_ROUNDS = 15
-_NOISE, _STRONG = 2.0, 4.0  # t-values that count at all, and that hardly arise by chance
+_NOISE, _STRONG = 1.0, 4.0  # t-values that count at all, and that hardly arise by chance
+_PAIRS_ADDED, _SMALLEST_SHARE, _MAX_STEPS = 2, 0.01, 100  # of the estimate of how many sources are causes
 _LARGEST_LOG_RATIO = 50.0
 _SMALLEST_WEIGHT = 1e-3  # of the mean total weight; smaller ones are levelled, their order is kept
+_SMALLEST_RESIDUAL = 1e-9  # of the target's variance
 _CELLS_PER_BLOCK = 4096
 
 
@@ -68,7 +70,7 @@ class ConditionalFits:
     def direct_weights(self, total: np.ndarray) -> Floats:
         """Return the score of all pairs, without a unit, 0 on the diagonal, from their total weights; G × G each."""
         off_diagonal = ~np.eye(len(total), dtype=bool)
-        weight = total / max(np.abs(total[off_diagonal]).mean(), np.finfo(np.float32).tiny)
+        weight = total.astype(np.float64) / max(np.abs(total[off_diagonal]).mean(), np.finfo(np.float32).tiny)
         weight = (weight + np.hypot(weight, 2 * _SMALLEST_WEIGHT)) / 2  # above 0, in the same order
         # What shifts measurements only, as a cell's size does, makes genes vary together also where one is perturbed.
         against = self.shift_ratio + self.within_ratio.clip(max=0)
@@ -108,7 +110,8 @@ def fit_conditionally(dataset: PerturbationDataset, total: np.ndarray) -> Condit
         remaining = [fit.target for fit in regressions if len(sources[fit.target]) < len(fit.sources)]
         if not remaining:
             break
-    return ConditionalFits(*matrices, perturbed=np.isin(np.arange(genes), dataset.perturbed_genes))
+    perturbed = np.isin(np.arange(genes), dataset.perturbed_genes)
+    return ConditionalFits(t_value, contribution, shift_ratio, within_ratio, perturbed)
 
 
 def _without_the_worst(sources: Genes, log_ratio: Floats) -> Genes:
@@ -118,13 +121,15 @@ def _without_the_worst(sources: Genes, log_ratio: Floats) -> Genes:
 
 
 def _share_of_causes(log_ratio: Floats) -> float:
-    """Return the share π of sources that are causes, by maximum likelihood; ½ where there is no evidence.
+    """Return the share π of sources that are causes, by maximum likelihood with a few pairs added that are none.
 
-    The likelihood of a source is π · exp(log ratio) + 1 − π, relative to that of one that is no cause.
+    The likelihood of a source is π · exp(log ratio) + 1 − π, relative to that of one that is no cause. Where there is
+    no source to tell, π is ½.
     """
     share = 0.5
-    for _ in range(100 if len(log_ratio) else 0):
-        share = float(_probability(log_ratio, share).mean().clip(0.01, 0.99))
+    for _ in range(_MAX_STEPS if len(log_ratio) else 0):
+        causes = float(_probability(log_ratio, share).sum())
+        share = max(causes / (len(log_ratio) + _PAIRS_ADDED), _SMALLEST_SHARE)
     return share
 
 
@@ -185,7 +190,7 @@ class _PooledCells:
         inverse = np.linalg.inv(among + _RIDGE * count * np.eye(len(sources)))
         slope = inverse @ with_target
         residual = total - 2 * slope @ with_target + slope @ among @ slope
-        variance = float(residual / max(count - len(sources), 1))
+        variance = float(max(residual, _SMALLEST_RESIDUAL * total) / max(count - len(sources), 1))
         return _Regression(
             target=target,
             sources=sources,
