@@ -70,7 +70,7 @@ def test_the_ranking_is_an_option(screen, tmp_path):
     assert written["source"].tolist() == network.edges(40, rank_by="direct")["source"].tolist()
     assert written["weight"].tolist() == pytest.approx(network.edges(40, rank_by="direct")["weight"])
     assert not written[["source", "target"]].equals(network.edges(40, rank_by="total")[["source", "target"]])
-    refused = fit(screen, tmp_path / "no", "--rank-by", "best", code=1)
+    refused = fit(screen, tmp_path / "no", "--rank-by", "best", code=2)
     assert "rank_by: found 'best'; expected one of total, direct" in refused.stderr
 
 

@@ -40,7 +40,6 @@ _NOISE, _STRONG = 1.0, 4.0  # t-values that count at all, and that hardly arise 
 _PAIRS_ADDED, _SMALLEST_SHARE, _MAX_STEPS = 2, 0.01, 100  # of the estimate of how many sources are causes
 _LARGEST_LOG_RATIO = 50.0
 _SMALLEST_WEIGHT = 1e-3  # of the mean total weight; smaller ones are levelled, their order is kept
-_SMALLEST_RESIDUAL = 1e-9  # of the target's variance
 _CELLS_PER_BLOCK = 4096
 
 
@@ -105,8 +104,8 @@ def fit_conditionally(dataset: PerturbationDataset, total: np.ndarray) -> Condit
             targets = [fit.target for fit in affected]
             shift_ratio[source, targets], within_ratio[source, targets] = cells.log_ratios(source, affected)
         for target in remaining:
-            kept = sources[target]
-            sources[target] = _without_the_worst(kept, (shift_ratio + within_ratio)[kept, target])
+            pairs = sources[target], target
+            sources[target] = _without_the_worst(sources[target], shift_ratio[pairs] + within_ratio[pairs])
         remaining = [fit.target for fit in regressions if len(sources[fit.target]) < len(fit.sources)]
         if not remaining:
             break
@@ -190,7 +189,7 @@ class _PooledCells:
         inverse = np.linalg.inv(among + _RIDGE * count * np.eye(len(sources)))
         slope = inverse @ with_target
         residual = total - 2 * slope @ with_target + slope @ among @ slope
-        variance = float(max(residual, _SMALLEST_RESIDUAL * total) / max(count - len(sources), 1))
+        variance = float(residual / max(count - len(sources), 1))
         return _Regression(
             target=target,
             sources=sources,

@@ -187,6 +187,32 @@ def test_scores_are_numbers_whatever_the_data(kind):
     assert not np.diag(found).any()
 
 
+def test_the_score_of_a_pair_is_that_of_the_description():
+    """Pair by pair, with the share of causes that is likeliest on a grid."""
+    rng = np.random.default_rng(0)
+    genes = 12
+    t_value, shift, within = rng.normal(0, 6, (genes, genes)), *rng.normal(0, 2, (2, genes, genes))
+    contribution, perturbed = rng.uniform(0, 0.15, (genes, genes)), np.arange(genes) > 2
+    shift[~perturbed] = within[~perturbed] = 0
+    total = rng.uniform(1, 2, (genes, genes))
+    found = module.ConditionalFits(t_value, contribution, shift, within, perturbed).direct_weights(total)
+    pairs = [(p, q) for p in range(genes) for q in range(genes) if p != q]
+    against = shift + np.minimum(within, 0)
+    strong = [against[pair] for pair in pairs if abs(t_value[pair]) > 4 and perturbed[pair[0]]]
+    grid = np.linspace(0.001, 0.999, 999)
+    likelihood = 2 * np.log(1 - grid) + sum(np.log(grid * np.exp(ratio) + 1 - grid) for ratio in strong)
+    share = grid[np.argmax(likelihood)]
+    is_cause = share * np.exp(against) / (share * np.exp(against) + 1 - share)
+    explained = np.mean([sum(is_cause[p, q] * contribution[p, q] for p in range(genes)) for q in range(genes)])
+    assert 0.1 < share < 0.9
+    assert 0.1 < explained < 0.9
+    unit = np.mean([total[pair] for pair in pairs])
+    for p, q in pairs:
+        odds = total[p, q] / total[q, p] * np.exp(shift[p, q] + within[p, q] - shift[q, p] - within[q, p])
+        dependence = 1 + is_cause[p, q] * odds / (1 + odds) * max(abs(t_value[p, q]) - 1, 0)
+        assert found[p, q] == pytest.approx((total[p, q] / unit) ** (1 - explained) * dependence, rel=0.02)
+
+
 def test_the_share_of_causes_is_that_of_the_evidence():
     assert module._share_of_causes(np.empty(0)) == 0.5
     sure = np.repeat([20.0, -20.0], [300, 700])
