@@ -24,7 +24,7 @@ _EDGES_PRINTED = 5
 @command
 def fit(
     source: Annotated[Path, typer.Argument(help="Your screen: .h5ad, .zarr or .npz.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The directory to make.", show_default=False)],
+    output: console.Output,
     perturbation_key: console.PerturbationKey = "gene",
     control: console.Control = None,
     label_pattern: console.LabelPattern = None,
