@@ -31,9 +31,13 @@ setup(
     long_description=readme(REPOSITORY_URL),
     long_description_content_type="text/markdown",
     author="The catran-causalbench contributors",
-    keywords="gene regulatory network, causal discovery, Perturb-seq, CRISPR screen, single-cell, CausalBench, attention",
+    keywords="gene regulatory network, causal discovery, Perturb-seq, CRISPR screen, single-cell, CausalBench",
     project_urls={
-        **({"Source": REPOSITORY_URL, "Changelog": f"{REPOSITORY_URL}/blob/HEAD/CHANGELOG.md"} if REPOSITORY_URL else {}),
+        **(
+            {"Source": REPOSITORY_URL, "Changelog": f"{REPOSITORY_URL}/blob/HEAD/CHANGELOG.md"}
+            if REPOSITORY_URL
+            else {}
+        ),
         "CaTran": "https://openreview.net/forum?id=Wf0QRYUkhwV",
         "CausalBench": "https://github.com/causalbench/causalbench",
     },
@@ -83,7 +87,14 @@ setup(
         "zarr>=2.18",
     ],
     extras_require={
-        "docs": ["furo>=2024.8", "myst-nb>=1.2,<2", "sphinx>=8,<10"],
+        "docs": [
+            "decoupler>=2",
+            "furo>=2024.8",
+            "ipykernel>=6",
+            "myst-nb>=1.2,<2",
+            "nbclient>=0.10",
+            "sphinx>=8,<10",
+        ],
         "magic": ["magic-impute>=3"],
         "test": [
             "pytest>=8",
@@ -95,6 +106,8 @@ setup(
             "ruff>=0.9",
             "mypy>=1.13",
             "bandit[toml]>=1.8",
+            "build>=1.2",
+            "twine>=6",
             "triton>=3.3; platform_system == 'Linux'",  # its interpreter runs the GPU's kernels on a CPU
         ],
     },

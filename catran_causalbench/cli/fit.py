@@ -138,7 +138,7 @@ def _write(network: FittedNetwork, directory: Path) -> None:
     network.write_csv(directory / "edges.csv")
     network.write_graphml(directory / "network.graphml")
     network.save(directory / "network.npz")
-    network.plot_network().savefig(directory / "network.png", dpi=200)
-    network.plot_attention().savefig(directory / "attention.png", dpi=200)
+    network.plot_network(save=directory / "network.png")
+    network.plot_attention(save=directory / "attention.png")
     if not network.history.empty:
-        network.plot_training().savefig(directory / "training.png", dpi=200)
+        network.plot_training(save=directory / "training.png")

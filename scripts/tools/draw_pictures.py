@@ -1,18 +1,22 @@
 #!/usr/bin/env python
-"""Draw docs/method.png: what the default model does, from the screen to the network. SIMULATED data throughout."""
+"""Draw the pictures of the documentation, of SIMULATED data.
+
+docs/method.png shows what the default model does, from the screen to the network, and docs/network.png a network.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 
 import catran_causalbench as catran
 from catran_causalbench.plotting.style import ACTIVATION, INK, REPRESSION, new_figure
 
-PICTURE = Path(__file__).parents[2] / "docs" / "method.png"
+DOCS = Path(__file__).parents[2] / "docs"
 GENES = 12
 PANELS = ("screen", "evidence for every pair", "attention", "network")
 NOTES = (
@@ -24,7 +28,15 @@ NOTES = (
 
 
 def main() -> None:
-    """Draw the picture."""
+    """Draw both pictures."""
+    larger = catran.simulate_anndata(genes=60, seed=0)
+    catran.fit(larger, perturbation_key="target_gene").plot_network(100, save=DOCS / "network.png")
+    draw_method(DOCS / "method.png")
+    print(f"Wrote method.png and network.png in {DOCS} (SIMULATED data).")
+
+
+def draw_method(path: Path) -> None:
+    """Draw the steps from a screen to its network."""
     adata = catran.simulate_anndata(genes=GENES, cells=2400, seed=5)
     network = catran.fit(adata, perturbation_key="target_gene")
     figure = new_figure((9.6, 2.6))
@@ -37,9 +49,13 @@ def main() -> None:
         if number:
             left = 0.25 * number
             arrow = FancyArrowPatch(
-                (left - 0.03, 0.55), (left + 0.01, 0.55), transform=figure.transFigure, arrowstyle="-|>",
-                mutation_scale=14, color=INK,
-            )  # fmt: skip
+                (left - 0.03, 0.55),
+                (left + 0.01, 0.55),
+                transform=figure.transFigure,
+                arrowstyle="-|>",
+                mutation_scale=14,
+                color=INK,
+            )
             figure.add_artist(arrow)
     labels = adata.obs["target_gene"].astype(str).to_numpy()
     order = np.argsort(labels, kind="stable")[np.linspace(0, len(labels) - 1, 40).astype(int)]
@@ -48,11 +64,10 @@ def main() -> None:
     spots[1].imshow(np.nan_to_num(network.effects), cmap="RdBu_r", vmin=-size, vmax=size)
     spots[2].imshow(network.weights, cmap="Blues")
     draw_circle(spots[3], network.edges(16))
-    figure.savefig(PICTURE, dpi=150)
-    print(f"Wrote {PICTURE} (SIMULATED data).")
+    figure.savefig(path, dpi=150)
 
 
-def draw_circle(axes: Axes, edges) -> None:  # type: ignore[no-untyped-def]
+def draw_circle(axes: Axes, edges: pd.DataFrame) -> None:
     """Draw edges between genes on a circle."""
     genes = sorted({*edges["source"], *edges["target"]})
     angle = 2 * np.pi * np.arange(len(genes)) / len(genes)
@@ -61,10 +76,16 @@ def draw_circle(axes: Axes, edges) -> None:  # type: ignore[no-untyped-def]
         repressing = edge.regulation < 0
         axes.add_patch(
             FancyArrowPatch(
-                place[edge.source], place[edge.target], connectionstyle="arc3,rad=0.15", shrinkA=5, shrinkB=6,
-                arrowstyle="-[,widthB=0.3,lengthB=0" if repressing else "-|>", mutation_scale=9,
-                color=REPRESSION if repressing else ACTIVATION, linewidth=1.3,
-            )  # fmt: skip
+                place[edge.source],
+                place[edge.target],
+                connectionstyle="arc3,rad=0.15",
+                shrinkA=5,
+                shrinkB=6,
+                arrowstyle="-[,widthB=0.3,lengthB=0" if repressing else "-|>",
+                mutation_scale=9,
+                color=REPRESSION if repressing else ACTIVATION,
+                linewidth=1.3,
+            )
         )
     axes.scatter(*np.transpose(list(place.values())), s=60, color=INK, zorder=3)
     axes.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal")
