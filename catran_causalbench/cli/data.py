@@ -11,6 +11,7 @@ import typer
 
 from catran_causalbench.cli import console
 from catran_causalbench.cli.screen_table import print_screen
+from catran_causalbench.cli.stages import stages_shown
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn, TaskID
@@ -86,7 +87,7 @@ def convert(
     """
     from catran_causalbench.causalbench.build.from_screen import convert_screen
 
-    with console.hushed(quiet):
+    with console.hushed(quiet), stages_shown(quiet):
         path = convert_screen(
             output,
             source,

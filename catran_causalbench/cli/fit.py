@@ -10,6 +10,7 @@ import typer
 from catran_causalbench.cli import console
 from catran_causalbench.cli.console import AsJson, Overwrite, Quiet, command
 from catran_causalbench.cli.screen_table import print_screen
+from catran_causalbench.cli.stages import stages_shown
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable, check_writable
 from catran_causalbench.utils.distributed import is_main_process
@@ -67,7 +68,7 @@ def fit(
     settings = load_config(config)
     if edges is not None:
         settings = replace(settings, output=replace(settings.output, edges=edges))
-    with console.hushed(quiet):
+    with console.hushed(quiet), stages_shown(quiet):
         network = inference.fit(
             source,
             perturbation_key=perturbation_key,
