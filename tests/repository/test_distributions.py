@@ -1,4 +1,4 @@
-"""Source distribution and wheel: what is in them, and what an index would show. scripts/test_install.sh installs them."""
+"""Source distribution and wheel: their content, and what an index would show. scripts/test_install.sh installs them."""
 
 import email
 import re
