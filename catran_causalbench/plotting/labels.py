@@ -48,7 +48,9 @@ def place_labels(axes: Axes, labels: Iterable[Label], discs: np.ndarray, lines: 
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.patheffects import withStroke
 
-    renderer = RendererAgg(1, 1, DPI)  # letters are measured as in a file
+    renderers = [
+        RendererAgg(1, 1, dpi) for dpi in (100, DPI)
+    ]  # letters are rounded to pixels, on a screen and in a file
     page = np.array([axes.get_xlim()[1], axes.get_ylim()[1]])
     taken, left_out = discs, 0
     for label in labels:
@@ -64,8 +66,8 @@ def place_labels(axes: Axes, labels: Iterable[Label], discs: np.ndarray, lines: 
                 parse_math=False,
             )
             text.set(fontweight="bold" if label.bold else "normal", color=INK, zorder=6)
-            box = text.get_window_extent(renderer, dpi=DPI).get_points() * 72 / DPI
-            extent = 1.02 * (box[1] - box[0]) + 2 * _CLEARANCE
+            boxes = [text.get_window_extent(each, dpi=each.dpi).size * 72 / each.dpi for each in renderers]
+            extent = 1.02 * np.max(boxes, axis=0) + 2 * _CLEARANCE
             found = _best_place(label, extent, gaps, taken, lines, page)
             if found is not None:
                 middle, gap = found
