@@ -210,17 +210,20 @@ def _draw_legend(figure: Figure, graph: nx.DiGraph, regulation: np.ndarray) -> N
     from matplotlib.legend_handler import HandlerLine2D
     from matplotlib.lines import Line2D
 
-    heads: dict[int, dict[str, Any]] = {
-        1: {"marker": ">", "markevery": [1]},
-        0: {"marker": ">", "markevery": [1]},
-        -1: {"marker": "|", "markevery": [1], "markersize": 8, "markeredgewidth": 2},
-    }
+    class HeadAtTheEnd(HandlerLine2D):
+        def create_artists(self, *arguments: Any, **options: Any) -> Any:
+            artists = super().create_artists(*arguments, **options)
+            for artist in artists:
+                artist.set(markevery=[1])
+            return artists
+
+    bar: dict[str, Any] = {"marker": "|", "markersize": 8, "markeredgewidth": 2}
     handles = [
-        Line2D([0, 1], [0, 0], color=colour, linewidth=2, label=meaning, **heads[kind])
-        for kind, (colour, _, meaning) in _REGULATION.items()
+        Line2D([], [], color=colour, linewidth=2, label=meaning, **(bar if head == _BAR else {"marker": ">"}))
+        for kind, (colour, head, meaning) in _REGULATION.items()
         if kind in regulation
     ]
-    at_the_end = {handle: HandlerLine2D(numpoints=2) for handle in handles}
+    at_the_end = {handle: HeadAtTheEnd(numpoints=2) for handle in handles}
     disc: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 7}
     handles += [
         Line2D([], [], color=INK, linewidth=3, label="thicker: larger weight"),
