@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from catran_causalbench.config import MOST_EDGES, CatranConfig
 from catran_causalbench.errors import InputError, warn
 from catran_causalbench.grn.edges import complete_edges, rank_edges
 from catran_causalbench.grn.network_file import read_network, write_network
+from catran_causalbench.grn.pictures import NetworkPictures
 from catran_causalbench.utils.atomic_io import write_atomically
 from catran_causalbench.utils.described import Described
 from catran_causalbench.utils.validation import checked, number
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
     from anndata import AnnData
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _AT_LEAST_ONE = number(low=1).metadata
 _SHARE_OF_PAIRS = 0.1
@@ -33,7 +31,7 @@ _INTERACTIONS = {1: "activates", -1: "represses"}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class FittedNetwork(Described):
+class FittedNetwork(NetworkPictures, Described):
     """What a method inferred from a data set; G genes.
 
     Attributes
@@ -252,59 +250,6 @@ class FittedNetwork(Described):
     def write_csv(self, path: str | os.PathLike[str], num_edges: int | None = None) -> Path:
         """Write the strongest edges as CSV, with the columns of :meth:`edges`."""
         return write_atomically(path, lambda temporary: self.edges(num_edges).to_csv(temporary, index=False))
-
-    def plot_network(
-        self,
-        num_edges: int | None = None,
-        *,
-        title: str | None = None,
-        ax: Axes | None = None,
-        save: str | os.PathLike[str] | None = None,
-    ) -> Figure:
-        """Draw the strongest edges; see :func:`~catran_causalbench.plotting.network.draw_network`.
-
-        By default as many of :meth:`edges` are drawn as can be told apart. ``title`` replaces the origin of the data,
-        ``ax`` takes the picture instead of a new figure, and ``save`` is a file to write the figure to.
-        """
-        from catran_causalbench.plotting.network import draw_network
-
-        edges = self.edges(num_edges)
-        return draw_network(edges, num_edges is None, title=self._title(title, ax), ax=ax, save=save)
-
-    def plot_attention(
-        self,
-        num_genes: int | None = 60,
-        *,
-        title: str | None = None,
-        ax: Axes | None = None,
-        save: str | os.PathLike[str] | None = None,
-    ) -> Figure:
-        """Draw the weights as a heat map; see :func:`~catran_causalbench.plotting.attention.draw_attention`.
-
-        For ``title``, ``ax`` and ``save`` see :meth:`plot_network`.
-        """
-        from catran_causalbench.plotting.attention import draw_attention
-
-        return draw_attention(self.adjacency(), num_genes, title=self._title(title, ax), ax=ax, save=save)
-
-    def plot_training(
-        self,
-        *,
-        title: str | None = None,
-        ax: Axes | Sequence[Axes] | None = None,
-        save: str | os.PathLike[str] | None = None,
-    ) -> Figure:
-        """Draw the losses of the training; raise InputError where nothing was trained.
-
-        For ``title``, ``ax`` and ``save`` see :meth:`plot_network`; ``ax`` has as many axes as there are losses.
-        """
-        from catran_causalbench.plotting.training import draw_training
-
-        return draw_training(self.history, title=self._title(title, ax), ax=ax, save=save)
-
-    def _title(self, title: str | None, ax: object) -> str:
-        """Return the title that the user gave, or else the origin of the data for a new figure."""
-        return title if title is not None else "" if ax is not None else self.origin
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the network into an .npz without pickled objects, which :func:`load` reads.

@@ -63,7 +63,7 @@ def shell(folder, tmp_path, monkeypatch):
 
 def run_commands(code, shell):
     """Run a block: in this process, which spares imports, where it only calls the program; else in a shell."""
-    lines = [line for line in code.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line.split(" #")[0] for line in code.replace("\\\n", " ").splitlines() if line.strip()]
     plain = [shlex.split(line, comments=True) for line in lines if line.startswith(PROGRAM) and not SHELL.search(line)]
     if len(plain) < len(lines):
         shell(code)
