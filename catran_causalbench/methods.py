@@ -21,6 +21,7 @@ from catran_causalbench.config import (
 )
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils.progress import report
 from catran_causalbench.utils.validation import plain
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Method:
 
         if not self.baseline:
             return self._train(dataset, config, seed, directory)
+        report(f"Scoring all pairs by {self.name}")
         score = getattr(self.load()[0], self.name)
         settings = getattr(config, self.section) if self.section else None
         weights = score(dataset, seed) if settings is None else score(dataset, seed, settings)
@@ -107,6 +109,7 @@ class Method:
         from catran_causalbench.grn.edges import collect_weights
 
         trainer, catran, evidence = self.load()
+        report("Preparing the model, with sums over all cells" if config.model == "evidence" else "Preparing the model")
         plan_class = catran.CatranTrainingPlan if config.model == "catran" else evidence.EvidenceTrainingPlan
         plan = plan_class(dataset, config.model_settings, seed)
         trainer.train(plan, directory)

@@ -21,7 +21,7 @@ sweep() {
     local name="$1"
     shift
     SWEEPS+=("$RESULTS/$name")
-    "$BIN/catran-causalbench" sweep "$RESULTS/$name" "$@" --plan "$HERE/$EXPERIMENT.yaml" || FAILED=$?
+    "$BIN/catran-causalbench" sweep --output "$RESULTS/$name" "$@" --plan "$HERE/$EXPERIMENT.yaml" || FAILED=$?
     [ "$FAILED" -le 1 ] || exit "$FAILED"
 }
 
@@ -32,7 +32,7 @@ if [ "$EXPERIMENT" = measured ]; then
     for panel in schraivogel2020_tapseq_k562_crispri:60 dixit2016_bmdc_24tf:18 sachs2005_all14:10; do
         name="${panel%:*}"
         [ -e "$RESULTS/data/$name/description.json" ] ||
-            "$BIN/catran-causalbench" convert "$RESULTS/data/$name" "$DIRECTORY/$name.npz" --perturbation-key gene
+            "$BIN/catran-causalbench" convert "$DIRECTORY/$name.npz" --output "$RESULTS/data/$name" --perturbation-key gene
         sweep "$name" "$RESULTS/data/$name" --edges "${panel#*:}" "$@"
     done
 else
@@ -47,7 +47,7 @@ else
         directory="$RESULTS/data/$SIZE${GENES:+-$GENES-genes}-seed$seed"
         DATA+=("$directory")
         [ -e "$directory/description.json" ] ||
-            "$BIN/catran-causalbench" simulate "$directory" --size "$SIZE" --seed "$seed" \
+            "$BIN/catran-causalbench" simulate --output "$directory" --size "$SIZE" --seed "$seed" \
                 ${GENES:+--genes "$GENES"} ${CELLS:+--cells "$CELLS"}
     done
     sweep runs "${DATA[@]}" "$@"
