@@ -62,6 +62,7 @@ setup(
     ],
     extras_require={
         "magic": ["magic-impute>=3"],
+        "dspin": ["dspin>=1.5"],
         "test": [
             "pytest>=8",
             "pytest-cov>=5",

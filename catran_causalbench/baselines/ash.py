@@ -26,8 +26,8 @@ def ash(dataset: PerturbationDataset, seed: int) -> np.ndarray:
 
     One thing differs from ashr: where there are more than 100,000 pairs, the weights are learned from every n-th.
 
-    The scores are absolute posterior means, float64, genes × genes, source × target; ``-inf`` for sources that are never
-    perturbed, and where neither the controls nor the perturbed cells vary.
+    The scores are absolute posterior means, float64, genes × genes, source × target; ``-inf`` for sources that are
+    never perturbed, and where neither the controls nor the perturbed cells vary.
     """
     effects, deviations = effects_and_deviations(dataset)
     cells = np.bincount(dataset.intervention[dataset.intervention >= 0], minlength=dataset.num_genes)
@@ -116,7 +116,7 @@ def log_likelihoods(effects: np.ndarray, errors: np.ndarray, low: np.ndarray, hi
     """Return the log density of each measured effect under each component, float64, pairs × components."""
     effects, errors = effects[:, None], errors[:, None]
     width = high - low
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         uniform = _log_probability((low - effects) / errors, (high - effects) / errors) - np.log(width)
     point = -0.5 * (effects / errors) ** 2 - np.log(errors * np.sqrt(2 * np.pi))
     return np.where(width > 0, uniform, point)

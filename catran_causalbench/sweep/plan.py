@@ -232,7 +232,7 @@ def method_config(method: str, protocol: EvaluationProtocol) -> CatranConfig:
 def _located_method(method: str) -> str:
     """Return a method that exists, a settings file by its absolute path."""
     if method != ORACLE:
-        find_method(method)
+        find_method(method).settings(CatranConfig())
     return str(Path(method).absolute()) if is_settings_file(method) else method
 
 
