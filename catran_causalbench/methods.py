@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from catran_causalbench.baselines.config import require_package
 from catran_causalbench.config import (
     CONFIG_VARIABLE,
     DEFAULT_PRESET,
@@ -68,8 +69,9 @@ class Method:
         Raises
         ------
         InputError
-            A section is set that the method does not use.
+            A section is set that the method does not use, or a package is missing that it needs.
         """
+        require_package(self.name)
         chosen = config if self.config is None else replace(self.config, output=config.output)
         used = self.section if self.baseline else chosen.model
         unused = [name for name in chosen.sections if name != used]
@@ -130,10 +132,14 @@ _BASELINES = {
         Method("correlation", "Absolute Pearson correlation in controls.", baseline="statistics"),
         Method("mean_difference", "Absolute difference of means, perturbed cells and controls.", baseline="statistics"),
         Method("effect_size", "Cohen's d of perturbed cells and controls.", baseline="statistics"),
+        Method("ash", "Effects shrunk by the prior that all effects tell.", baseline="ash"),
         Method("guanlab", "Boosted trees that predict correlated pairs from four means.", baseline="guanlab"),
         Method("betterboost", "GRNBoost's importances behind a test of the effect.", baseline="betterboost"),
         Method("sparserc", "A linear acyclic model with few root causes.", baseline="sparserc"),
         Method("grnboost", "Boosted trees that predict a gene from all others.", baseline="grnboost"),
+        Method("inspre", "A sparse inverse of the matrix of effects.", baseline="inspre"),
+        Method("dspin", "The authors' D-SPIN, a directed spin network.", baseline="dspin"),
+        Method("sdcd", "The authors' SDCD, an acyclic neural model in two stages.", baseline="sdcd"),
         Method("dcdi_g", "CausalBench's DCDI with Gaussian noise.", baseline="dcdi", section="dcdi"),
         Method("dcdi_dsf", "CausalBench's DCDI with normalising flows.", baseline="dcdi", section="dcdi"),
         Method("dcdfg_lin", "CausalBench's linear DCDFG.", baseline="dcdi", section="dcdi"),

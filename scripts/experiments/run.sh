@@ -3,12 +3,13 @@
 #
 # Usage: run.sh quality|ablation|preprocessing|implementations [SWEEP OPTIONS]
 #        run.sh measured DIRECTORY [SWEEP OPTIONS]   DIRECTORY holds the measured data sets (.npz)
+#        run.sh independent|independent-slow DIRECTORY [SWEEP OPTIONS]   DIRECTORY holds data with known truth (.npz)
 #
 # The variables SEEDS, SIZE, GENES and CELLS change what is simulated, RESULTS where the results go.
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$HERE/../environment.sh"
-[ $# -gt 0 ] && [ -f "$HERE/$1.yaml" ] || fail "name an experiment: quality, ablation, preprocessing, implementations or measured"
+[ $# -gt 0 ] && [ -f "$HERE/$1.yaml" ] || fail "name an experiment: quality, ablation, preprocessing, implementations, measured, independent or independent-slow"
 EXPERIMENT="$1"
 shift
 RESULTS="${RESULTS:-$REPOSITORY/results}/$EXPERIMENT"
@@ -25,7 +26,11 @@ sweep() {
     [ "$FAILED" -le 1 ] || exit "$FAILED"
 }
 
-if [ "$EXPERIMENT" = measured ]; then
+if [[ "$EXPERIMENT" = independent* ]]; then
+    DIRECTORY="${1:?name the directory with the data sets}"
+    shift
+    sweep runs "$DIRECTORY"/*.npz "$@"
+elif [ "$EXPERIMENT" = measured ]; then
     DIRECTORY="${1:?name the directory with the data sets}"
     shift
     # The number of edges is a third of all pairs of the perturbed genes, of which there are 14, 8 and 6.
@@ -51,6 +56,10 @@ else
                 ${GENES:+--genes "$GENES"} ${CELLS:+--cells "$CELLS"}
     done
     sweep runs "${DATA[@]}" "$@"
+fi
+
+if [[ "$EXPERIMENT" = independent* ]]; then
+    "$BIN/python" "$HERE/independent_table.py" "${SWEEPS[@]}" | tee "$RESULTS/table.md"
 fi
 
 say "Report"
