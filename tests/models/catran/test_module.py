@@ -61,7 +61,9 @@ def test_reference_network_equals_naive_loops(token, changes):
     expression = torch.rand(6, 4, dtype=torch.float64) * 3
     genes = torch.tensor([6, 0, 3, 2])
     prediction, attention = network(expression, genes)
-    expected, expected_attention = naive_forward(network.state_dict(), expression.numpy(), genes.numpy(), token, **changes)
+    expected, expected_attention = naive_forward(
+        network.state_dict(), expression.numpy(), genes.numpy(), token, **changes
+    )
     np.testing.assert_allclose(prediction.detach().numpy(), expected, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(attention.detach().numpy(), expected_attention, rtol=1e-10)
 
@@ -100,7 +102,9 @@ def test_only_a_projection_of_its_own_for_sources_gives_a_pair_two_scores():
     for directed in (False, True):
         attention = randomised(CatranModule(9, directed=directed).double()).attention(genes).log()
         scores = attention - attention.diagonal()[:, None]  # without the softmax's normalisation
-        own = scores - scores.T  # q[l]·k[s] − q[l]·k[l] − (q[s]·k[l] − q[s]·k[s]): with one projection |q[s]|² − |q[l]|²
+        own = (
+            scores - scores.T
+        )  # q[l]·k[s] − q[l]·k[l] − (q[s]·k[l] − q[s]·k[s]): with one projection |q[s]|² − |q[l]|²
         assert torch.allclose(own[0, 1] + own[1, 2], own[0, 2]) != directed
 
 
