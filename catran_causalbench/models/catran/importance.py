@@ -54,10 +54,14 @@ class CellStatistics:
         np.fill_diagonal(importance, 0)
         importance[~measured.perturbed] = np.nan
         own = np.abs(np.diag(measured.effect))[measured.perturbed]
-        deviation = np.where(varies, measured.deviation, 1)
-        arrays = (measured.control_mean, deviation, np.sign(statistics.covariance), importance.T)
-        tensors = (torch.from_numpy(np.float32(array)) for array in arrays)
-        return cls(*tensors, depth=float(np.median(own)) if len(own) else 1.0)
+        arrays = {
+            "control_mean": measured.control_mean,
+            "deviation": np.where(varies, measured.deviation, 1),
+            "signs": np.sign(statistics.covariance),
+            "importance": importance.T,
+        }
+        depth = float(np.median(own)) if len(own) else 1.0
+        return cls(**{name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}, depth=depth)
 
     def to(self, device: torch.device) -> CellStatistics:
         """Return the same with the statistics of the genes on a device."""

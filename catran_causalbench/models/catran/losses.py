@@ -44,7 +44,7 @@ def catran_losses(
         those of the minibatch (§1.4).
     """
     error = huber_loss(prediction, minibatch.expression, reduction="none")
-    is_masked, num_entries = minibatch.is_masked, error.numel()
+    is_masked, num_entries = minibatch.is_masked, torch.tensor(error.numel(), device=error.device)
     if not settings.predict_perturbed:
         counts = minibatch.group[:, None] != torch.arange(error.shape[1], device=error.device)
         error, is_masked, num_entries = error * counts, is_masked & counts, counts.sum()

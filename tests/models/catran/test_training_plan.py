@@ -59,7 +59,7 @@ def linear_screen(genes=40, cells=25, controls=600, seed=3):
 
 
 @pytest.mark.guarantee(
-    "The network of the paper",
+    "Statistics",
     "With the settings of the preset `catran` it finds a simulated network as well as Mean Difference, and better than "
     "correlation from controls alone; with the paper's settings it does not.",
 )
