@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run one experiment: simulate (or convert) its data sets, run the sweep of its plan, write the report. Repeat to resume.
 #
-# Usage: run.sh quality|ablation|preprocessing|implementations [SWEEP OPTIONS]
+# Usage: run.sh quality|ablation|network|preprocessing|implementations [SWEEP OPTIONS]
 #        run.sh measured DIRECTORY [SWEEP OPTIONS]   DIRECTORY holds the measured data sets (.npz)
 #        run.sh independent|independent-slow DIRECTORY [SWEEP OPTIONS]   DIRECTORY holds data with known truth (.npz)
 #
@@ -9,7 +9,7 @@
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$HERE/../environment.sh"
-[ $# -gt 0 ] && [ -f "$HERE/$1.yaml" ] || fail "name an experiment: quality, ablation, preprocessing, implementations, measured, independent or independent-slow"
+[ $# -gt 0 ] && [ -f "$HERE/$1.yaml" ] || fail "name an experiment: quality, ablation, network, preprocessing, implementations, measured, independent or independent-slow"
 EXPERIMENT="$1"
 shift
 RESULTS="${RESULTS:-$REPOSITORY/results}/$EXPERIMENT"
@@ -44,6 +44,7 @@ else
     case "$EXPERIMENT" in
         quality) SIZE="${SIZE:-rpe1}" SEEDS="${SEEDS:-20 21 22 23 24 25 26 27 28 29}" ;;
         ablation) SIZE="${SIZE:-rpe1}" SEEDS="${SEEDS:-20 21 25 26}" ;;
+        network) SIZE="${SIZE:-small}" SEEDS="${SEEDS:-20 21 22 23 24}" ;;
         preprocessing) SIZE="${SIZE:-small}" SEEDS="${SEEDS:-0 1 2 3 4}" ;;
         implementations) SIZE="${SIZE:-small}" SEEDS="${SEEDS:-0}" ;;
     esac
