@@ -20,6 +20,7 @@ from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.methods import CATRAN, find_method
 from catran_causalbench.training.run_directory import RunDirectory
 from catran_causalbench.utils.isolation import one_at_a_time
+from catran_causalbench.utils.progress import report
 from catran_causalbench.utils.validation import checked, choice, number
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def infer_network(
     seed = checked("seed", seed, int, _SEED)
     chosen = find_method(method)
     config = chosen.settings(load_config(config))
+    report("Measuring effects")
     measured = measure_effects(dataset)
     settings = {"method": chosen.name, **config.to_mapping()}
     with one_at_a_time():

@@ -66,6 +66,16 @@ def test_effects_are_differences_of_means(simulated, network):
         assert edge.regulation == -np.sign(edge.effect)
 
 
+def test_targets_and_regulators_are_edges_of_a_gene(network):
+    edges = network.edges(60)
+    for gene in network.gene_names[:3]:
+        for found, end in ((network.targets(gene, 60), "source"), (network.regulators(gene, 60), "target")):
+            pd.testing.assert_frame_equal(found, edges[edges[end] == gene].reset_index(drop=True))
+    assert len(network.targets(network.gene_names[0], 10**6)) == GENES - 1
+    with pytest.raises(catran.InputError, match=r"gene: found 'TP53'; expected one of the network's genes, such as"):
+        network.targets("TP53")
+
+
 def test_sources_that_were_not_perturbed_have_no_effect(simulated):
     adata = simulated[simulated.obs["target_gene"] != "SIM4"]
     edges = fit(adata, genes="all").edges(GENES * (GENES - 1))
@@ -185,6 +195,30 @@ def test_annotating_an_anndata(simulated, network):
     assert adata.varp["catran"].nnz == 25
     with pytest.raises(catran.InputError, match="no gene"):
         network.annotate(simulated[:, :4].copy())
+
+
+def test_annotating_a_copy_under_another_key(simulated, network):
+    annotated = network.annotate(simulated, 25, key_added="mine", copy=True)
+    assert not {"mine", "catran"} & {*simulated.varp, *simulated.uns}
+    assert annotated.varp["mine"].nnz == annotated.uns["mine"]["edges"] == 25
+
+
+def test_igraph_reads_the_graphml(network, tmp_path):
+    igraph = pytest.importorskip("igraph", reason="igraph, which the package does not need, is not installed")
+    graph = igraph.Graph.Read_GraphML(str(network.write_graphml(tmp_path / "network.graphml", 30)))
+    names = graph.vs["id"]
+    assert graph.is_directed()
+    assert {(names[edge.source], names[edge.target]) for edge in graph.es} == {
+        *zip(network.edges(30)["source"], network.edges(30)["target"], strict=True)
+    }
+
+
+def test_decoupler_reads_the_regulon(simulated, network):
+    decoupler = pytest.importorskip("decoupler", reason="decoupler, of the extra docs, is not installed")
+    activities, p_values = decoupler.mt.ulm(simulated.to_df().head(50), network.to_regulon(60), tmin=2)
+    regulators = network.to_regulon(60)["source"].value_counts()
+    assert set(activities.columns) == set(regulators[regulators >= 2].index)
+    assert len(activities) == len(p_values) == 50
 
 
 def test_saving_and_loading(network, tmp_path):
