@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from typing import TypeVar
 
 Share = TypeVar("Share")
@@ -36,14 +37,18 @@ def prefetched(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
     It starts with the first at once. An error in making an item is raised where the item is asked for. When the block
     ends, the item that is being made is waited for.
     """
-    source, end = iter(items), object()
+    source = iter(items)
+
+    def make() -> list[Item]:
+        return [*islice(source, 1)]
+
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(next, source, end)
+        first = pool.submit(make)
 
         def fetch() -> Iterator[Item]:
             upcoming = first
-            while (item := upcoming.result()) is not end:
-                upcoming = pool.submit(next, source, end)
-                yield item
+            while made := upcoming.result():
+                upcoming = pool.submit(make)
+                yield from made
 
         yield fetch()
