@@ -129,7 +129,7 @@ def _prepare(data: Path, directory: Path, overwrite: bool, say: Say, progress: P
             link_atomically(data / name, directory / name)
     found = [sentence for name in (*_FILE_OF, "links") for sentence in receipt.entries[name].found]
     if states[SUMMARY] is None:
-        advice = f"`catran-causalbench download {data}` fetches it"
+        advice = f"`catran-causalbench download --output {data}` fetches it"
         found.append(f"no filtered cells, which --do_filter needs, because {SUMMARY} is missing; {advice}")
     return found
 
@@ -165,7 +165,7 @@ def _refuse(data: Path, faults: Iterator[str]) -> None:
 
 
 def _advice(data: Path) -> str:
-    return f"CausalBench's files, intact; `catran-causalbench download {data}` fetches them"
+    return f"CausalBench's files, intact; `catran-causalbench download --output {data}` fetches them"
 
 
 def _verb(fault: str) -> str:
