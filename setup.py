@@ -96,6 +96,7 @@ setup(
             "sphinx>=8,<10",
         ],
         "magic": ["magic-impute>=3"],
+        "dspin": ["dspin>=1.5"],
         "test": [
             "pytest>=8",
             "pytest-cov>=5",

@@ -68,15 +68,16 @@ def infer_network(
     with one_at_a_time():
         dataset = remove_batch_shifts(preprocess(dataset, config.data.preprocessing))
         with RunDirectory.prepare(config.output.run_directory, settings, dataset, seed) as directory:
-            weights, history = chosen.score_pairs(dataset, config, seed, directory)
-            np.fill_diagonal(weights, 0)
+            scores = chosen.score_pairs(dataset, config, seed, directory)
+            np.fill_diagonal(scores.weights, 0)
             network = FittedNetwork(
                 gene_names=dataset.gene_names,
-                weights=weights,
+                weights=scores.weights,
+                direct_weights=scores.direct_weights,
                 effects=measured.effect,
                 p_values=measured.p_value,
                 perturbation=dataset.perturbation,
-                history=history,
+                history=scores.history,
                 method=chosen.name,
                 config=config,
                 seed=seed,

@@ -46,6 +46,9 @@ def fit(
     edges: Annotated[
         int | None, typer.Option(min=1, help="Number of edges.", show_default="a tenth of all pairs, at most 1,000")
     ] = None,
+    rank_by: Annotated[
+        str | None, typer.Option(help="total effect, or direct: what other genes do not explain.", show_default="total")
+    ] = None,
     seed: console.Seed = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -68,6 +71,8 @@ def fit(
     settings = load_config(config)
     if edges is not None:
         settings = replace(settings, output=replace(settings.output, edges=edges))
+    if rank_by is not None:
+        settings = replace(settings, output=replace(settings.output, rank_by=rank_by))
     with console.hushed(quiet), stages_shown(quiet):
         network = inference.fit(
             source,

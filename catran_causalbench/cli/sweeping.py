@@ -14,7 +14,9 @@ from catran_causalbench.errors import InputError
 @command
 def sweep(
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the runs.", show_default=False)],
-    data: Annotated[list[Path] | None, typer.Argument(help="Benchmark directories.", show_default=False)] = None,
+    data: Annotated[
+        list[Path] | None, typer.Argument(help="Benchmark directories, or .npz with known truth.", show_default=False)
+    ] = None,
     plan: Annotated[Path | None, typer.Option(help="YAML file; options replace what it says.")] = None,
     methods: Annotated[
         str | None, typer.Option(help="catran, catran-PRESET, a YAML file with settings, a baseline, or oracle.")
@@ -22,7 +24,9 @@ def sweep(
     regimes: Annotated[str | None, typer.Option(help="observational, partial_interventional, interventional.")] = None,
     fractions: Annotated[str | None, typer.Option(help="Shares of perturbations in the partial regime.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of the model and of the partial draw.")] = None,
-    edges: Annotated[int | None, typer.Option(help="Edges of every network.", show_default="1000")] = None,
+    edges: Annotated[
+        int | None, typer.Option(help="Edges of every network.", show_default="1000; direct edges of known truth")
+    ] = None,
     max_path_length: Annotated[int | None, typer.Option(help="As in causalbench_run.", show_default="1")] = None,
     omission_estimation_size: Annotated[
         int | None, typer.Option(help="As in causalbench_run.", show_default="500")

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catran_causalbench.config import MOST_EDGES, CatranConfig
+from catran_causalbench.config import MOST_EDGES, RANKINGS, CatranConfig
 from catran_causalbench.errors import InputError, warn
 from catran_causalbench.grn.edges import complete_edges, rank_edges
 from catran_causalbench.grn.network_file import read_network, write_network
 from catran_causalbench.grn.pictures import NetworkPictures
 from catran_causalbench.utils.atomic_io import write_atomically
 from catran_causalbench.utils.described import Described
-from catran_causalbench.utils.validation import checked, number
+from catran_causalbench.utils.validation import checked, choice, number
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _AT_LEAST_ONE = number(low=1).metadata
+_RANKING = choice(*RANKINGS).metadata
 _SHARE_OF_PAIRS = 0.1
 SIGNIFICANT = 0.05  # largest q-value of a significant effect
 _INTERACTIONS = {1: "activates", -1: "represses"}
@@ -56,6 +57,9 @@ class FittedNetwork(NetworkPictures, Described):
         Number of perturbed and of control cells, and of excluded cells by the reason.
     origin
         Description of the data, if known.
+    direct_weights
+        float32, G × G, source × target: scores of the ranking by direct effect; None where the settings of the run did
+        not ask for it.
     """
 
     gene_names: tuple[str, ...]
@@ -69,6 +73,7 @@ class FittedNetwork(NetworkPictures, Described):
     seed: int
     cells: dict[str, int] = field(default_factory=dict)
     origin: str = ""
+    direct_weights: np.ndarray | None = None
 
     @property
     def perturbed(self) -> np.ndarray:
@@ -100,7 +105,9 @@ class FittedNetwork(NetworkPictures, Described):
         """Number of ordered pairs of different genes."""
         return len(self.gene_names) * (len(self.gene_names) - 1)
 
-    def edges(self, num_edges: int | None = None, *, complete: bool = False) -> pd.DataFrame:
+    def edges(
+        self, num_edges: int | None = None, *, rank_by: str | None = None, complete: bool = False
+    ) -> pd.DataFrame:
         """Return the strongest edges, best first.
 
         Parameters
@@ -109,6 +116,9 @@ class FittedNetwork(NetworkPictures, Described):
             Number of edges; where the method knows fewer, all of them are returned. By default ``config.output.edges``
             or, where that is not set, a tenth of all pairs, at most 1,000. A cautious choice is the number of pairs
             with a significant effect, :attr:`num_significant`.
+        rank_by
+            ``total`` or ``direct`` effect, by default as ``config.output.rank_by`` says. The weights are those of the
+            ranking; the measured effects are total effects in either.
         complete
             Add random edges, last and with weight ``-inf``, where the method knows too few: benchmarks compare equal
             numbers of edges. If there are not enough pairs of genes, warn and return all.
@@ -127,7 +137,7 @@ class FittedNetwork(NetworkPictures, Described):
         Raises
         ------
         InputError
-            ``num_edges`` is not a whole number above zero.
+            ``num_edges`` is not a whole number above zero, or the network does not have the ranking.
         """
         if num_edges is not None:
             wanted = checked("num_edges", num_edges, int, _AT_LEAST_ONE)
@@ -135,7 +145,7 @@ class FittedNetwork(NetworkPictures, Described):
             wanted = self.config.output.benchmark_edges
         else:
             wanted = min(MOST_EDGES, max(1, int(_SHARE_OF_PAIRS * self.num_pairs)))
-        ranked = rank_edges(self.weights, wanted)
+        ranked = rank_edges(self._ranking(rank_by), wanted)
         if complete:
             pairs = self.num_pairs
             if pairs < wanted:
@@ -184,12 +194,12 @@ class FittedNetwork(NetworkPictures, Described):
         size = edges["weight"] if (edges["weight"] > 0).all() else 1.0
         return edges[["source", "target"]].assign(weight=edges["regulation"] * size)
 
-    def adjacency(self) -> pd.DataFrame:
-        """Return the weights of all pairs, source × target."""
+    def adjacency(self, *, rank_by: str = "total") -> pd.DataFrame:
+        """Return the weights of all pairs, source × target, by ``total`` or ``direct`` effect (see :meth:`edges`)."""
         import pandas as pd
 
         genes = pd.Index(self.gene_names)
-        return pd.DataFrame(self.weights, index=genes.rename("source"), columns=genes.rename("target"))
+        return pd.DataFrame(self._ranking(rank_by), index=genes.rename("source"), columns=genes.rename("target"))
 
     def annotate(
         self, adata: AnnData, num_edges: int | None = None, *, key_added: str = "catran", copy: bool = False
@@ -275,12 +285,24 @@ class FittedNetwork(NetworkPictures, Described):
             "p_values": self.p_values,
             "history": self.history.to_numpy(float),
         }
+        if self.direct_weights is not None:
+            arrays["direct_weights"] = self.direct_weights
         return write_network(path, description, arrays)
 
     def _repr_html_(self) -> str:
         table = self.edges(8).to_html(index=False, border=0, float_format="{:.3g}".format, na_rep="–")
         more = "more: <code>.edges(k)</code>, <code>.targets(gene)</code>, <code>.plot_network(k)</code>"
         return f"<div>{super()._repr_html_()}{table}{more}</div>"
+
+    def _ranking(self, rank_by: str | None) -> np.ndarray:
+        """Return the weights of a ranking, by default that of the settings."""
+        chosen = checked("rank_by", rank_by or self.config.output.rank_by, str, _RANKING)
+        if chosen == "total":
+            return self.weights
+        if self.direct_weights is None:
+            expected = "total, or a network that was fitted with output.rank_by: direct (--rank-by direct)"
+            raise InputError.of("rank_by", "direct, a ranking that this network does not have", expected)
+        return self.direct_weights
 
     def describe(self) -> str:
         """Return method, numbers of genes, cells and significant effects, the best edge, and the origin of the data."""
@@ -319,4 +341,5 @@ def load(path: str | os.PathLike[str]) -> FittedNetwork:
             seed=int(description["seed"]),
             cells={str(kind): int(number) for kind, number in description["cells"].items()},
             origin=str(description["origin"]),
+            direct_weights=arrays.get("direct_weights"),
         )

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Run one experiment: simulate (or convert) its data sets, run the sweep of its plan, write the report. Repeat to resume.
 #
-# Usage: run.sh quality|ablation|preprocessing|implementations [SWEEP OPTIONS]
+# Usage: run.sh quality|ablation|network|preprocessing|implementations [SWEEP OPTIONS]
 #        run.sh measured DIRECTORY [SWEEP OPTIONS]   DIRECTORY holds the measured data sets (.npz)
+#        run.sh independent|independent-slow DIRECTORY [SWEEP OPTIONS]   DIRECTORY holds data with known truth (.npz)
 #
 # The variables SEEDS, SIZE, GENES and CELLS change what is simulated, RESULTS where the results go.
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$HERE/../environment.sh"
-[ $# -gt 0 ] && [ -f "$HERE/$1.yaml" ] || fail "name an experiment: quality, ablation, preprocessing, implementations or measured"
+[ $# -gt 0 ] && [ -f "$HERE/$1.yaml" ] || fail "name an experiment: quality, ablation, network, preprocessing, implementations, measured, independent or independent-slow"
 EXPERIMENT="$1"
 shift
 RESULTS="${RESULTS:-$REPOSITORY/results}/$EXPERIMENT"
@@ -25,7 +26,11 @@ sweep() {
     [ "$FAILED" -le 1 ] || exit "$FAILED"
 }
 
-if [ "$EXPERIMENT" = measured ]; then
+if [[ "$EXPERIMENT" = independent* ]]; then
+    DIRECTORY="${1:?name the directory with the data sets}"
+    shift
+    sweep runs "$DIRECTORY"/*.npz "$@"
+elif [ "$EXPERIMENT" = measured ]; then
     DIRECTORY="${1:?name the directory with the data sets}"
     shift
     # The number of edges is a third of all pairs of the perturbed genes, of which there are 14, 8 and 6.
@@ -39,6 +44,7 @@ else
     case "$EXPERIMENT" in
         quality) SIZE="${SIZE:-rpe1}" SEEDS="${SEEDS:-20 21 22 23 24 25 26 27 28 29}" ;;
         ablation) SIZE="${SIZE:-rpe1}" SEEDS="${SEEDS:-20 21 25 26}" ;;
+        network) SIZE="${SIZE:-small}" SEEDS="${SEEDS:-20 21 22 23 24}" ;;
         preprocessing) SIZE="${SIZE:-small}" SEEDS="${SEEDS:-0 1 2 3 4}" ;;
         implementations) SIZE="${SIZE:-small}" SEEDS="${SEEDS:-0}" ;;
     esac
@@ -51,6 +57,10 @@ else
                 ${GENES:+--genes "$GENES"} ${CELLS:+--cells "$CELLS"}
     done
     sweep runs "${DATA[@]}" "$@"
+fi
+
+if [[ "$EXPERIMENT" = independent* ]]; then
+    "$BIN/python" "$HERE/independent_table.py" "${SWEEPS[@]}" | tee "$RESULTS/table.md"
 fi
 
 say "Report"
