@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Compare methods on screens with a known truth, at several shares of perturbed genes; print a table in Markdown.
 
-Single measurements go to the standard error as CSV. Every .npz holds X (cells × genes), labels, names, and the true direct
-and total effects, source × target. As in the experiment ``network``, the settings in scripts/experiments/network lead from
-the preset paper to the preset catran.
+Single measurements go to the standard error as CSV. Every .npz holds X (cells × genes), labels, names, and the true
+direct and total effects, source × target. As in the experiment ``network``, the settings in scripts/experiments/network
+lead from the preset paper to the preset catran.
 
 Usage: network_on_files.py FILE.npz... [--seeds 0 1] [--methods mean_difference catran-catran]
 """
