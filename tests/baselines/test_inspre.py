@@ -105,6 +105,17 @@ def test_direct_edges_come_first_and_point_from_source_to_target():
     assert {(int(place) // 6, int(place) % 6) for place in best} == set(EDGES)
 
 
+def test_the_penalty_is_that_which_predicts_left_out_cells():
+    matrix, labels, names = linear_cells()
+    codes = np.array([CONTROL if label == "non-targeting" else names.index(label) for label in labels])
+    cells = matrix - matrix[codes == CONTROL].mean(axis=0)
+    networks, best = inspre._cross_validated(cells, codes, 0)
+    assert len(networks) == inspre.PENALTIES
+    found = {(int(source), int(target)) for source, target in np.argwhere(networks[best] != 0)}
+    assert set(EDGES) <= found, "the largest penalties have none of them"
+    np.testing.assert_allclose(networks[best], network(), atol=0.15)
+
+
 def test_genes_that_are_never_perturbed_are_unknown():
     scores = inspre.inspre(validate_dataset(*linear_cells(unperturbed=["gene2"])), 0)
     assert (scores[2] == -np.inf).all()
