@@ -23,6 +23,7 @@ from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
+from catran_causalbench.utils.described import Described
 
 
 class _Splitter(DatasetSplitter):
@@ -36,8 +37,8 @@ class _Splitter(DatasetSplitter):
         self.interventions_train, self.interventions_test = parts[2:]
 
 
-@dataclass(frozen=True)
-class BenchmarkDataset:
+@dataclass(frozen=True, repr=False)
+class BenchmarkDataset(Described):
     """The training cells of a data set, and what networks are evaluated against."""
 
     title: str  # of the directory's description
@@ -77,6 +78,12 @@ class BenchmarkDataset:
             _expression=expression,
             _splitter=splitter,
         )
+
+    def describe(self) -> str:
+        """Return the title, the size, and whether the true network is known."""
+        known = "known" if self.truth else "not known"
+        cells, genes = len(self._expression), len(self.held_out.gene_names)
+        return f"{self.title}; {cells:,} cells × {genes:,} genes, a fifth held out; true network {known}"
 
     @cached_property
     def significant(self) -> np.ndarray:

@@ -13,7 +13,7 @@ from catran_causalbench.errors import InputError
 
 @command
 def sweep(
-    output: Annotated[Path, typer.Argument(help="Directory for the runs.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the runs.", show_default=False)],
     data: Annotated[
         list[Path] | None, typer.Argument(help="Benchmark directories, or .npz with known truth.", show_default=False)
     ] = None,
@@ -55,9 +55,9 @@ def sweep(
     values to add runs. A table of all finished runs comes last, with the challenge score. The exit code is 1 if a run
     failed.
 
-    Examples: catran-causalbench sweep results data1 data2 --methods catran,mean_difference,random --seeds 0,1
+    Examples: catran-causalbench sweep data1 data2 --output results --methods catran,mean_difference,random --seeds 0,1
 
-    catran-causalbench sweep results --plan plan.yaml --scheduler tcp://10.0.0.1:8786
+    catran-causalbench sweep --output results --plan plan.yaml --scheduler tcp://10.0.0.1:8786
     """
     from catran_causalbench.cli.sweep_progress import SweepProgress
     from catran_causalbench.sweep.plan import SweepPlan
