@@ -125,6 +125,14 @@ def test_genes_that_are_never_perturbed_are_unknown():
     assert (inspre.inspre(controls, 0) == -np.inf).all()
 
 
+def test_genes_with_many_missing_effects_are_left_out_one_by_one():
+    weights = np.ones((6, 6))
+    weights[2, :4] = 0  # four of six effects of gene 2 are missing
+    weights[:3, 5] = 0  # half of the effects on gene 5: not more than half
+    effects = inspre.Effects(np.eye(6), weights, np.ones(6))
+    assert inspre.usable_genes(effects).tolist() == [0, 1, 3, 4, 5]
+
+
 def test_a_gene_that_hardly_answers_its_own_perturbation_is_left_out():
     matrix, labels, names = linear_cells()
     weak = np.array(labels) == "gene2"
