@@ -181,7 +181,7 @@ def test_python_settings_are_checked_too():
 def quick(config):
     """The same settings with as little training as there can be."""
     if config.model == "catran":
-        return replace(config, catran=replace(config.catran, epochs=1))
+        return replace(config, catran=replace(config.catran, epochs=1, steps=None))
     return replace(config, evidence=replace(config.evidence or EvidenceSettings(), steps=2))
 
 
@@ -194,7 +194,7 @@ def test_every_preset_trains(name):
 
 def test_no_two_presets_are_alike():
     configs = {name: load_config(name) for name in presets()}
-    assert {"demo", "evidence", "fast-preview", "genome-wide", "gpu", "paper"} <= set(configs)
+    assert {"catran", "demo", "evidence", "fast-preview", "genome-wide", "gpu", "paper"} <= set(configs)
     assert len({config.to_yaml() for config in configs.values()}) == len(configs)
 
 
