@@ -105,18 +105,20 @@ class Method:
         import torch
 
         from catran_causalbench.grn.edges import collect_weights
+        from catran_causalbench.utils.parallel import torch_on_one_thread
 
         trainer, catran, evidence = self.load()
         plan_class = catran.CatranTrainingPlan if config.model == "catran" else evidence.EvidenceTrainingPlan
-        plan = plan_class(dataset, config.model_settings, seed)
-        trainer.train(plan, directory)
-        module = plan.trained_module()
+        with torch_on_one_thread():
+            plan = plan_class(dataset, config.model_settings, seed)
+            trainer.train(plan, directory)
+            module = plan.trained_module()
 
-        def attention_rows(targets: np.ndarray) -> np.ndarray:
-            with torch.no_grad():
-                return module.attention_rows(torch.from_numpy(targets)).numpy()
+            def attention_rows(targets: np.ndarray) -> np.ndarray:
+                with torch.no_grad():
+                    return module.attention_rows(torch.from_numpy(targets)).numpy()
 
-        return PairScores(collect_weights(attention_rows, dataset.num_genes), plan.history())
+            return PairScores(collect_weights(attention_rows, dataset.num_genes), plan.history())
 
 
 # From the simplest to the most expensive.

@@ -7,21 +7,38 @@ cores, and BLAS rounds differently when it divides a product between threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
 
 Share = TypeVar("Share")
 
+_pool: ThreadPoolExecutor | None = None
+
+
+@contextmanager
+def torch_on_one_thread() -> Iterator[None]:
+    """Keep torch from dividing its operations between threads; :func:`in_threads` uses as many as torch did before."""
+    global _pool
+    threads, outer = torch.get_num_threads(), _pool
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) if outer is None and threads > 1 else nullcontext(outer) as _pool:
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        _pool = outer
+
 
 def in_threads(work: Callable[[Share], None], shares: Sequence[Share], worthwhile: bool = True) -> None:
     """Do every share of some work, on as many threads as torch uses, or in the calling one where more do not pay."""
-    threads = min(torch.get_num_threads(), len(shares)) if worthwhile else 1
-    if threads == 1:
+    threads = min(torch.get_num_threads(), len(shares))
+    if not worthwhile or len(shares) == 1 or (_pool is None and threads == 1):
         for share in shares:
             work(share)
         return
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads) if _pool is None else nullcontext(_pool) as pool:
         list(pool.map(work, shares))  # raises what a share raised

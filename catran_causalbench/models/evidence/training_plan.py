@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -18,7 +20,13 @@ from torch.nn.functional import huber_loss
 
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.models.evidence.config import EvidenceSettings
-from catran_causalbench.models.evidence.module import IS_PERTURBED, GatedAttention, GateModule, PairEvidence
+from catran_causalbench.models.evidence.module import (
+    IS_PERTURBED,
+    PAIRS_PER_BLOCK,
+    GatedAttention,
+    GateModule,
+    PairEvidence,
+)
 from catran_causalbench.models.evidence.statistics import (
     Associations,
     PerturbationEffects,
@@ -26,8 +34,10 @@ from catran_causalbench.models.evidence.statistics import (
     sufficient_statistics,
 )
 from catran_causalbench.training.history import TrainingPlan
+from catran_causalbench.utils.parallel import in_threads
 
 _HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
+_SHARES = 2  # of a minibatch, each for one thread
 _SAMPLE = 2**17  # pairs that set the scale of the features and decide which gates are kept
 
 
@@ -53,6 +63,20 @@ class HeldOutFold:
     error: torch.Tensor
     sources: torch.Tensor
 
+    def pairs(self, source: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
+        """Return the columns of a :class:`PairMinibatch` for some pairs, without input noise."""
+        features, terms, sign = self.evidence.look_up(source, target, torch.full((len(source),), self.is_perturbed))
+        return [features, terms, self.effect[source, target] * sign, self.error[source]]
+
+    @cached_property
+    def all_pairs(self) -> list[torch.Tensor]:
+        """The columns for every pair of one of the sources and any gene, itself included."""
+        genes = len(self.error)
+        blocks = self.sources.split(max(1, PAIRS_PER_BLOCK // genes))
+        every = torch.arange(genes)
+        parts = [self.pairs(block.repeat_interleave(genes), every.repeat(len(block))) for block in blocks]
+        return [torch.cat(columns) for columns in zip(*parts, strict=True)]
+
 
 @dataclass(frozen=True)
 class PairMinibatch:
@@ -67,6 +91,11 @@ class PairMinibatch:
     error: torch.Tensor
     input_noise: torch.Tensor | float = 0.0
 
+    def shares(self, number: int) -> list[PairMinibatch]:
+        """Divide the pairs into equal shares."""
+        columns = [torch.tensor_split(column, number) for column in vars(self).values()]
+        return [PairMinibatch(*share) for share in zip(*columns, strict=True)]
+
 
 class PairLoader:
     """Iterable over minibatches of random pairs, which follow from the seed."""
@@ -75,6 +104,9 @@ class PairLoader:
         self._folds = folds
         self._settings = settings
         self._seed = seed
+        # Features of all pairs are computed once where that is less work than those of the pairs that will be drawn.
+        pairs = sum(len(fold.sources) * len(fold.error) for fold in folds)
+        self._knows_all_pairs = pairs <= settings.steps * settings.pairs_per_minibatch
 
     @property
     def prior(self) -> float:
@@ -107,11 +139,15 @@ class PairLoader:
         parts = []
         for number, count in enumerate(torch.bincount(chosen, minlength=len(sizes)).tolist()):
             fold = self._folds[number]
-            source = fold.sources[torch.randint(len(fold.sources), (count,), generator=generator)]
-            target = torch.randint(len(fold.error) - 1, (count,), generator=generator)
+            genes = len(fold.error)
+            place = torch.randint(len(fold.sources), (count,), generator=generator)
+            source = fold.sources[place]
+            target = torch.randint(genes - 1, (count,), generator=generator)
             target += target >= source  # any gene but the source
-            features, terms, sign = fold.evidence.look_up(source, target, torch.full((count,), fold.is_perturbed))
-            parts.append((features, terms, fold.effect[source, target] * sign, fold.error[source]))
+            if self._knows_all_pairs:
+                parts.append([column[place * genes + target] for column in fold.all_pairs])
+            else:
+                parts.append(fold.pairs(source, target))
         return PairMinibatch(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
@@ -151,10 +187,29 @@ class EvidenceTrainingPlan(TrainingPlan):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def training_step(self, minibatch: PairMinibatch, step: int) -> torch.Tensor:
-        """Return the sum of the losses of all gate networks: each learns as if it were the only one."""
-        losses = self._losses(minibatch)
-        self.record(self.global_step, {"loss/held_out_effect": losses.detach().mean()})
+        """Return the sum of the losses of all gate networks: each learns as if it were the only one.
+
+        The minibatch is divided into shares of pairs, each of which is a job of one thread, forward and backward: the
+        operations are too small for torch to divide each of them.
+        """
+        shares = minibatch.shares(_SHARES)
+        results: list[Any] = [None] * _SHARES
+
+        def learn(number: int) -> None:
+            losses = self._losses(shares[number]) / _SHARES
+            gradients = torch.autograd.grad(losses.sum(), list(self.parameters()))
+            results[number] = losses.detach(), gradients
+
+        in_threads(learn, range(_SHARES))
+        losses = torch.stack([of_share for of_share, _ in results]).sum(dim=0)
+        self._gradients = [torch.stack(of_shares).sum(dim=0) for of_shares in zip(*(of for _, of in results), strict=True)]
+        self.record(self.global_step, {"loss/held_out_effect": losses.mean()})
         return losses.sum()
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Take the gradients from the shares of the minibatch."""
+        for parameter, gradient in zip(self.parameters(), self._gradients, strict=True):
+            parameter.grad = gradient
 
     def trained_module(self) -> GatedAttention:
         """Return attention by the gates that predict the held-out effects best, or by untrained gates without folds."""
