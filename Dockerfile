@@ -32,7 +32,7 @@ WORKDIR /code
 USER 1000
 # The demo's preset is set here only: as a variable of the image it would change what the challenge runs.
 CMD ["sh", "-c", "cd /home/catran && export CATRAN_CONFIG=demo \
-    && catran-causalbench simulate simulated --genes 100 --cells 16000 --overwrite \
+    && catran-causalbench simulate --output simulated --genes 100 --cells 16000 --overwrite \
     && causalbench_run --dataset_name weissmann_rpe1 --data_directory simulated --output_directory runs --exp_id catran \
        --training_regime interventional --model_name custom --inference_function_file_path /code/main.py \
        --max_path_length 1 --omission_estimation_size 500 \

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -9,12 +10,37 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
+# Where the repository is published; it is not yet. With an address, an index gets links to it.
+REPOSITORY_URL = ""
+
+
+def readme(repository: str) -> str:
+    """Return the README as an index can show it whole: paths become links into the repository, or else plain text."""
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    if repository:
+        text = re.sub(r"(!\[[^\]]*\])\((?!https?:)([^)]+)\)", rf"\1({repository}/raw/HEAD/\2)", text)
+        return re.sub(r"(\[[^\]]*\])\((?!https?:)([^)]+)\)", rf"\1({repository}/blob/HEAD/\2)", text)
+    text = re.sub(r"!\[[^\]]*\]\((?!https?:)[^)]+\)\n\n", "", text)
+    return re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]+\)", r"\1", text)
+
+
 setup(
     name="catran-causalbench",
     version=VERSION,
     description="CaTran for CausalBench: directed gene networks from Perturb-seq data by ultra-light attention",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=readme(REPOSITORY_URL),
     long_description_content_type="text/markdown",
+    author="The catran-causalbench contributors",
+    keywords="gene regulatory network, causal discovery, Perturb-seq, CRISPR screen, single-cell, CausalBench",
+    project_urls={
+        **(
+            {"Source": REPOSITORY_URL, "Changelog": f"{REPOSITORY_URL}/blob/HEAD/CHANGELOG.md"}
+            if REPOSITORY_URL
+            else {}
+        ),
+        "CaTran": "https://openreview.net/forum?id=Wf0QRYUkhwV",
+        "CausalBench": "https://github.com/causalbench/causalbench",
+    },
     license="Apache-2.0",
     license_files=["LICENSE"],
     # The presets lie at the top of the repository and are installed as data of the package.
@@ -61,7 +87,16 @@ setup(
         "zarr>=2.18",
     ],
     extras_require={
+        "docs": [
+            "decoupler>=2",
+            "furo>=2024.8",
+            "ipykernel>=6",
+            "myst-nb>=1.2,<2",
+            "nbclient>=0.10",
+            "sphinx>=8,<10",
+        ],
         "magic": ["magic-impute>=3"],
+        "dspin": ["dspin>=1.5"],
         "test": [
             "pytest>=8",
             "pytest-cov>=5",
@@ -72,13 +107,17 @@ setup(
             "ruff>=0.9",
             "mypy>=1.13",
             "bandit[toml]>=1.8",
+            "build>=1.2",
+            "twine>=6",
             "triton>=3.3; platform_system == 'Linux'",  # its interpreter runs the GPU's kernels on a CPU
         ],
     },
     entry_points={"console_scripts": ["catran-causalbench = catran_causalbench.cli:app"]},
     classifiers=[
+        "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
         "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",

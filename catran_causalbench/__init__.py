@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from catran_causalbench.grn.fitted_network import FittedNetwork, load
     from catran_causalbench.inference import fit, infer_network
     from catran_causalbench.methods import method_names
+    from catran_causalbench.simulation.to_anndata import simulate_anndata
 
 __version__ = "0.1.0"
 
@@ -39,6 +40,7 @@ _MODULES = {
     "load_config": "config",
     "method_names": "methods",
     "presets": "config",
+    "simulate_anndata": "simulation.to_anndata",
     "validate_dataset": "data.validation",
 }
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "load_config",
     "method_names",
     "presets",
+    "simulate_anndata",
     "validate_dataset",
 ]
 
@@ -64,4 +67,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    """Offer the public names only, for completion."""
+    return sorted([*__all__, "__version__"])

@@ -21,6 +21,7 @@ CONFIG_VARIABLE = "CATRAN_CONFIG"
 RUN_DIRECTORY_VARIABLE = "CATRAN_RUN_DIRECTORY"
 DEFAULT_PRESET = "evidence"
 MOST_EDGES = 1000  # unless the settings say otherwise
+RANKINGS = ("total", "direct")
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,18 @@ class DataSettings(Validated):
 
 @dataclass(frozen=True)
 class OutputSettings(Validated):
-    """Number of directed edges to return, and where logs, checkpoints and the edge table are written.
+    """Number of directed edges to return, their order, and where logs, checkpoints and the edge table are written.
 
     Where ``edges`` is not set, benchmarks get 1,000, and users who ask for no number a tenth of all pairs, at most
-    1,000. Nothing is written where ``run_directory`` is empty.
+    1,000. They are ranked by ``total`` effect, or by ``direct`` effect: what is left once the other genes are known.
+    The second ranking is that of the model ``evidence``, and is made where the setting asks for it. Nothing is written
+    where ``run_directory`` is empty.
     """
 
     section: ClassVar[str] = "output"
 
     edges: int | None = number(None, 1)
+    rank_by: str = choice(*RANKINGS)
     run_directory: str = ""
 
     @property

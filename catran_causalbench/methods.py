@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from catran_causalbench.baselines.config import require_package
 from catran_causalbench.config import (
     CONFIG_VARIABLE,
     DEFAULT_PRESET,
@@ -21,6 +22,7 @@ from catran_causalbench.config import (
 )
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils.progress import report
 from catran_causalbench.utils.validation import plain
 
 if TYPE_CHECKING:
@@ -33,10 +35,14 @@ METHOD_VARIABLE = "CATRAN_METHOD"
 
 
 class PairScores(NamedTuple):
-    """Weights of all pairs (G × G, source × target, ``-inf`` where a method knows no edge), losses of the training."""
+    """Weights of all pairs (G × G, source × target, ``-inf`` where a method knows no edge), losses of the training.
+
+    ``direct_weights`` (G × G) are those of the ranking by direct effect, where the settings ask for it.
+    """
 
     weights: np.ndarray
     history: pd.DataFrame
+    direct_weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -67,14 +73,19 @@ class Method:
         Raises
         ------
         InputError
-            A section is set that the method does not use.
+            A section is set that the method does not use, a package is missing that it needs, or it does not have the
+            ranking.
         """
+        require_package(self.name)
         chosen = config if self.config is None else replace(self.config, output=config.output)
         used = self.section if self.baseline else chosen.model
         unused = [name for name in chosen.sections if name != used]
         if unused:
             found = f"the section {unused[0]}, which the method {self.name} does not use"
             raise InputError.of("config", found, f"the section {used}" if used else "no section of a method")
+        if chosen.output.rank_by == "direct" and used != "evidence":
+            found = f"direct, a ranking that the method {self.name} does not have"
+            raise InputError.of("output.rank_by", found, "total, or a method with model: evidence (the default)")
         return chosen
 
     def load(self) -> list[Any]:
@@ -94,6 +105,7 @@ class Method:
 
         if not self.baseline:
             return self._train(dataset, config, seed, directory)
+        report(f"Scoring all pairs by {self.name}")
         score = getattr(self.load()[0], self.name)
         settings = getattr(config, self.section) if self.section else None
         weights = score(dataset, seed) if settings is None else score(dataset, seed, settings)
@@ -105,9 +117,11 @@ class Method:
         import torch
 
         from catran_causalbench.grn.edges import collect_weights
+        from catran_causalbench.models.evidence.direct import direct_weights
         from catran_causalbench.utils.parallel import torch_on_one_thread
 
         trainer, catran, evidence = self.load()
+        report("Preparing the model, with sums over all cells" if config.model == "evidence" else "Preparing the model")
         plan_class = catran.CatranTrainingPlan if config.model == "catran" else evidence.EvidenceTrainingPlan
         with torch_on_one_thread():
             plan = plan_class(dataset, config.model_settings, seed)
@@ -118,7 +132,9 @@ class Method:
                 with torch.no_grad():
                     return module.attention_rows(torch.from_numpy(targets)).numpy()
 
-            return PairScores(collect_weights(attention_rows, dataset.num_genes), plan.history())
+            weights = collect_weights(attention_rows, dataset.num_genes)
+            direct = direct_weights(dataset, weights) if config.output.rank_by == "direct" else None
+        return PairScores(weights, plan.history(), direct)
 
 
 # From the simplest to the most expensive.
@@ -129,10 +145,14 @@ _BASELINES = {
         Method("correlation", "Absolute Pearson correlation in controls.", baseline="statistics"),
         Method("mean_difference", "Absolute difference of means, perturbed cells and controls.", baseline="statistics"),
         Method("effect_size", "Cohen's d of perturbed cells and controls.", baseline="statistics"),
+        Method("ash", "Effects shrunk by the prior that all effects tell.", baseline="ash"),
         Method("guanlab", "Boosted trees that predict correlated pairs from four means.", baseline="guanlab"),
         Method("betterboost", "GRNBoost's importances behind a test of the effect.", baseline="betterboost"),
         Method("sparserc", "A linear acyclic model with few root causes.", baseline="sparserc"),
         Method("grnboost", "Boosted trees that predict a gene from all others.", baseline="grnboost"),
+        Method("inspre", "A sparse inverse of the matrix of effects.", baseline="inspre"),
+        Method("dspin", "The authors' D-SPIN, a directed spin network.", baseline="dspin"),
+        Method("sdcd", "The authors' SDCD, an acyclic neural model in two stages.", baseline="sdcd"),
         Method("dcdi_g", "CausalBench's DCDI with Gaussian noise.", baseline="dcdi", section="dcdi"),
         Method("dcdi_dsf", "CausalBench's DCDI with normalising flows.", baseline="dcdi", section="dcdi"),
         Method("dcdfg_lin", "CausalBench's linear DCDFG.", baseline="dcdi", section="dcdi"),

@@ -10,7 +10,7 @@ FIGURE="$REPOSITORY/demo/comparison.png"
 export CATRAN_CONFIG="${CATRAN_CONFIG:-demo}"
 
 say "Simulating a Perturb-seq experiment with a known network: 100 genes, 16,000 cells"
-"$BIN/catran-causalbench" simulate "$DATA" --genes 100 --cells 16000 --seed 0 --overwrite
+"$BIN/catran-causalbench" simulate --output "$DATA" --genes 100 --cells 16000 --seed 0 --overwrite
 
 PLUGIN="$("$BIN/catran-causalbench" plugin)"
 

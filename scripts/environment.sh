@@ -39,7 +39,7 @@ prepare_environment() {
         say "Making $REPOSITORY/.venv with $python and installing (3 to 10 minutes, up to 7 GB, this once)"
         "$python" -m venv --clear "$REPOSITORY/.venv" || fail "could not make the virtual environment; on Debian: apt install python3-venv"
         # Some dependencies of causalbench are built from source and need an older setuptools than pip would take.
-        PIP_CONSTRAINT="$REPOSITORY/constraints.txt" logged_pip install -c "$REPOSITORY/constraints.txt" "$REPOSITORY[test]"
+        PIP_CONSTRAINT="$REPOSITORY/constraints.txt" logged_pip install -c "$REPOSITORY/constraints.txt" "$REPOSITORY[test,docs]"
         touch "$stamp"
     fi
     # The checkout may have changed since, so install its code again. A build folder left behind would restore deleted files.

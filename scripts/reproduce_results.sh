@@ -29,7 +29,7 @@ simulate() {
         directory="$RESULTS/data/$genes-genes-seed$seed"
         DATA+=("$directory")
         [ -e "$directory/description.json" ] ||
-            "$BIN/catran-causalbench" simulate "$directory" --genes "$genes" --cells "$cells" --seed "$seed"
+            "$BIN/catran-causalbench" simulate --output "$directory" --genes "$genes" --cells "$cells" --seed "$seed"
     done
 }
 
@@ -47,10 +47,10 @@ simulate "$SMALL_GENES" "$SMALL_CELLS"
 SMALL=("${DATA[@]}")
 
 say "Sweep over the data sets of $GENES genes"
-sweep "$RESULTS/large" "${LARGE[@]}" --methods "$METHODS" --edges "$EDGES"
+sweep --output "$RESULTS/large" "${LARGE[@]}" --methods "$METHODS" --edges "$EDGES"
 
 say "Sweep over the data sets of $SMALL_GENES genes, DCDI and DCDFG included"
-sweep "$RESULTS/small" "${SMALL[@]}" --methods "$SMALL_METHODS" --edges "$SMALL_EDGES" \
+sweep --output "$RESULTS/small" "${SMALL[@]}" --methods "$SMALL_METHODS" --edges "$SMALL_EDGES" \
     --fractions "$SMALL_FRACTIONS" --dcdi-training-share "$DCDI_TRAINING_SHARE"
 
 say "Report"

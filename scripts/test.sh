@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the environment if it is missing, then runs the linters, all tests with coverage, and a sample of mutants.
+# Makes the environment if it is missing, then runs the linters, all tests with coverage, and a sample of mutants. The tests
+# build the documentation, too.
 # Arguments are passed to pytest, to run some of the tests; coverage and mutants are left out then.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"

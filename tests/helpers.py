@@ -95,3 +95,19 @@ def randomised(network, scale=0.4, seed=0):
             if "norm" in name and name.endswith("weight"):
                 parameter.add_(1)
     return network
+
+
+def variant(genes, name):
+    """Arguments that the preset ``catran`` changes, for a module of the model ``catran`` with that many genes."""
+    signs = torch.randn(genes, genes, generator=torch.Generator().manual_seed(4)).sign().double()
+    each = {
+        "the paper's": {},
+        "directed": {"directed": True},
+        "no self-attention": {"self_attention": False},
+        "signed": {"signs": signs},
+    }
+    everything = {argument: value for changes in each.values() for argument, value in changes.items()}
+    return everything if name == "all" else each[name]
+
+
+VARIANTS = ["the paper's", "directed", "no self-attention", "signed", "all"]

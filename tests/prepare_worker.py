@@ -26,7 +26,7 @@ def prepare_and_get_signal(data, made, name, function, call):
 
     setattr(module, function.rpartition(".")[2], signalled)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    result = CliRunner().invoke(app, ["prepare", data, str(made)])
+    result = CliRunner().invoke(app, ["prepare", data, "--output", str(made)])
     made.with_suffix(".txt").write_text(result.output)
     os._exit(result.exit_code)
 

@@ -194,7 +194,7 @@ def test_every_preset_trains(name):
 
 def test_no_two_presets_are_alike():
     configs = {name: load_config(name) for name in presets()}
-    assert {"demo", "evidence", "fast-preview", "genome-wide", "gpu", "paper"} <= set(configs)
+    assert {"catran", "demo", "evidence", "fast-preview", "genome-wide", "gpu", "paper"} <= set(configs)
     assert len({config.to_yaml() for config in configs.values()}) == len(configs)
 
 

@@ -1,6 +1,7 @@
 """The plugin as CausalBench uses it: loaded by path, called with CausalBench's own types."""
 
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import scipy.sparse
 from causalscbench.apps.utils import run_utils
 from causalscbench.models.abstract_model import AbstractInferenceModel
 from causalscbench.models.training_regimes import TrainingRegime
-from helpers import QUICK, random_data
+from helpers import QUICK, QUICK_EVIDENCE, random_data
 
 import catran_causalbench
 from catran_causalbench import CatranConfig, InputError
@@ -104,6 +105,15 @@ def test_benchmarks_get_a_thousand_edges_and_so_does_the_run_directory(tmp_path,
     assert len(edges) == len(set(edges)) == 1000
     table = pd.read_csv(tmp_path / "run" / "edges.csv")
     assert list(zip(table["source"], table["target"], strict=True)) == edges
+
+
+def test_benchmarks_rank_by_total_effect_unless_the_settings_say_otherwise():
+    total, default, direct = (
+        call(random_data(), config=replace(QUICK_EVIDENCE, output=output))
+        for output in (OutputSettings(50, "total"), OutputSettings(50), OutputSettings(50, "direct"))
+    )
+    assert total == default != direct
+    assert len(direct) == len(set(direct)) == 50
 
 
 @pytest.mark.guarantee(

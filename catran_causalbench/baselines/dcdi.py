@@ -213,7 +213,7 @@ def _require_cells(cells: int, minibatch: int) -> None:
 
 @contextlib.contextmanager
 def isolated() -> Iterator[None]:
-    """Suppress CausalBench's messages, and restore what it changes in Python, NumPy and PyTorch."""
+    """Suppress messages of other people's models, and restore what they change in Python, NumPy and PyTorch."""
     python_draws, numpy_draws = random.getstate(), np.random.get_state()  # noqa: NPY002
     dtype = torch.get_default_dtype()
     rmsprop_step, format_warning = torch.optim.RMSprop.step, warnings.formatwarning

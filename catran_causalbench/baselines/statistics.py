@@ -37,16 +37,26 @@ def effect_size(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     The scores are float64, genes × genes, source × target; ``-inf`` for sources that are never perturbed and where
     neither the controls nor the perturbed cells vary.
     """
-    scores = np.full((dataset.num_genes, dataset.num_genes), -np.inf)
+    effects, deviations = effects_and_deviations(dataset)
+    scores = np.full(effects.shape, -np.inf)
+    np.divide(np.abs(effects), deviations, out=scores, where=deviations > 0)  # not where it is NaN
+    return scores
+
+
+def effects_and_deviations(dataset: PerturbationDataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the changes of the targets' means, and pooled standard deviations of controls and perturbed cells.
+
+    Both are float64, genes × genes, source × target; NaN for sources that are never perturbed.
+    """
+    effects, deviations = np.full((2, dataset.num_genes, dataset.num_genes), np.nan)
     controls = dataset.control_cells()
     control_mean, control_squares = _mean_and_squares(controls)
     for source in dataset.perturbed_genes:
         cells = dataset.perturbed_cells(source)
         mean, squares = _mean_and_squares(cells)
         freedom = max(1, len(cells) + len(controls) - 2)
-        deviation = np.sqrt((squares + control_squares) / freedom)
-        np.divide(np.abs(mean - control_mean), deviation, out=scores[source], where=deviation > 0)
-    return scores
+        effects[source], deviations[source] = mean - control_mean, np.sqrt((squares + control_squares) / freedom)
+    return effects, deviations
 
 
 def absolute_correlations(expression: np.ndarray, genes: np.ndarray) -> np.ndarray:

@@ -13,14 +13,17 @@ from sklearn.model_selection import train_test_split
 
 from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, DatasetSpec
 from catran_causalbench.causalbench.ground_truth import GroundTruth
+from catran_causalbench.causalbench.known_truth import is_known_truth, read_known_truth
 from catran_causalbench.causalbench.metadata import find_metadata
 from catran_causalbench.causalbench.network_cache import cached_networks
 from catran_causalbench.causalbench.npz import read_cells
+from catran_causalbench.causalbench.reference_files import no_networks
 from catran_causalbench.causalbench.reference_networks import ReferenceNetworks
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation.held_out import HeldOutEvaluator
+from catran_causalbench.utils.described import Described
 
 
 class _Splitter(DatasetSplitter):
@@ -34,8 +37,8 @@ class _Splitter(DatasetSplitter):
         self.interventions_train, self.interventions_test = parts[2:]
 
 
-@dataclass(frozen=True)
-class BenchmarkDataset:
+@dataclass(frozen=True, repr=False)
+class BenchmarkDataset(Described):
     """The training cells of a data set, and what networks are evaluated against."""
 
     title: str  # of the directory's description
@@ -49,30 +52,38 @@ class BenchmarkDataset:
 
     @classmethod
     def read(cls, directory: Path, spec: DatasetSpec, split_seed: int = 0) -> BenchmarkDataset:
-        """Read a data set of a benchmark directory; nothing is ever downloaded.
+        """Read a data set of a benchmark directory, or a file with known truth; nothing is ever downloaded.
 
         The split seed decides which cells are held out; CausalBench always takes 0. Raise InputError if a file is
         missing or damaged, or the cells cannot be split.
         """
         path = spec.find(directory)
-        expression, genes, labels = read_cells(path)
+        known = read_known_truth(path) if is_known_truth(directory) else None
+        expression, genes, labels = known[:3] if known else read_cells(path)
         try:
             splitter = _Splitter(genes, labels, split_seed)
         except ValueError as error:  # for example, if a label has one cell
             raise InputError.of(str(path), f"cells that cannot be split ({error})", "several of each label") from None
         cells, held_out_labels, names = splitter.get_test_data()
         held_out = HeldOutEvaluator(expression[cells[:, 0]], held_out_labels, names)
+        networks = no_networks(len(names)) if known else cached_networks(directory, spec, held_out.gene_names)
         metadata = find_metadata(directory)
         return cls(
             title=str(metadata.get("title", f"Data in {directory.name}")),
             simulated=bool(metadata.get("simulated", False)),
             settings=dict(metadata.get("settings") or {}),
             held_out=held_out,
-            known=ReferenceNetworks.of(cached_networks(directory, spec, held_out.gene_names), held_out),
-            truth=GroundTruth.read(directory, held_out.gene_names),
+            known=ReferenceNetworks.of(networks, held_out),
+            truth=GroundTruth(*known[3:]) if known else GroundTruth.read(directory, held_out.gene_names),
             _expression=expression,
             _splitter=splitter,
         )
+
+    def describe(self) -> str:
+        """Return the title, the size, and whether the true network is known."""
+        known = "known" if self.truth else "not known"
+        cells, genes = len(self._expression), len(self.held_out.gene_names)
+        return f"{self.title}; {cells:,} cells × {genes:,} genes, a fifth held out; true network {known}"
 
     @cached_property
     def significant(self) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from catran_causalbench.causalbench.known_truth import is_known_truth, read_known_truth
 from catran_causalbench.causalbench.manifest import EXPRESSION_FILES
 from catran_causalbench.causalbench.npz import UNREADABLE
 from catran_causalbench.errors import InputError
@@ -12,8 +13,11 @@ from catran_causalbench.errors import InputError
 def read_gene_symbols(directory: Path) -> dict[str, str]:
     """Return the symbol of every gene that the .h5ad files name, by its id; no cells are read.
 
-    Raise InputError if a file is missing or cannot be read.
+    In a file with known truth, every gene is its own symbol. Raise InputError if a file is missing or cannot be read.
     """
+    if is_known_truth(directory):
+        return {name: name for name in read_known_truth(directory).names.tolist()}
+
     import h5py
     from anndata.io import read_elem
 

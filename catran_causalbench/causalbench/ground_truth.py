@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from catran_causalbench.causalbench.known_truth import is_known_truth
 from catran_causalbench.causalbench.npz import read_npz
 from catran_causalbench.data.edge_table import read_edge_table
 from catran_causalbench.errors import InputError
@@ -53,5 +54,6 @@ def read_true_network(directory: Path) -> list[tuple[str, str]]:
 
 
 def has_truth(directory: Path) -> bool:
-    """Return whether a directory holds the true network and the true effects."""
-    return (directory / TRUE_NETWORK).is_file() and (directory / TRUE_EFFECTS).is_file()
+    """Return whether a directory holds the true network and the true effects, or is a file with known truth instead."""
+    files = directory / TRUE_NETWORK, directory / TRUE_EFFECTS
+    return is_known_truth(directory) or all(path.is_file() for path in files)

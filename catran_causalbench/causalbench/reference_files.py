@@ -46,6 +46,11 @@ class Networks:
     ambiguous: list[str]
 
 
+def no_networks(genes: int) -> Networks:
+    """Return networks without any pair."""
+    return Networks({name: np.zeros((genes, genes), dtype=bool) for name in NAMES}, [])
+
+
 def read_networks(directory: Path, dataset_name: str, gene_names: Sequence[str]) -> Networks:
     """Read the five networks; raise InputError if a file is missing or damaged, or if CausalBench would fail on it."""
     column_of_id = {gene: column for column, gene in enumerate(gene_names)}

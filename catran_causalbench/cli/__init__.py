@@ -5,6 +5,7 @@ The modules import only what their options need, so that help and completion are
 
 from __future__ import annotations
 
+import shutil
 from typing import Annotated, Any
 
 import typer
@@ -23,8 +24,11 @@ class _Commands(TyperGroup):
         return super().main(*arguments, **options)
 
 
+# The boxes of wide terminals would cut off the names of options.
+_NARROW = 100
 app = typer.Typer(
     cls=_Commands,
+    rich_markup_mode="rich" if shutil.get_terminal_size().columns >= _NARROW else None,
     help="CaTran for CausalBench: directed gene networks from Perturb-seq data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

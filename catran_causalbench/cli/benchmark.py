@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from catran_causalbench.causalbench import PLUGIN_FILE
-from catran_causalbench.cli.console import AsJson, Overwrite, command, print_json, print_table
+from catran_causalbench.cli.console import AsJson, Output, Overwrite, command, print_json, print_table
 from catran_causalbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -149,13 +149,13 @@ def evaluate(
 @command
 def report(
     sweeps: Annotated[list[Path], typer.Argument(help="Output directories of sweeps.", show_default=False)],
-    output: Annotated[Path, typer.Option(help="Directory to make.", show_default=False)],
+    output: Output,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Report sweeps on a page that opens offline, with figures (PNG, PDF), results.csv and a Markdown table.
 
-    Example: catran-causalbench report sweep --output report
+    Example: catran-causalbench report results --output report
     """
     from catran_causalbench.report.page import write_report
 

@@ -28,7 +28,7 @@ def check_submission(
 ) -> None:
     """Check what the challenge asks of a submission: one class, 1,000 edges, no duplicates, all fractions, and more.
 
-    The file is run six times, each time in its own process; this takes about a minute for CaTran. The exit code is 1 if
+    The file is run six times, each time in its own process; this takes half a minute for CaTran. The exit code is 1 if
     a check fails.
 
     Example: catran-causalbench check-submission main.py --data-directory mydata --json

@@ -18,6 +18,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -51,6 +52,8 @@ MinCells = Annotated[int, typer.Option(help="'perturbed' genes are those with mo
 Counts = Annotated[
     bool, typer.Option("--counts", help="The values are counts, perhaps corrected, CPM or TPM: log them.")
 ]
+# A command takes what it reads as arguments, and what it writes as this option.
+Output = Annotated[Path, typer.Option("--output", "-o", help="The directory to make.", show_default=False)]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what this command made before.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]

@@ -11,16 +11,18 @@ import typer
 
 from catran_causalbench.cli import console
 from catran_causalbench.cli.screen_table import print_screen
+from catran_causalbench.cli.stages import stages_shown
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn, TaskID
 
-Directory = Annotated[Path, typer.Argument(help="The benchmark directory to make.", show_default=False)]
-
 
 @console.command
 def simulate(
-    directory: Directory,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The directory to make, or screen.h5ad.", show_default=False),
+    ],
     size: Annotated[str, typer.Option(help="tiny, small, rpe1 or k562.")] = "small",
     genes: Annotated[int | None, typer.Option(help="Number of genes, instead of the size's.")] = None,
     cells: Annotated[int | None, typer.Option(help="Number of cells, instead of the size's.")] = None,
@@ -33,13 +35,18 @@ def simulate(
 ) -> None:
     """Simulate a Perturb-seq experiment with known ground truth, as a directory that causalbench_run reads.
 
-    Example: catran-causalbench simulate mydata --genes 200 --cells 36000 --graph trrust.tsv --difficulty hard
+    If the output ends in .h5ad, it is a screen for fit and convert instead, with the targets in the column target_gene.
+
+    Examples: catran-causalbench simulate --output simulated --genes 200 --cells 36000 --difficulty hard
+
+    catran-causalbench simulate --output screen.h5ad --size tiny
     """
     from dataclasses import replace
 
     from catran_causalbench.causalbench.build.from_simulation import write_simulated_directory
     from catran_causalbench.simulation.graph import read_regulatory_graph
     from catran_causalbench.simulation.presets import size_preset, with_difficulty
+    from catran_causalbench.simulation.to_anndata import write_simulated_screen
 
     changes = {name: value for name, value in (("genes", genes), ("cells", cells)) if value is not None}
     settings = with_difficulty(replace(size_preset(size), **changes), difficulty)
@@ -49,14 +56,18 @@ def simulate(
         left_out = f"{table.self_loops} edges from a gene to itself and {table.repeats} duplicates left out"
         typer.echo(f"{table.name}: {table.edges.sum()} edges among {len(table.gene_names)} genes; {left_out}", err=True)
         regulatory_graph = table.neighbourhood(settings.genes, seed)
-    path = write_simulated_directory(directory, settings, seed, overwrite, regulatory_graph)
+    if output.suffix == ".h5ad":
+        screen = write_simulated_screen(output, settings, seed, overwrite, regulatory_graph)
+        typer.echo(f"Wrote {screen} (SIMULATED DATA); the true network is in varp['true_weights'].")
+        return
+    path = write_simulated_directory(output, settings, seed, overwrite, regulatory_graph)
     typer.echo(f"Wrote {path} (SIMULATED DATA); the true network is in {path / 'true_network.csv'}.")
 
 
 @console.command
 def convert(
-    directory: Directory,
     source: Annotated[Path, typer.Argument(help="Your screen: .h5ad, .zarr or .npz.", show_default=False)],
+    output: console.Output,
     perturbation_key: console.PerturbationKey = "gene",
     control: console.Control = None,
     label_pattern: console.LabelPattern = None,
@@ -72,13 +83,13 @@ def convert(
 ) -> None:
     """Convert your screen to a directory that causalbench_run reads.
 
-    Example: catran-causalbench convert mydata screen.h5ad --perturbation-key target_gene --control NT --counts
+    Example: catran-causalbench convert screen.h5ad --output mydata --perturbation-key target_gene --control NT --counts
     """
     from catran_causalbench.causalbench.build.from_screen import convert_screen
 
-    with console.hushed(quiet):
+    with console.hushed(quiet), stages_shown(quiet):
         path = convert_screen(
-            directory,
+            output,
             source,
             perturbation_key=perturbation_key,
             control=control or "non-targeting",
@@ -98,19 +109,19 @@ def convert(
 
 @console.command
 def download(
-    directory: Annotated[Path, typer.Argument(help="CausalBench's data directory.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CausalBench's data directory.", show_default=False)],
     have: Annotated[Path | None, typer.Option(help="Directory of files to check and use, not download.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only check the files in the directory.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check the files that are there.")] = False,
     quiet: console.Quiet = False,
 ) -> None:
     """Download the K562 and RPE1 data of CausalBench, 19 GB; an interrupted download continues where it stopped.
 
-    Example: catran-causalbench download data --have ~/Downloads
+    Example: catran-causalbench download --output data --have ~/Downloads
     """
     from catran_causalbench.causalbench.download.download import check_files, download_files
 
     if check:
-        faults = check_files(directory)
+        faults = check_files(output)
         for name, fault in faults.items():
             typer.echo(f"{name:32}{fault or 'intact'}")
         raise typer.Exit(int(any(faults.values())))
@@ -118,28 +129,28 @@ def download(
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
     with _progress(quiet, DownloadColumn(), TransferSpeedColumn()) as (say, progress):
-        download_files(directory, have=have, say=say, progress=progress)
-    typer.echo(f"{directory} holds all files; catran-causalbench prepare makes small ones of the same cells.")
+        download_files(output, have=have, say=say, progress=progress)
+    typer.echo(f"{output} holds all files; catran-causalbench prepare makes small ones of the same cells.")
 
 
 @console.command
 def prepare(
     data: Annotated[Path, typer.Argument(help="The directory that download filled.", show_default=False)],
-    directory: Directory,
+    output: console.Output,
     overwrite: console.Overwrite = False,
     quiet: console.Quiet = False,
 ) -> None:
     """Prepare CausalBench's K562 and RPE1 data, so that causalbench_run starts in seconds and in little memory.
 
-    Example: catran-causalbench prepare data prepared
+    Example: catran-causalbench prepare data --output prepared
     """
     from catran_causalbench.causalbench.prepare.directory import prepare_directory
 
     with _progress(quiet) as (say, progress):
-        found = prepare_directory(data, directory, overwrite, say=say, progress=progress)
+        found = prepare_directory(data, output, overwrite, say=say, progress=progress)
     for sentence in found:
         typer.echo(sentence)
-    typer.echo(f"{directory} is ready for causalbench_run --data_directory.")
+    typer.echo(f"{output} is ready for causalbench_run --data_directory.")
 
 
 @contextmanager

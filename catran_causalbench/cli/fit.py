@@ -10,6 +10,7 @@ import typer
 from catran_causalbench.cli import console
 from catran_causalbench.cli.console import AsJson, Overwrite, Quiet, command
 from catran_causalbench.cli.screen_table import print_screen
+from catran_causalbench.cli.stages import stages_shown
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import atomic_directory, check_replaceable, check_writable
 from catran_causalbench.utils.distributed import is_main_process
@@ -24,7 +25,7 @@ _EDGES_PRINTED = 5
 @command
 def fit(
     source: Annotated[Path, typer.Argument(help="Your screen: .h5ad, .zarr or .npz.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The directory to make.", show_default=False)],
+    output: console.Output,
     perturbation_key: console.PerturbationKey = "gene",
     control: console.Control = None,
     label_pattern: console.LabelPattern = None,
@@ -44,6 +45,9 @@ def fit(
     ] = None,
     edges: Annotated[
         int | None, typer.Option(min=1, help="Number of edges.", show_default="a tenth of all pairs, at most 1,000")
+    ] = None,
+    rank_by: Annotated[
+        str | None, typer.Option(help="total effect, or direct: what other genes do not explain.", show_default="total")
     ] = None,
     seed: console.Seed = 0,
     overwrite: Overwrite = False,
@@ -67,7 +71,9 @@ def fit(
     settings = load_config(config)
     if edges is not None:
         settings = replace(settings, output=replace(settings.output, edges=edges))
-    with console.hushed(quiet):
+    if rank_by is not None:
+        settings = replace(settings, output=replace(settings.output, rank_by=rank_by))
+    with console.hushed(quiet), stages_shown(quiet):
         network = inference.fit(
             source,
             perturbation_key=perturbation_key,
@@ -138,7 +144,7 @@ def _write(network: FittedNetwork, directory: Path) -> None:
     network.write_csv(directory / "edges.csv")
     network.write_graphml(directory / "network.graphml")
     network.save(directory / "network.npz")
-    network.plot_network().savefig(directory / "network.png", dpi=200)
-    network.plot_attention().savefig(directory / "attention.png", dpi=200)
+    network.plot_network(save=directory / "network.png")
+    network.plot_attention(save=directory / "attention.png")
     if not network.history.empty:
-        network.plot_training().savefig(directory / "training.png", dpi=200)
+        network.plot_training(save=directory / "training.png")

@@ -13,8 +13,10 @@ from catran_causalbench.errors import InputError
 
 @command
 def sweep(
-    output: Annotated[Path, typer.Argument(help="Directory for the runs.", show_default=False)],
-    data: Annotated[list[Path] | None, typer.Argument(help="Benchmark directories.", show_default=False)] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the runs.", show_default=False)],
+    data: Annotated[
+        list[Path] | None, typer.Argument(help="Benchmark directories, or .npz with known truth.", show_default=False)
+    ] = None,
     plan: Annotated[Path | None, typer.Option(help="YAML file; options replace what it says.")] = None,
     methods: Annotated[
         str | None, typer.Option(help="catran, catran-PRESET, a YAML file with settings, a baseline, or oracle.")
@@ -22,7 +24,9 @@ def sweep(
     regimes: Annotated[str | None, typer.Option(help="observational, partial_interventional, interventional.")] = None,
     fractions: Annotated[str | None, typer.Option(help="Shares of perturbations in the partial regime.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of the model and of the partial draw.")] = None,
-    edges: Annotated[int | None, typer.Option(help="Edges of every network.", show_default="1000")] = None,
+    edges: Annotated[
+        int | None, typer.Option(help="Edges of every network.", show_default="1000; direct edges of known truth")
+    ] = None,
     max_path_length: Annotated[int | None, typer.Option(help="As in causalbench_run.", show_default="1")] = None,
     omission_estimation_size: Annotated[
         int | None, typer.Option(help="As in causalbench_run.", show_default="500")
@@ -51,9 +55,9 @@ def sweep(
     values to add runs. A table of all finished runs comes last, with the challenge score. The exit code is 1 if a run
     failed.
 
-    Examples: catran-causalbench sweep results data1 data2 --methods catran,mean_difference,random --seeds 0,1
+    Examples: catran-causalbench sweep data1 data2 --output results --methods catran,mean_difference,random --seeds 0,1
 
-    catran-causalbench sweep results --plan plan.yaml --scheduler tcp://10.0.0.1:8786
+    catran-causalbench sweep --output results --plan plan.yaml --scheduler tcp://10.0.0.1:8786
     """
     from catran_causalbench.cli.sweep_progress import SweepProgress
     from catran_causalbench.sweep.plan import SweepPlan

@@ -22,6 +22,9 @@ def in_option_words(message: str, command: Callable[..., Any]) -> str:
         if isinstance(parameter.default, OptionInfo)
     }
 
+    if "output" in option_of:
+        option_of.setdefault("directory", option_of["output"])  # as Python's functions call it
+
     def as_option(argument: re.Match[str]) -> str:
         name, value = argument.groups()
         return _with_value(option_of[name], value) if name in option_of else argument[0]

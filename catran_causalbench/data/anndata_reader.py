@@ -32,14 +32,15 @@ from catran_causalbench.data.screen_files import opened
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.data.values import check_values, target_sum
 from catran_causalbench.errors import InputError, warn
+from catran_causalbench.utils.described import Described
 from catran_causalbench.utils.validation import plain
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
-@dataclass(frozen=True)
-class Screen:
+@dataclass(frozen=True, repr=False)
+class Screen(Described):
     """Cells and genes of a screen, in the order of the file; C cells, G genes.
 
     Attributes
@@ -71,6 +72,12 @@ class Screen:
     origin: str
     simulated: bool
     batch: np.ndarray | None = None
+
+    def describe(self) -> str:
+        """Return the size, what the cells count as, and the origin."""
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.cells.items() if number)
+        genes = f"{len(self.gene_names):,} genes, {self.num_sources:,} of them perturbed"
+        return f"{genes}; cells: {kinds}{'; ' * bool(self.origin)}{self.origin}"
 
     @property
     def num_sources(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils.described import Described
 
 CONTROL_LABEL = "non-targeting"
 EXCLUDED_LABEL = "excluded"
@@ -15,8 +16,8 @@ EXCLUDED = -2
 PERTURBATIONS = ("knockdown", "knockout", "activation")
 
 
-@dataclass(frozen=True)
-class PerturbationDataset:
+@dataclass(frozen=True, repr=False)
+class PerturbationDataset(Described):
     """Expression of single cells, and the gene perturbed in each.
 
     Attributes
@@ -40,6 +41,16 @@ class PerturbationDataset:
     intervention: np.ndarray
     batch: np.ndarray | None = None
     perturbation: str = PERTURBATIONS[0]
+
+    def describe(self) -> str:
+        """Return the numbers of cells by their kind, and of genes."""
+        perturbed, controls = int((self.intervention >= 0).sum()), int((self.intervention == CONTROL).sum())
+        batches = "" if self.batch is None else f", {len(np.unique(self.batch))} batches"
+        return (
+            f"{self.num_cells:,} cells × {self.num_genes:,} genes, {self.perturbation}; {perturbed:,} cells perturbed "
+            f"in {len(self.perturbed_genes):,} genes, {controls:,} control, "
+            f"{self.num_cells - perturbed - controls:,} excluded{batches}"
+        )
 
     @property
     def num_cells(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils.progress import report
 
 _VALUES_PER_BLOCK = 2**24
 # A dense block that fits the processor's cache is processed up to three times as fast as a larger one.
@@ -53,13 +54,16 @@ def read_columns(matrix: Any, columns: np.ndarray) -> MatrixColumns:
     totals = np.zeros(rows)
     lowest, highest = np.inf, -np.inf
     sample = np.zeros((0, 0), np.float32)
+    done = 0
     for cells, genes, block in matrix_blocks(matrix):
+        report("Reading the cells", done, int(np.prod(matrix.shape)))
         totals[cells] += _row_sums(block)
         low, high = _extremes(block)
         lowest, highest = min(lowest, low), max(highest, high)
         first, last = np.searchsorted(columns, (genes.start, genes.stop))
         values[cells, first:last] = _dense(block[:, columns[first:last] - genes.start])
         sample = sample if sample.size else _first_rows(block)
+        done += int(np.prod(block.shape))
     return MatrixColumns(values, totals, lowest, highest, sample)
 
 

@@ -10,27 +10,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catran_causalbench.config import MOST_EDGES, CatranConfig
+from catran_causalbench.config import MOST_EDGES, RANKINGS, CatranConfig
 from catran_causalbench.errors import InputError, warn
 from catran_causalbench.grn.edges import complete_edges, rank_edges
 from catran_causalbench.grn.network_file import read_network, write_network
+from catran_causalbench.grn.pictures import NetworkPictures
 from catran_causalbench.utils.atomic_io import write_atomically
-from catran_causalbench.utils.validation import checked, number
+from catran_causalbench.utils.described import Described
+from catran_causalbench.utils.validation import checked, choice, number
 
 if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
     from anndata import AnnData
-    from matplotlib.figure import Figure
 
 _AT_LEAST_ONE = number(low=1).metadata
+_RANKING = choice(*RANKINGS).metadata
 _SHARE_OF_PAIRS = 0.1
 SIGNIFICANT = 0.05  # largest q-value of a significant effect
 _INTERACTIONS = {1: "activates", -1: "represses"}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class FittedNetwork:
+class FittedNetwork(NetworkPictures, Described):
     """What a method inferred from a data set; G genes.
 
     Attributes
@@ -55,6 +57,9 @@ class FittedNetwork:
         Number of perturbed and of control cells, and of excluded cells by the reason.
     origin
         Description of the data, if known.
+    direct_weights
+        float32, G × G, source × target: scores of the ranking by direct effect; None where the settings of the run did
+        not ask for it.
     """
 
     gene_names: tuple[str, ...]
@@ -68,6 +73,7 @@ class FittedNetwork:
     seed: int
     cells: dict[str, int] = field(default_factory=dict)
     origin: str = ""
+    direct_weights: np.ndarray | None = None
 
     @property
     def perturbed(self) -> np.ndarray:
@@ -99,7 +105,9 @@ class FittedNetwork:
         """Number of ordered pairs of different genes."""
         return len(self.gene_names) * (len(self.gene_names) - 1)
 
-    def edges(self, num_edges: int | None = None, *, complete: bool = False) -> pd.DataFrame:
+    def edges(
+        self, num_edges: int | None = None, *, rank_by: str | None = None, complete: bool = False
+    ) -> pd.DataFrame:
         """Return the strongest edges, best first.
 
         Parameters
@@ -108,6 +116,9 @@ class FittedNetwork:
             Number of edges; where the method knows fewer, all of them are returned. By default ``config.output.edges``
             or, where that is not set, a tenth of all pairs, at most 1,000. A cautious choice is the number of pairs
             with a significant effect, :attr:`num_significant`.
+        rank_by
+            ``total`` or ``direct`` effect, by default as ``config.output.rank_by`` says. The weights are those of the
+            ranking; the measured effects are total effects in either.
         complete
             Add random edges, last and with weight ``-inf``, where the method knows too few: benchmarks compare equal
             numbers of edges. If there are not enough pairs of genes, warn and return all.
@@ -126,7 +137,7 @@ class FittedNetwork:
         Raises
         ------
         InputError
-            ``num_edges`` is not a whole number above zero.
+            ``num_edges`` is not a whole number above zero, or the network does not have the ranking.
         """
         if num_edges is not None:
             wanted = checked("num_edges", num_edges, int, _AT_LEAST_ONE)
@@ -134,7 +145,7 @@ class FittedNetwork:
             wanted = self.config.output.benchmark_edges
         else:
             wanted = min(MOST_EDGES, max(1, int(_SHARE_OF_PAIRS * self.num_pairs)))
-        ranked = rank_edges(self.weights, wanted)
+        ranked = rank_edges(self._ranking(rank_by), wanted)
         if complete:
             pairs = self.num_pairs
             if pairs < wanted:
@@ -152,6 +163,26 @@ class FittedNetwork:
             source_perturbed=self.perturbed[ranked.source],
         )
 
+    def targets(self, gene: str, num_edges: int | None = None) -> pd.DataFrame:
+        """Return those of the strongest edges that lead from a gene, best first, with the columns of :meth:`edges`.
+
+        Raises
+        ------
+        InputError
+            The gene is not in the network.
+        """
+        return self._edges_of("source", gene, num_edges)
+
+    def regulators(self, gene: str, num_edges: int | None = None) -> pd.DataFrame:
+        """Return those of the strongest edges that lead to a gene; see :meth:`targets`."""
+        return self._edges_of("target", gene, num_edges)
+
+    def _edges_of(self, end: str, gene: str, num_edges: int | None) -> pd.DataFrame:
+        if gene not in self.gene_names:
+            raise InputError.of("gene", repr(gene), f"one of the network's genes, such as {self.gene_names[0]!r}")
+        edges = self.edges(num_edges)
+        return edges[edges[end] == gene].reset_index(drop=True)
+
     def to_regulon(self, num_edges: int | None = None) -> pd.DataFrame:
         """Return the strongest edges as decoupler takes them: source, target, weight (below 0 for repression).
 
@@ -163,15 +194,20 @@ class FittedNetwork:
         size = edges["weight"] if (edges["weight"] > 0).all() else 1.0
         return edges[["source", "target"]].assign(weight=edges["regulation"] * size)
 
-    def adjacency(self) -> pd.DataFrame:
-        """Return the weights of all pairs, source × target."""
+    def adjacency(self, *, rank_by: str = "total") -> pd.DataFrame:
+        """Return the weights of all pairs, source × target, by ``total`` or ``direct`` effect (see :meth:`edges`)."""
         import pandas as pd
 
         genes = pd.Index(self.gene_names)
-        return pd.DataFrame(self.weights, index=genes.rename("source"), columns=genes.rename("target"))
+        return pd.DataFrame(self._ranking(rank_by), index=genes.rename("source"), columns=genes.rename("target"))
 
-    def annotate(self, adata: AnnData, num_edges: int | None = None, key: str = "catran") -> None:
-        """Put the strongest edges into ``adata.varp[key]`` (sparse, source × target), notes into ``adata.uns[key]``.
+    def annotate(
+        self, adata: AnnData, num_edges: int | None = None, *, key_added: str = "catran", copy: bool = False
+    ) -> AnnData | None:
+        """Put the strongest edges into ``adata.varp[key_added]``, sparse, source × target.
+
+        Notes go into ``adata.uns[key_added]``. With ``copy``, an annotated copy is returned and ``adata`` left alone,
+        as scanpy's functions do; else None is returned.
 
         Raises
         ------
@@ -189,8 +225,12 @@ class FittedNetwork:
             raise InputError.of("adata", f"no gene {missing[0]!r}", "the genes of the network in var_names")
         edges = self.edges(num_edges)
         places = tuple(edges[end].map(column_of).to_numpy() for end in ("source", "target"))
-        adata.varp[key] = sparse.csr_matrix((edges["weight"].to_numpy(), places), shape=(adata.n_vars, adata.n_vars))
-        adata.uns[key] = {"seed": self.seed, "edges": len(edges), "config": self.config.to_yaml()}
+        adata = adata.copy() if copy else adata
+        adata.varp[key_added] = sparse.csr_matrix(
+            (edges["weight"].to_numpy(), places), shape=(adata.n_vars, adata.n_vars)
+        )
+        adata.uns[key_added] = {"seed": self.seed, "edges": len(edges), "config": self.config.to_yaml()}
+        return adata if copy else None
 
     def to_networkx(self, num_edges: int | None = None) -> nx.DiGraph:
         """Return the strongest edges as a graph, with the columns of :meth:`edges` as attributes.
@@ -221,24 +261,6 @@ class FittedNetwork:
         """Write the strongest edges as CSV, with the columns of :meth:`edges`."""
         return write_atomically(path, lambda temporary: self.edges(num_edges).to_csv(temporary, index=False))
 
-    def plot_network(self, num_edges: int | None = None, *, title: str | None = None) -> Figure:
-        """Draw the strongest edges; see :func:`~catran_causalbench.plotting.network.draw_network`."""
-        from catran_causalbench.plotting.network import draw_network
-
-        return draw_network(self.edges(num_edges), title=self.origin if title is None else title)
-
-    def plot_attention(self, num_genes: int | None = 60, *, title: str | None = None) -> Figure:
-        """Draw the weights as a heat map; see :func:`~catran_causalbench.plotting.attention.draw_attention`."""
-        from catran_causalbench.plotting.attention import draw_attention
-
-        return draw_attention(self.adjacency(), num_genes, title=self.origin if title is None else title)
-
-    def plot_training(self, *, title: str | None = None) -> Figure:
-        """Draw the losses of the training; raise InputError where nothing was trained."""
-        from catran_causalbench.plotting.training import draw_training
-
-        return draw_training(self.history, title=self.origin if title is None else title)
-
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the network into an .npz without pickled objects, which :func:`load` reads.
 
@@ -263,30 +285,36 @@ class FittedNetwork:
             "p_values": self.p_values,
             "history": self.history.to_numpy(float),
         }
+        if self.direct_weights is not None:
+            arrays["direct_weights"] = self.direct_weights
         return write_network(path, description, arrays)
 
-    def __repr__(self) -> str:
-        best = self.edges(1)
-        strongest = f"; best edge {best['source'][0]} → {best['target'][0]}" if len(best) else ""
-        return (
-            f"FittedNetwork: {self._summary()}{strongest}.\n"
-            "See .edges(k), .adjacency(), .to_regulon(k), .to_networkx(k), .plot_network(k), .save(path)."
-        )
-
     def _repr_html_(self) -> str:
-        from html import escape
-
         table = self.edges(8).to_html(index=False, border=0, float_format="{:.3g}".format, na_rep="–")
-        heading = f"<b>FittedNetwork</b> {escape(self.origin)}<br>{escape(self._summary())}"
-        return f"<div>{heading}{table}more: <code>.edges(k)</code>, <code>.plot_network(k)</code></div>"
+        more = "more: <code>.edges(k)</code>, <code>.targets(gene)</code>, <code>.plot_network(k)</code>"
+        return f"<div>{super()._repr_html_()}{table}{more}</div>"
 
-    def _summary(self) -> str:
+    def _ranking(self, rank_by: str | None) -> np.ndarray:
+        """Return the weights of a ranking, by default that of the settings."""
+        chosen = checked("rank_by", rank_by or self.config.output.rank_by, str, _RANKING)
+        if chosen == "total":
+            return self.weights
+        if self.direct_weights is None:
+            expected = "total, or a network that was fitted with output.rank_by: direct (--rank-by direct)"
+            raise InputError.of("rank_by", "direct, a ranking that this network does not have", expected)
+        return self.direct_weights
+
+    def describe(self) -> str:
+        """Return method, numbers of genes, cells and significant effects, the best edge, and the origin of the data."""
+        best = self.edges(1)
         counted = {"perturbed": 0, "control": 0, **self.cells}
         excluded = sum(number for kind, number in counted.items() if kind not in ("control", "perturbed"))
         return (
             f"{self.method}, {len(self.gene_names):,} genes, {self.perturbed.sum():,} of them perturbed; "
             f"cells: {counted['perturbed']:,} perturbed, {counted['control']:,} control, {excluded:,} excluded; "
             f"effects with q ≤ {SIGNIFICANT}: {self.num_significant:,} of {self.num_pairs:,} pairs"
+            f"{f'; best edge {best.source[0]} → {best.target[0]}' if len(best) else ''}"
+            f"{'; ' * bool(self.origin)}{self.origin}"
         )
 
 
@@ -313,4 +341,5 @@ def load(path: str | os.PathLike[str]) -> FittedNetwork:
             seed=int(description["seed"]),
             cells={str(kind): int(number) for kind, number in description["cells"].items()},
             origin=str(description["origin"]),
+            direct_weights=arrays.get("direct_weights"),
         )

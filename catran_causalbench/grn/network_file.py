@@ -16,6 +16,8 @@ from catran_causalbench.utils.atomic_io import write_atomically
 
 _FORMAT, _FORMAT_VERSION = "catran-causalbench fitted network", 3
 _ARRAYS = {"description": "U", "gene_names": "U", "weights": "f", "effects": "f", "p_values": "f", "history": "f"}
+_OPTIONAL = {"direct_weights": "f"}
+_SQUARE = ("weights", "effects", "p_values", "direct_weights")
 
 
 def write_network(path: str | os.PathLike[str], description: dict[str, Any], arrays: dict[str, Any]) -> Path:
@@ -35,7 +37,7 @@ def read_network(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, 
         raise InputError.of("path", f"no file {str(path)!r}", "an .npz that a fitted network was saved to")
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _ARRAYS}
+            arrays = {name: file[name] for name in (*_ARRAYS, *(_OPTIONAL.keys() & set(file.files)))}
         description = json.loads(str(arrays["description"]))
         _check(description, arrays)
         yield description, arrays
@@ -52,14 +54,16 @@ def _check(description: Any, arrays: dict[str, np.ndarray]) -> None:
     if description["version"] != _FORMAT_VERSION:
         raise ValueError(f"its version is {description['version']}, this package reads {_FORMAT_VERSION}")
     genes = arrays["gene_names"].size
-    shapes = {"gene_names": (genes,), **dict.fromkeys(("weights", "effects", "p_values"), (genes, genes))}
-    for name, kind in _ARRAYS.items():
-        array = arrays[name]
+    shapes = {"gene_names": (genes,), **dict.fromkeys(_SQUARE, (genes, genes))}
+    kinds = _ARRAYS | _OPTIONAL
+    for name, array in arrays.items():
+        kind = kinds[name]
         if array.dtype.kind != kind:
             raise ValueError(f"{name} holds values of type {array.dtype}")
         if array.shape != shapes.get(name, array.shape):
             raise ValueError(f"{name} has shape {array.shape} for {genes} genes")
-    if np.isnan(arrays["weights"]).any() or np.isposinf(arrays["weights"]).any():
-        raise ValueError("weights are not numbers")
+    for name in {"weights", "direct_weights"} & arrays.keys():
+        if np.isnan(arrays[name]).any() or np.isposinf(arrays[name]).any():
+            raise ValueError(f"{name} are not numbers")
     if (arrays["p_values"] < 0).any() or (arrays["p_values"] > 1).any():
         raise ValueError("p_values are not between 0 and 1")

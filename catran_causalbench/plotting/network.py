@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catran_causalbench.plotting.labels import Label, place_labels
 from catran_causalbench.plotting.layout import place_genes
-from catran_causalbench.plotting.style import ACTIVATION, FAINT, INK, REPRESSION, UNKNOWN, new_figure, write_title
+from catran_causalbench.plotting.style import (
+    ACTIVATION,
+    FAINT,
+    INK,
+    REPRESSION,
+    UNKNOWN,
+    figure_of,
+    height_of_title,
+    name_axes,
+    new_figure,
+    save_figure,
+    write_title,
+)
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -16,10 +29,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# With more edges, or more edges per gene, a page is illegible.
+# With more edges, or more edges per gene, single ones can hardly be told apart.
 MOST_EDGES, _MOST_PER_GENE = 120, 1.8
-_SIZE = (7.6, 6.6)  # inches
-_HUB = 3  # targets of a hub, which is always labelled, at least
+_SIZE = (7.2, 6.6)  # inches: the width of two columns of a journal
+_LEGEND = 0.5  # inches
+_HUB = 3  # targets of a hub, at least
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 2.6, 13.0  # points
 
 
@@ -32,45 +46,72 @@ _REGULATION = {
 }
 
 
-def draw_network(edges: pd.DataFrame, *, title: str = "") -> Figure:
-    """Draw the strongest edges of a network.
+def draw_network(
+    edges: pd.DataFrame,
+    legible_only: bool = False,
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+    save: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Draw the edges of a network.
 
     Parameters
     ----------
     edges
         Columns source, target and weight. A column ``regulation``, 1 for activation and −1 for repression, colours the
-        edges; 0 and NaN are grey. At most the 120 strongest edges are drawn, fewer where they connect few genes; the
-        figure says how many.
+        edges; 0 and NaN are grey.
+    legible_only
+        Draw the strongest edges only, as many as can be told apart: 120 at most, fewer where they connect few genes.
+        The figure says how many.
     title
         Description of the data.
+    ax
+        Axes to draw into, whose figure should have its final size: names of genes are placed by it. By default a new
+        figure is made, with a title and a legend.
+    save
+        File to write the figure to (.png, .pdf, .svg).
 
     Returns
     -------
     Figure
-        Not managed by pyplot; the same edges give the same figure.
+        A new one is not managed by pyplot; the same edges give the same figure.
     """
     import networkx as nx
 
-    drawn = _legible(edges.sort_values("weight", ascending=False, kind="stable"))
+    ranked = edges.sort_values("weight", ascending=False, kind="stable")
+    drawn = _legible(ranked) if legible_only else ranked
     regulation = _regulation_of(drawn)
     graph = nx.DiGraph()
     graph.add_nodes_from(sorted({*drawn["source"], *drawn["target"]}))
     graph.add_edges_from(zip(drawn["source"], drawn["target"], strict=True))
 
-    figure = new_figure(_SIZE)
-    axes = figure.add_axes((0.02, 0.075, 0.96, 0.845))
+    if ax is None:
+        figure = new_figure(_SIZE)
+        top, bottom = height_of_title(title, _SIZE[0]) / _SIZE[1], _LEGEND / _SIZE[1]
+        axes = figure.add_axes((0.015, bottom, 0.97, 1 - bottom - top))
+    else:
+        figure, axes = figure_of(ax), ax
+        name_axes(axes, title)
     axes.set_axis_off()
-    page = 72 * _SIZE[0] * 0.96, 72 * _SIZE[1] * 0.845  # one unit of the axes is one point
+    box = axes.get_window_extent()
+    page = 72 * box.width / figure.dpi, 72 * box.height / figure.dpi  # one unit of the axes is one point
     axes.set(xlim=(0, page[0]), ylim=(0, page[1]))
+    unnamed = 0
     if len(graph):
-        radius = _radii(graph)
+        radius = _radii(graph, min(page))
         place = place_genes(graph, radius, page)
         _draw_edges(axes, drawn, regulation, place, radius)
         _draw_genes(axes, graph, place, radius)
-        _draw_labels(axes, graph, place, radius)
-    count = f"{len(drawn)} edges" if len(drawn) == len(edges) else f"the {len(drawn)} strongest of {len(edges):,} edges"
-    write_title(figure, title, f"{count} between {len(graph)} genes")
-    _draw_legend(figure, regulation)
+        unnamed = place_labels(axes, _labels(graph, place, radius), *_obstacles(graph, place, radius))
+    if ax is None:
+        count = (
+            f"{len(drawn)} edges" if len(drawn) == len(edges) else f"the {len(drawn)} strongest of {len(edges):,} edges"
+        )
+        names = f"; names left out for lack of room: {unnamed}" if unnamed else ""
+        write_title(figure, title, f"{count} between {len(graph)} genes{names}")
+        _draw_legend(figure, graph, regulation)
+    save_figure(figure, save)
     return figure
 
 
@@ -90,11 +131,16 @@ def _regulation_of(edges: pd.DataFrame) -> np.ndarray:
     return np.sign(np.nan_to_num(values.to_numpy(float))).astype(int)
 
 
-def _radii(graph: nx.DiGraph) -> dict[str, float]:
-    """Return the radius of each gene in points; its area grows with its number of targets."""
+def _radii(graph: nx.DiGraph, page: float) -> dict[str, float]:
+    """Return the radius of each gene in points; its area grows with its number of targets.
+
+    Genes are smaller where there are many, or where the page, whose shorter side is given, is small.
+    """
     degrees = dict(graph.out_degree())
+    scale = min(1.0, page / 380) * min(1.0, (80 / max(len(graph), 1)) ** 0.5)
     most, span = max(8, *degrees.values()), _LARGEST_RADIUS**2 - _SMALLEST_RADIUS**2
-    return {gene: float(np.sqrt(_SMALLEST_RADIUS**2 + span * degree / most)) for gene, degree in degrees.items()}
+    radius = {gene: float(np.sqrt(_SMALLEST_RADIUS**2 + span * degree / most)) for gene, degree in degrees.items()}
+    return {gene: max(1.5, scale * size) for gene, size in radius.items()}
 
 
 def _draw_edges(
@@ -106,6 +152,7 @@ def _draw_edges(
     strength = (weight - weight.min()) / max(np.ptp(weight), 1e-12)
     pairs = list(zip(edges["source"], edges["target"], strict=True))
     both_ways = set(pairs) & {(target, source) for source, target in pairs}
+    thin = min(1.0, (MOST_EDGES / len(pairs)) ** 0.5)  # so that many edges leave something to see between them
     for (source, target), kind, force in zip(pairs, regulation, strength, strict=True):
         colour, head, _ = _REGULATION[kind]
         axes.add_patch(
@@ -114,10 +161,10 @@ def _draw_edges(
                 tuple(place[target]),
                 arrowstyle=head,
                 connectionstyle=f"arc3,rad={0.22 if (source, target) in both_ways else 0.06}",
-                mutation_scale=9,
+                mutation_scale=9 * max(thin, 0.6),
                 shrinkA=radius[source] + 0.5,
                 shrinkB=radius[target] + (2.0 if head == _BAR else 1.0),
-                linewidth=1.0 + 1.4 * force,
+                linewidth=(1.0 + 1.4 * force) * thin,
                 color=colour,
                 alpha=0.7 + 0.3 * force,
                 zorder=2 + force,
@@ -139,71 +186,60 @@ def _draw_genes(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], rad
     )
 
 
-def _draw_labels(axes: Axes, graph: nx.DiGraph, place: dict[str, np.ndarray], radius: dict[str, float]) -> None:
-    """Label genes where there is room, those with most targets first; label hubs in any case."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.patheffects import withStroke
-
-    renderer = FigureCanvasAgg(axes.get_figure(root=True)).get_renderer()
-    to_points = axes.transData.inverted()
-    page = np.array([axes.get_xlim()[1], axes.get_ylim()[1]])
-    centres, radii = np.array(list(place.values())), np.array([[radius[gene]] for gene in place])
-    taken = np.hstack([centres - radii, centres + radii])
-    steps = np.linspace(0, 1, 25)[:, None]
-    along_edges = np.concatenate(
-        [place[source] + steps * (place[target] - place[source]) for source, target in graph.edges]
-    )
-
-    def cost(box: np.ndarray) -> float:
-        """Return the cost of a label's position; from 100 on, it covers something or leaves the page."""
-        low, high = box[:2], box[2:]
-        covered = np.all((low < taken[:, 2:]) & (high > taken[:, :2]), axis=1)
-        crossed = np.all((along_edges > low) & (along_edges < high), axis=1)
-        off_page = bool((low < 0).any() or (high > page).any())
-        return 100.0 * covered.sum() + 200.0 * covered[len(place) :].sum() + 1000.0 * off_page + crossed.sum()
-
+def _labels(graph: nx.DiGraph, place: dict[str, np.ndarray], radius: dict[str, float]) -> list[Label]:
+    """Return the names of all genes, those with most targets first."""
+    labels = []
     for gene in sorted(graph, key=lambda gene: (-graph.out_degree(gene), -graph.in_degree(gene), gene)):
         hub = graph.out_degree(gene) >= _HUB
-        size, weight = (min(7.0 + 0.25 * graph.out_degree(gene), 11), "bold") if hub else (6.2, "normal")
-        text = axes.text(0, 0, gene, fontsize=size, fontweight=weight, color=INK, zorder=6, parse_math=False)
-        text.set_path_effects([withStroke(linewidth=2, foreground="white")])
-        spots = []
-        for gap, (across, up, horizontal, vertical) in itertools.product(_GAPS if hub else _GAPS[:1], _SPOTS):
-            x, y = place[gene] + (radius[gene] + gap) * np.array([across, up])
-            spot = {"x": x, "y": y, "ha": horizontal, "va": vertical}
-            text.set(**spot)
-            box = np.array(to_points.transform_bbox(text.get_window_extent(renderer)).extents)
-            spots.append((cost(box) + gap, box, spot))
-        lowest, box, spot = min(spots, key=lambda candidate: candidate[0])
-        if lowest < 100 or hub:
-            text.set(**spot)
-            taken = np.vstack([taken, box])
-        else:
-            text.remove()
+        size = min(7.0 + 0.25 * graph.out_degree(gene), 11) if hub else 6.4
+        labels.append(Label(str(gene), place[gene], radius[gene], size, hub))
+    return labels
 
 
-# Possible positions of a label, best first: points from its gene (larger gaps for hubs only), and sides.
-_GAPS = (1.5, 7.0, 14.0)
-_SPOTS = (
-    (1.0, 0.0, "left", "center_baseline"),
-    (-1.0, 0.0, "right", "center_baseline"),
-    (0.0, 1.0, "center", "bottom"),
-    (0.0, -1.0, "center", "top"),
-    (0.7, 0.7, "left", "bottom"),
-    (-0.7, 0.7, "right", "bottom"),
-    (0.7, -0.7, "left", "top"),
-    (-0.7, -0.7, "right", "top"),
-)
+def _obstacles(
+    graph: nx.DiGraph, place: dict[str, np.ndarray], radius: dict[str, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes of all genes, which names must not cover, and points along the edges, which they should not."""
+    centres, radii = np.array(list(place.values())), np.array([[radius[gene] + 1] for gene in place])  # 1: the rim
+    steps = np.linspace(0, 1, 25)[:, None]
+    along = [place[source] + steps * (place[target] - place[source]) for source, target in graph.edges]
+    return np.hstack([centres - radii, centres + radii]), np.concatenate(along)
 
 
-def _draw_legend(figure: Figure, regulation: np.ndarray) -> None:
+def _draw_legend(figure: Figure, graph: nx.DiGraph, regulation: np.ndarray) -> None:
+    from matplotlib.legend_handler import HandlerLine2D
     from matplotlib.lines import Line2D
 
+    class HeadAtTheEnd(HandlerLine2D):
+        def create_artists(self, *arguments: Any, **options: Any) -> Any:
+            artists = super().create_artists(*arguments, **options)
+            for artist in artists:
+                artist.set(markevery=[1])
+            return artists
+
+    bar: dict[str, Any] = {"marker": "|", "markersize": 8, "markeredgewidth": 2}
     handles = [
-        Line2D([], [], color=colour, linewidth=2, label=meaning)
-        for kind, (colour, _, meaning) in _REGULATION.items()
+        Line2D([], [], color=colour, linewidth=2, label=meaning, **(bar if head == _BAR else {"marker": ">"}))
+        for kind, (colour, head, meaning) in _REGULATION.items()
         if kind in regulation
     ]
-    handles.append(Line2D([], [], color=INK, marker="o", linestyle="", markersize=7, label="larger: more targets"))
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.005, 0.0), "ncols": 4}
-    figure.legend(handles=handles, frameon=False, fontsize=7.5, handlelength=1.6, **place)
+    at_the_end = {handle: HeadAtTheEnd(numpoints=2) for handle in handles}
+    disc: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 7}
+    handles += [
+        Line2D([], [], color=INK, linewidth=3, label="thicker: larger weight"),
+        Line2D([], [], color=INK, label="larger: more targets", **disc),
+    ]
+    if any(not degree for _, degree in graph.out_degree()):
+        handles.append(
+            Line2D([], [], markerfacecolor="white", markeredgecolor=FAINT, label="hollow: no targets drawn", **disc)
+        )
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.005, 0.0), "ncols": 3}
+    figure.legend(
+        handles=handles,
+        frameon=False,
+        handler_map=at_the_end,
+        fontsize=7.5,
+        handlelength=2.0,
+        columnspacing=1.6,
+        **place,
+    )

@@ -201,7 +201,7 @@ def _network(group: ResultGroup, run: int) -> ReportFigure:
         "An arrow leads from a regulator to its target; a thicker one ranks higher. Genes with many targets are hubs "
         "to look at first.",
         f"The inferred network as arrows between genes; {subject}. The run's output_network.csv lists all its edges.",
-        draw_network(edges, title=subject),
+        draw_network(edges, legible_only=True, title=subject),
     )
 
 

@@ -78,6 +78,7 @@ class Metric:
 _REGISTERED = (
     Metric("effect_recovery", "effect recovery", 1, "True effect of the edges as a share of the oracle's."),
     Metric("precision", "precision", 1, "Share of the edges that are direct edges of the true network."),
+    Metric("direct_average_precision", "direct AUPRC", 1, "AUPRC of all pairs' weights against direct edges."),
     Metric(
         "mean_wasserstein",
         "mean Wasserstein",

@@ -11,8 +11,8 @@ from catran_causalbench.report.aggregation import RANDOM, ResultGroup, is_catran
 from catran_causalbench.report.metrics import METRICS, Metric, find_metric
 from catran_causalbench.sweep.plan import ORACLE
 
-_MAIN = ["effect_recovery", "precision", "mean_wasserstein", "excess_wasserstein", "false_omission_rate"]
-_MAIN += ["challenge_score", "improvement", "seconds"]
+_MAIN = ["effect_recovery", "precision", "direct_average_precision", "mean_wasserstein", "excess_wasserstein"]
+_MAIN += ["false_omission_rate", "challenge_score", "improvement", "seconds"]
 
 
 class Cell(NamedTuple):

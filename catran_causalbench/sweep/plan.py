@@ -20,6 +20,7 @@ from catran_causalbench.causalbench.dataset_spec import (
 )
 from catran_causalbench.causalbench.fingerprint import references_digest
 from catran_causalbench.causalbench.ground_truth import has_truth
+from catran_causalbench.causalbench.known_truth import data_name, is_known_truth, read_known_truth
 from catran_causalbench.config import DEFAULT_PRESET, CatranConfig, OutputSettings, load_config
 from catran_causalbench.errors import InputError
 from catran_causalbench.methods import CATRAN, baseline_names, find_method, is_settings_file, method_label
@@ -27,13 +28,14 @@ from catran_causalbench.utils.fingerprint import code_version, file_digest
 from catran_causalbench.utils.validation import Validated, check_keys, choice, from_mapping, number
 
 ORACLE = "oracle"  # ranks the true effects of simulated data: no method can do better
+DEFAULT_EDGES = 1000
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # the challenge's
 _SHARE, _SEED = number(low=0, high=1, above_low=True), number(low=0)
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One method of a :class:`SweepPlan` on one training set of the benchmark directory ``data``, an absolute path."""
+    """One method of a :class:`SweepPlan` on one training set of ``data``, the absolute path of a data set."""
 
     method: str
     data: Path
@@ -50,7 +52,7 @@ class RunSpec:
     @property
     def directory(self) -> Path:
         """The run's directory, relative to that of the sweep."""
-        return Path(self.data.name, self.name)
+        return Path(data_name(self.data), self.name)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class EvaluationProtocol(Validated):
     Attributes
     ----------
     edges
-        Number of edges that each method returns.
+        Number of edges that each method returns. By default 1,000, or as many as there are direct edges in a file with
+        known truth.
     max_path_length, omission_estimation_size
         As in :func:`~catran_causalbench.evaluation.causalbench_metrics.evaluate_network`.
     dataset_name, do_filter
@@ -73,7 +76,7 @@ class EvaluationProtocol(Validated):
         Whether the seed of a run also decides which cells are held out, instead of CausalBench's fixed split.
     """
 
-    edges: int = number(1000, 1)
+    edges: int | None = number(None, 1)
     max_path_length: int = number(1, -1)
     omission_estimation_size: int = number(500, 0)
     dataset_name: str = choice(*DATASET_NAMES)
@@ -87,17 +90,24 @@ class EvaluationProtocol(Validated):
         """Which data set of each directory is used."""
         return DatasetSpec(self.dataset_name, self.do_filter)
 
+    def num_edges(self, data: Path) -> int:
+        """Return the number of edges that each method returns for a data set."""
+        if self.edges is None and is_known_truth(data):
+            return int(read_known_truth(data).network.sum())
+        return self.edges or DEFAULT_EDGES
+
 
 @dataclass(frozen=True)
 class SweepPlan(Validated):
-    """All combinations of methods, benchmark directories, regimes, fractions and seeds.
+    """All combinations of methods, data sets, regimes, fractions and seeds.
 
     Attributes
     ----------
     methods
         Names of methods, paths of YAML files with settings of CaTran, or ``oracle``, which ranks the true effects.
     data
-        Benchmark directories with distinct names.
+        Benchmark directories, or files with known truth (see :mod:`~catran_causalbench.causalbench.known_truth`), with
+        distinct names.
     regimes, fractions
         ``observational`` and ``interventional`` are one run each, ``partial_interventional`` one run for each fraction
         of the perturbations, above 0 and at most 1.
@@ -128,7 +138,7 @@ class SweepPlan(Validated):
         directories: dict[Path, Path] = {}
         for directory in map(_located, self.data):
             directories.setdefault(directory.resolve(), directory)  # a link to a directory is the same directory
-        self._keep_distinct("data", list(directories.values()), lambda path: path.name)
+        self._keep_distinct("data", list(directories.values()), data_name)
         for directory in self.data:
             self._check_data(directory)
 
@@ -183,8 +193,8 @@ class SweepPlan(Validated):
         """What must stay the same when a sweep is resumed: protocol, code, contents of files, settings of CaTran."""
         identity = {**asdict(self.protocol), "code": code_version()}
         for directory in self.data:
-            identity[f"cells of {directory.name}"] = file_digest(self.protocol.dataset_spec.path(directory))
-            identity[f"references and truth of {directory.name}"] = references_digest(directory)
+            identity[f"cells of {data_name(directory)}"] = file_digest(self.protocol.dataset_spec.path(directory))
+            identity[f"references and truth of {data_name(directory)}"] = references_digest(directory)
         for method in self.methods:
             if method not in (ORACLE, *baseline_names()):
                 settings = find_method(method).settings(method_config(method, self.protocol)).to_yaml()
@@ -202,8 +212,9 @@ class SweepPlan(Validated):
     def _check_data(self, directory: Path) -> None:
         self.protocol.dataset_spec.check(directory)
         genes = self.protocol.dataset_spec.num_genes(directory)
-        if self.protocol.edges >= genes * (genes - 1):
-            found = f"{self.protocol.edges} for the {genes} genes of {directory.name}"
+        edges = self.protocol.num_edges(directory)
+        if edges >= genes * (genes - 1):
+            found = f"{edges} for the {genes} genes of {directory.name}"
             raise InputError.of("edges", found, f"fewer than all their {genes * (genes - 1)} pairs")
         if ORACLE in self.methods and not has_truth(directory):
             raise InputError.of("methods", f"{ORACLE!r} for {directory.name}", "simulated data with their ground truth")
@@ -221,7 +232,7 @@ def method_config(method: str, protocol: EvaluationProtocol) -> CatranConfig:
 def _located_method(method: str) -> str:
     """Return a method that exists, a settings file by its absolute path."""
     if method != ORACLE:
-        find_method(method)
+        find_method(method).settings(CatranConfig())
     return str(Path(method).absolute()) if is_settings_file(method) else method
 
 

@@ -57,6 +57,9 @@ class GroundTruthScores(Validated):
         Against direct edges, as more of the best edges are taken.
     ancestor_precision
         Share of the edges whose source is an ancestor of the target.
+    direct_average_precision
+        Area under the precision–recall curve of all pairs, ranked by weight, against direct edges; effects and direct
+        edges can so be looked at side by side.
     unperturbed_average_precision
         See :func:`~catran_causalbench.sweep.scoring.unperturbed_average_precision`.
     """
@@ -68,6 +71,7 @@ class GroundTruthScores(Validated):
     precision: Curve
     recall: Curve
     ancestor_precision: float
+    direct_average_precision: float = math.nan
     unperturbed_average_precision: float = math.nan
 
 

@@ -125,6 +125,16 @@ def unperturbed_average_precision(
     return average_precision(scores, large)
 
 
+def direct_average_precision(data: BenchmarkDataset, dataset: PerturbationDataset, weights: np.ndarray) -> float:
+    """Return the average precision of all pairs, ranked by weight, against the direct edges.
+
+    The arguments are those of :func:`unperturbed_average_precision`.
+    """
+    assert data.truth is not None
+    order = [data.held_out.gene_names.index(gene) for gene in dataset.gene_names]
+    return average_precision(weights, data.truth.network[np.ix_(order, order)])
+
+
 def _curve(values: np.ndarray) -> Curve:
     """Keep a metric at numbers of edges that are evenly spaced on a logarithmic scale."""
     edges = np.unique(np.geomspace(1, len(values), CURVE_POINTS).round().astype(int))

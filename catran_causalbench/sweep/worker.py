@@ -18,6 +18,7 @@ from catran_causalbench.causalbench import PLUGIN_FILE
 from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, OBSERVATIONAL, PARTIAL, DatasetSpec
 from catran_causalbench.causalbench.fingerprint import file_states
+from catran_causalbench.causalbench.known_truth import data_name
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError
 from catran_causalbench.grn.edges import rank_edges
@@ -25,7 +26,13 @@ from catran_causalbench.inference import infer_network
 from catran_causalbench.methods import find_method, method_label
 from catran_causalbench.sweep.plan import ORACLE, EvaluationProtocol, RunSpec, method_config
 from catran_causalbench.sweep.records import NetworkScores, RunResult, atomic_run_directory, is_done, write_failure
-from catran_causalbench.sweep.scoring import Edges, Scores, score_edges, unperturbed_average_precision
+from catran_causalbench.sweep.scoring import (
+    Edges,
+    Scores,
+    direct_average_precision,
+    score_edges,
+    unperturbed_average_precision,
+)
 from catran_causalbench.utils.fingerprint import code_version
 from catran_causalbench.utils.hardware import PeakMemory, describe_machine
 
@@ -72,25 +79,29 @@ def _read_data(data: Path, which: DatasetSpec, split_seed: int, _file_states: An
 def _run(spec: RunSpec, protocol: EvaluationProtocol, directory: Path) -> RunResult:
     which, split_seed = protocol.dataset_spec, spec.seed if protocol.split_by_seed else 0
     data = _read_data(spec.data, which, split_seed, file_states(spec.data, which))
+    num_edges = protocol.num_edges(spec.data)
     if spec.method != ORACLE:
         find_method(spec.method).load()
     gc.collect()
     with PeakMemory() as memory:
         start = time.perf_counter()
         dataset = data.training_set(spec.regime, spec.fraction, spec.seed)
-        edges, weights = _infer(spec, protocol, dataset, data)
+        edges, weights = _infer(spec, protocol, dataset, data, num_edges)
         seconds = time.perf_counter() - start
     scores = score_edges(
         data, edges, protocol.max_path_length, protocol.omission_estimation_size, exact_omission_rate=True
     )
     common = {entry.name: getattr(scores, entry.name) for entry in fields(NetworkScores)}
     if data.truth and scores.truth:
-        average_precision = unperturbed_average_precision(data, dataset, weights, protocol.edges)
-        common["truth"] = replace(scores.truth, unperturbed_average_precision=average_precision)
+        common["truth"] = replace(
+            scores.truth,
+            unperturbed_average_precision=unperturbed_average_precision(data, dataset, weights, len(edges)),
+            direct_average_precision=direct_average_precision(data, dataset, weights),
+        )
     result = RunResult(
         **common,
         method=method_label(spec.method),
-        data=spec.data.name,
+        data=data_name(spec.data),
         title=data.title,
         simulated=data.simulated,
         data_settings=data.settings,
@@ -99,7 +110,7 @@ def _run(spec: RunSpec, protocol: EvaluationProtocol, directory: Path) -> RunRes
         seed=spec.seed,
         seconds=seconds,
         peak_megabytes=memory.peak_megabytes,
-        stability=_stability(spec, protocol, dataset, data) if protocol.stability else float("nan"),
+        stability=_stability(spec, protocol, dataset, data, num_edges) if protocol.stability else float("nan"),
         machine=describe_machine(),
     )
     with atomic_run_directory(directory) as scratch:
@@ -109,23 +120,23 @@ def _run(spec: RunSpec, protocol: EvaluationProtocol, directory: Path) -> RunRes
 
 
 def _infer(
-    spec: RunSpec, protocol: EvaluationProtocol, dataset: PerturbationDataset, data: BenchmarkDataset
+    spec: RunSpec, protocol: EvaluationProtocol, dataset: PerturbationDataset, data: BenchmarkDataset, num_edges: int
 ) -> tuple[Edges, np.ndarray]:
     """Return the edges, best first, and the weights of all pairs of the dataset's genes, source × target."""
     if spec.method == ORACLE:
         assert data.truth is not None, "the plan lets the oracle see simulated data only"
         names = data.held_out.gene_names
-        table = rank_edges(np.abs(data.truth.effects), protocol.edges).table(names)
+        table = rank_edges(np.abs(data.truth.effects), num_edges).table(names)
         order = [names.index(gene) for gene in dataset.gene_names]
         weights = np.abs(data.truth.effects[np.ix_(order, order)])
     else:
         network = infer_network(dataset, method_config(spec.method, protocol), spec.seed, spec.method)
-        table, weights = network.edges(protocol.edges, complete=True), network.weights
+        table, weights = network.edges(num_edges, complete=True), network.weights
     return list(zip(table["source"], table["target"], strict=True)), weights
 
 
 def _stability(
-    spec: RunSpec, protocol: EvaluationProtocol, dataset: PerturbationDataset, data: BenchmarkDataset
+    spec: RunSpec, protocol: EvaluationProtocol, dataset: PerturbationDataset, data: BenchmarkDataset, num_edges: int
 ) -> float:
     """Return the share of the edges that two halves of the cells have in common; NaN for the oracle."""
     if spec.method == ORACLE:
@@ -135,8 +146,8 @@ def _stability(
         PerturbationDataset(dataset.expression[half], dataset.gene_names, dataset.intervention[half])
         for half in (first, ~first)
     )
-    edges, others = (set(_infer(spec, protocol, half, data)[0]) for half in halves)
-    return len(edges & others) / protocol.edges
+    edges, others = (set(_infer(spec, protocol, half, data, num_edges)[0]) for half in halves)
+    return len(edges & others) / num_edges
 
 
 def _write_causalbench_files(

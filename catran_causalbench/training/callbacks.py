@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from catran_causalbench.errors import TrainingError
 from catran_causalbench.training.run_directory import RunDirectory
+from catran_causalbench.utils.progress import report
 
 
 class StopAtNonFiniteLoss(lightning.Callback):
@@ -41,6 +42,15 @@ class StopAtNonFiniteLoss(lightning.Callback):
             f"training: the {what} in epoch {trainer.current_epoch + 1}, step {step} of {len(losses)}; try a smaller "
             f"{self._learning_rate_field}"
         )
+
+
+class ReportProgress(lightning.Callback):
+    """Report how many steps of how many are done."""
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, step: int) -> None:
+        """Report the steps of all epochs."""
+        steps = trainer.num_training_batches
+        report("Training", trainer.current_epoch * steps + step + 1, trainer.max_epochs * steps)
 
 
 class KeepLastCheckpoint(Checkpoint):

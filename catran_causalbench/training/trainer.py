@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -13,7 +12,7 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from catran_causalbench.training.callbacks import KeepLastCheckpoint, StopAtNonFiniteLoss
+from catran_causalbench.training.callbacks import KeepLastCheckpoint, ReportProgress, StopAtNonFiniteLoss
 from catran_causalbench.training.checkpointing import CheckpointFile
 from catran_causalbench.training.history import TrainingPlan
 from catran_causalbench.training.run_directory import RunDirectory
@@ -61,11 +60,12 @@ def train(plan: TrainingPlan, directory: RunDirectory | None = None) -> None:
             logger=directory.loggers() if directory else False,
             callbacks=[
                 StopAtNonFiniteLoss(plan.learning_rate_field),
+                ReportProgress(),
                 *([KeepLastCheckpoint(directory)] if directory else []),
             ],
             plugins=plugins,
             enable_checkpointing=directory is not None,
-            enable_progress_bar=sys.stderr.isatty(),
+            enable_progress_bar=False,  # a plan of one epoch would be shown as one long step
             enable_model_summary=False,
             log_every_n_steps=1,
         )

@@ -87,7 +87,7 @@ class Rehearsal:
     def prepare(self) -> dict[str, Measurement]:
         """Prepare both files."""
         shutil.rmtree(self.prepared, ignore_errors=True)
-        return {"`prepare`, both files": self._cold(*CATRAN, "prepare", self._data, self.prepared)}
+        return {"`prepare`, both files": self._cold(*CATRAN, "prepare", self._data, "--output", self.prepared)}
 
     def runs(self) -> dict[str, Measurement]:
         """Run CaTran through causalbench_run on the prepared RPE1 data, in every regime."""
@@ -140,7 +140,7 @@ class Rehearsal:
         output = self._work / "challenge"
         shutil.rmtree(output, ignore_errors=True)
         options = ("--methods", "catran,mean_difference", "--do-filter")
-        return {"`sweep`, eight runs": measure((*CATRAN, "sweep", output, self.prepared, *options))}
+        return {"`sweep`, eight runs": measure((*CATRAN, "sweep", self.prepared, "--output", output, *options))}
 
     def _cold(self, *command: object, limited: bool = False) -> Measurement:
         for path in self._screens:

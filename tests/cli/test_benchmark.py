@@ -162,7 +162,7 @@ def screen(tmp_path_factory):
     options = ["--perturbation-key", "target_gene"]
     fitting = ["fit", directory / "screen.h5ad", "-o", directory / "network", "--method", "mean_difference", *options]
     run(*fitting, "--edges", 40)
-    run("convert", directory / "data", directory / "screen.h5ad", *options)
+    run("convert", directory / "screen.h5ad", "-o", directory / "data", *options)
     return directory
 
 

@@ -27,25 +27,25 @@ def test_help_names_every_command():
 
 
 def test_simulate_says_that_it_simulates(tmp_path):
-    text = run("simulate", tmp_path / "data", "--size", "tiny", "--seed", 3)
+    text = run("simulate", "-o", tmp_path / "data", "--size", "tiny", "--seed", 3)
     assert "SIMULATED" in text
     assert json.loads((tmp_path / "data" / "description.json").read_text())["simulated"]
 
 
 def test_simulate_refuses_a_directory_that_is_taken(tmp_path):
     (tmp_path / "mine.txt").write_text("do not lose this")
-    assert re.search(r"Error: .*found", run("simulate", tmp_path, "--size", "tiny", code=2))
+    assert re.search(r"Error: .*found", run("simulate", "-o", tmp_path, "--size", "tiny", code=2))
     assert (tmp_path / "mine.txt").exists()
 
 
 def test_an_unknown_size_is_refused(tmp_path):
-    assert re.search("Error: .*enormous", run("simulate", tmp_path / "data", "--size", "enormous", code=2))
+    assert re.search("Error: .*enormous", run("simulate", "-o", tmp_path / "data", "--size", "enormous", code=2))
 
 
 def test_convert_reads_an_npz(tmp_path):
     matrix, labels, names = random_data(cells=1500, genes=8)
     np.savez(tmp_path / "mine.npz", expression_matrix=matrix, var_names=names, interventions=labels)
-    run("convert", tmp_path / "made", tmp_path / "mine.npz")
+    run("convert", tmp_path / "mine.npz", "-o", tmp_path / "made")
     with np.load(tmp_path / "made" / "dataset_rpe1.npz") as written:
         assert len(written["expression_matrix"]) == 1500
-    assert "Error: " in run("convert", tmp_path / "other", tmp_path / "missing.npz", code=2)
+    assert "Error: " in run("convert", tmp_path / "missing.npz", "-o", tmp_path / "other", code=2)

@@ -63,6 +63,17 @@ def test_json_is_all_that_goes_to_standard_output(screen, tmp_path):
     assert result.stderr == ""
 
 
+def test_the_ranking_is_an_option(screen, tmp_path):
+    fit(screen, tmp_path / "direct", "--rank-by", "direct")
+    network = catran.load(tmp_path / "direct" / "network.npz")
+    written = pd.read_csv(tmp_path / "direct" / "edges.csv")
+    assert written["source"].tolist() == network.edges(40, rank_by="direct")["source"].tolist()
+    assert written["weight"].tolist() == pytest.approx(network.edges(40, rank_by="direct")["weight"])
+    assert not written[["source", "target"]].equals(network.edges(40, rank_by="total")[["source", "target"]])
+    refused = fit(screen, tmp_path / "no", "--rank-by", "best", code=2)
+    assert "rank_by: found 'best'; expected one of total, direct" in refused.stderr
+
+
 def test_batches_and_the_kind_of_perturbation_are_options(screen, tmp_path):
     adata = anndata.read_h5ad(screen)
     adata.obs["lane"] = np.where(np.arange(adata.n_obs) % 3, "one", "two")

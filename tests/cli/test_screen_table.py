@@ -88,7 +88,7 @@ def test_fit_and_convert_print_the_table(clean, tmp_path):
     assert sum(cells.values()) == 1600
     expected = rows(cells, 10, 10)
     assert table(result.stderr) == expected
-    result = run("convert", tmp_path / "data", clean, "--perturbation-key", "target_gene")
+    result = run("convert", clean, "-o", tmp_path / "data", "--perturbation-key", "target_gene")
     assert table(result.stderr) == expected
     some = run(
         "fit", clean, "-o", tmp_path / "some", "--perturbation-key", "target_gene", "--genes", "SIM1,SIM4", *QUICK
@@ -109,14 +109,14 @@ def test_the_table_comes_before_training(clean, tmp_path, monkeypatch):
 def test_quiet_commands_print_no_table(clean, tmp_path):
     result = run("fit", clean, "-o", tmp_path / "network", "--perturbation-key", "target_gene", *QUICK, "--quiet")
     assert result.stderr == ""
-    result = run("convert", tmp_path / "data", clean, "--perturbation-key", "target_gene", "--quiet")
+    result = run("convert", clean, "-o", tmp_path / "data", "--perturbation-key", "target_gene", "--quiet")
     assert (result.stderr, result.stdout.count("\n")) == ("", 1)
 
 
 def test_only_one_of_several_processes_prints_it(clean, tmp_path, monkeypatch):
     for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    result = run("convert", tmp_path / "data", clean, "--perturbation-key", "target_gene")
+    result = run("convert", clean, "-o", tmp_path / "data", "--perturbation-key", "target_gene")
     assert table(result.stderr) == {}
 
 
@@ -128,7 +128,7 @@ def test_the_options_give_the_edges_of_the_clean_file(clean, odd, tmp_path):
     clean_cells, odd_cells = (json.loads(result.stdout)["cells"] for result in runs)
     assert odd_cells == clean_cells
     assert (tmp_path / "odd" / "edges.csv").read_text() == (tmp_path / "clean" / "edges.csv").read_text()
-    run("convert", tmp_path / "data", odd, *ODD)
+    run("convert", odd, "-o", tmp_path / "data", *ODD)
     description = json.loads((tmp_path / "data" / "description.json").read_text())
     assert description["shape"]["controls"] == 160
     options = ("control", "label_pattern", "combination_separator", "gene_names")
@@ -138,7 +138,7 @@ def test_the_options_give_the_edges_of_the_clean_file(clean, odd, tmp_path):
 
 
 def test_messages_name_options(clean, odd, tmp_path):
-    result = run("convert", tmp_path / "data", clean, "--perturbation-key", "target_gene")
+    result = run("convert", clean, "-o", tmp_path / "data", "--perturbation-key", "target_gene")
     assert result.stderr.splitlines()[0] == (
         "Warning: 1 of 12 labels name no measured gene, and their 4 cells are excluded: 'ZZZ' (4), where var_names has "
         "'SIM0', 'SIM1', 'SIM2'; if they mean genes, see --label-pattern REGEX, --combination-separator TEXT and "

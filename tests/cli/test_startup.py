@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+import catran_causalbench as catran
+
 HEAVY = {"torch", "pytorch_lightning", "causalscbench", "pandas", "scipy", "scanpy", "anndata", "matplotlib", "numba"}
 COMMAND = "import sys; sys.argv = ['catran-causalbench', {}]; from catran_causalbench.cli import app; app()"
 
@@ -43,3 +45,10 @@ def test_completion_in_the_shell_is_light():
 
 def test_the_check_notices_what_is_loaded():
     assert loaded_by("import scipy")[0] == {"scipy"}
+
+
+def test_completion_in_python_offers_the_public_names_only():
+    assert loaded_by("import catran_causalbench as catran; print(*dir(catran))")[0] == set()
+    offered = set(loaded_by("import catran_causalbench as catran; catran.fit; print(*dir(catran))")[1].split())
+    assert offered == {*catran.__all__, "__version__"}
+    assert all(hasattr(catran, name) for name in offered)

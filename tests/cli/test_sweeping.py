@@ -26,7 +26,18 @@ def directory(tmp_path_factory):
 
 
 def start(output, directory, *options, **environment):
-    arguments = [sys.executable, "-m", "catran_causalbench", "sweep", output, directory, "--edges", "30", *options]
+    arguments = [
+        sys.executable,
+        "-m",
+        "catran_causalbench",
+        "sweep",
+        directory,
+        "-o",
+        output,
+        "--edges",
+        "30",
+        *options,
+    ]
     return subprocess.Popen(
         list(map(str, arguments)),
         stdout=subprocess.PIPE,
@@ -116,7 +127,7 @@ def test_a_sweep_with_a_failed_run_ends_with_1(tmp_path):
         values = dict(arrays)
     values["expression_matrix"][values["interventions"] == "non-targeting", 0] = 1  # nothing to learn from controls
     np.savez(constant / "dataset_rpe1.npz", **values)
-    arguments = ["sweep", tmp_path / "out", constant, "--methods", "random", "--regimes"]
+    arguments = ["sweep", constant, "-o", tmp_path / "out", "--methods", "random", "--regimes"]
     arguments = [str(part) for part in [*arguments, "observational,interventional", "--edges", 30, "--workers", 1]]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1, result.output
@@ -133,6 +144,6 @@ def test_a_sweep_with_a_failed_run_ends_with_1(tmp_path):
     ],
 )
 def test_options_that_cannot_be_used_end_with_2(directory, tmp_path, options, message):
-    result = CliRunner().invoke(app, ["sweep", str(tmp_path / "out"), str(directory), *options])
+    result = CliRunner().invoke(app, ["sweep", str(directory), "-o", str(tmp_path / "out"), *options])
     assert result.exit_code == 2
     assert message in result.output

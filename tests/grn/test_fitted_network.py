@@ -66,6 +66,16 @@ def test_effects_are_differences_of_means(simulated, network):
         assert edge.regulation == -np.sign(edge.effect)
 
 
+def test_targets_and_regulators_are_edges_of_a_gene(network):
+    edges = network.edges(60)
+    for gene in network.gene_names[:3]:
+        for found, end in ((network.targets(gene, 60), "source"), (network.regulators(gene, 60), "target")):
+            pd.testing.assert_frame_equal(found, edges[edges[end] == gene].reset_index(drop=True))
+    assert len(network.targets(network.gene_names[0], 10**6)) == GENES - 1
+    with pytest.raises(catran.InputError, match=r"gene: found 'TP53'; expected one of the network's genes, such as"):
+        network.targets("TP53")
+
+
 def test_sources_that_were_not_perturbed_have_no_effect(simulated):
     adata = simulated[simulated.obs["target_gene"] != "SIM4"]
     edges = fit(adata, genes="all").edges(GENES * (GENES - 1))
@@ -185,6 +195,30 @@ def test_annotating_an_anndata(simulated, network):
     assert adata.varp["catran"].nnz == 25
     with pytest.raises(catran.InputError, match="no gene"):
         network.annotate(simulated[:, :4].copy())
+
+
+def test_annotating_a_copy_under_another_key(simulated, network):
+    annotated = network.annotate(simulated, 25, key_added="mine", copy=True)
+    assert not {"mine", "catran"} & {*simulated.varp, *simulated.uns}
+    assert annotated.varp["mine"].nnz == annotated.uns["mine"]["edges"] == 25
+
+
+def test_igraph_reads_the_graphml(network, tmp_path):
+    igraph = pytest.importorskip("igraph", reason="igraph, which the package does not need, is not installed")
+    graph = igraph.Graph.Read_GraphML(str(network.write_graphml(tmp_path / "network.graphml", 30)))
+    names = graph.vs["id"]
+    assert graph.is_directed()
+    assert {(names[edge.source], names[edge.target]) for edge in graph.es} == {
+        *zip(network.edges(30)["source"], network.edges(30)["target"], strict=True)
+    }
+
+
+def test_decoupler_reads_the_regulon(simulated, network):
+    decoupler = pytest.importorskip("decoupler", reason="decoupler, of the extra docs, is not installed")
+    activities, p_values = decoupler.mt.ulm(simulated.to_df().head(50), network.to_regulon(60), tmin=2)
+    regulators = network.to_regulon(60)["source"].value_counts()
+    assert set(activities.columns) == set(regulators[regulators >= 2].index)
+    assert len(activities) == len(p_values) == 50
 
 
 def test_saving_and_loading(network, tmp_path):
@@ -308,3 +342,54 @@ def test_names_of_the_package_are_complete_and_light():
         )
     check = "import catran_causalbench, sys; sys.exit('torch' in sys.modules or 'anndata' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def both_rankings(simulated):
+    return fit(simulated, config=CatranConfig.from_mapping({**QUICK, "output": {"rank_by": "direct"}}))
+
+
+def test_a_network_ranks_by_direct_effect_where_the_settings_say_so(network, both_rankings):
+    pd.testing.assert_frame_equal(both_rankings.edges(40, rank_by="total"), network.edges(40))
+    direct = both_rankings.edges(40)
+    pd.testing.assert_frame_equal(both_rankings.edges(40, rank_by="direct"), direct)
+    best = np.argsort(-both_rankings.direct_weights, axis=None)[:40]
+    names = np.array(both_rankings.gene_names)
+    assert direct["source"].tolist() == names[best // GENES].tolist()
+    assert direct["target"].tolist() == names[best % GENES].tolist()
+    assert not direct["target"].equals(network.edges(40)["target"])
+    np.testing.assert_array_equal(both_rankings.adjacency(rank_by="direct"), both_rankings.direct_weights)
+    pd.testing.assert_frame_equal(both_rankings.adjacency(), network.adjacency())
+    pd.testing.assert_frame_equal(both_rankings.to_regulon(40)[["source"]], direct[["source"]])
+
+
+def test_a_network_without_a_direct_ranking_says_how_to_get_one(network):
+    with pytest.raises(catran.InputError, match=r"rank_by: found direct, .*expected .*output\.rank_by: direct"):
+        network.edges(5, rank_by="direct")
+    with pytest.raises(catran.InputError, match="rank_by: found 'best'; expected one of total, direct"):
+        network.edges(5, rank_by="best")
+
+
+def test_a_file_keeps_both_rankings_and_one_without_them_is_read(network, both_rankings, tmp_path):
+    kept = catran.load(both_rankings.save(tmp_path / "both.npz"))
+    pd.testing.assert_frame_equal(kept.edges(40), both_rankings.edges(40))
+    pd.testing.assert_frame_equal(kept.edges(40, rank_by="total"), network.edges(40))
+    network.save(tmp_path / "one.npz")
+    with np.load(tmp_path / "one.npz") as file:
+        arrays = dict(file)
+    assert "direct_weights" not in arrays
+    arrays["description"] = np.array(str(arrays["description"]).replace('"rank_by": "total", ', ""))
+    assert "rank_by" not in str(arrays["description"])
+    np.savez(tmp_path / "old.npz", **arrays)
+    pd.testing.assert_frame_equal(catran.load(tmp_path / "old.npz").edges(40), network.edges(40))
+    for wrong in (both_rankings.direct_weights[:3], both_rankings.direct_weights * np.nan):
+        np.savez(tmp_path / "wrong.npz", **arrays, direct_weights=wrong)
+        with pytest.raises(catran.InputError, match="direct_weights"):
+            catran.load(tmp_path / "wrong.npz")
+
+
+@pytest.mark.parametrize("method", ["mean_difference", "catran-paper"])
+def test_methods_without_a_direct_ranking_say_so_before_any_work(method, simulated, monkeypatch):
+    monkeypatch.setattr("catran_causalbench.inference.read_screen", lambda *_, **__: pytest.fail("work started"))
+    with pytest.raises(catran.InputError, match=r"output\.rank_by: found direct, a ranking that the method .* have"):
+        fit(simulated, method=method, config={"output": {"rank_by": "direct"}})

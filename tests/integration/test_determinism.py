@@ -12,7 +12,7 @@ from helpers import PYTHONPATH
 
 from catran_causalbench import infer_network, load_config, validate_dataset
 
-PRESETS = pytest.mark.parametrize("preset", ["evidence", "paper"])
+PRESETS = pytest.mark.parametrize("preset", ["evidence", "paper", "catran"])
 
 
 def simulated_data(genes=203, cells=3000, seed=0):
@@ -32,6 +32,8 @@ def settings(preset):
     config = load_config(preset)
     if preset == "paper":
         return replace(config, catran=replace(config.catran, epochs=2, cells_per_minibatch=1000))
+    if preset == "catran":
+        return replace(config, catran=replace(config.catran, steps=12))
     return replace(config, evidence=replace(config.evidence, steps=60))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 from catran_causalbench.errors import InputError
@@ -80,7 +81,7 @@ def test_regulation_may_be_missing(regulation, colours):
 def test_the_strongest_edges_are_drawn_and_counted_in_the_figure(count, genes):
     edges = some_edges(count, genes)
     shuffled = edges.sample(frac=1, random_state=1)
-    figure = draw_network(shuffled)
+    figure = draw_network(shuffled, legible_only=True)
     drawn = set(arrows(figure))
     assert len(drawn) <= MOST_EDGES
     assert drawn == set(zip(edges["source"].head(len(drawn)), edges["target"].head(len(drawn)), strict=True))
@@ -88,20 +89,40 @@ def test_the_strongest_edges_are_drawn_and_counted_in_the_figure(count, genes):
     assert (f"the {len(drawn)} strongest of {count:,} edges" in text) == (len(drawn) < count)
 
 
-def test_hubs_have_large_labels_and_labels_do_not_overlap():
-    figure = draw_network(some_edges(300, 150))
-    renderer = FigureCanvasAgg(figure).get_renderer()
+def test_as_many_edges_are_drawn_as_are_asked_for():
+    edges = some_edges(250, 60)
+    figure = draw_network(edges)
+    assert set(arrows(figure)) == set(zip(edges["source"], edges["target"], strict=True))
+    assert "250 edges between" in " ".join(artist.get_text() for artist in figure.texts)
+
+
+@pytest.mark.parametrize("name", ["G{}", "ENSG000001{:05d}"])
+@pytest.mark.parametrize("size", [None, (3.5, 3.5)])  # a page of its own, and a column of a journal
+@pytest.mark.parametrize("dpi", [100, 200])
+def test_names_are_whole_and_cover_neither_genes_nor_names(name, size, dpi):
+    edges = some_edges(300, 150, seed=1).head(110 if size is None else 30)
+    for end in ("source", "target"):
+        edges[end] = [name.format(int(gene[1:])) for gene in edges[end]]
+    ax = None if size is None else Figure(figsize=size).add_axes((0, 0, 1, 1))
+    figure = draw_network(edges, ax=ax)
+    figure.set_dpi(dpi)  # as savefig does
+    axes, renderer = figure.axes[0], FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
+    boxes = [text.get_window_extent(renderer) for text in labels(figure)]
+    assert len(boxes) > (0.75 if size is None else 0.5) * len(sorted_by_drawing(figure))
+    assert not any(boxes[i].overlaps(boxes[j]) for i in range(len(boxes)) for j in range(i))
+    discs = axes.collections[0]
+    for place, area in zip(axes.transData.transform(discs.get_offsets()), discs.get_sizes(), strict=True):
+        radius = np.sqrt(area) / 2 * dpi / 72
+        nearest = [np.clip(place, *box.get_points()) for box in boxes]
+        assert all(np.linalg.norm(place - point) >= radius for point in nearest)
+    page = axes.get_window_extent().get_points()
+    assert all((page[0] <= box.get_points()).all() and (box.get_points() <= page[1]).all() for box in boxes)
+
+
+def test_hubs_are_large():
+    figure = draw_network(some_edges(300, 150))
     graph = nx.DiGraph(list(arrows(figure)))
-    hubs = {gene for gene, degree in graph.out_degree() if degree >= 3}
-    shown = {text.get_text(): text for text in labels(figure)}
-    assert hubs <= set(shown)
-    assert len(shown) > 0.7 * len(graph)
-    boxes = [shown[gene].get_window_extent(renderer).padded(-0.6) for gene in shown]
-    overlaps = sum(boxes[i].overlaps(boxes[j]) for i in range(len(boxes)) for j in range(i))
-    assert overlaps <= 1
-    page = figure.bbox
-    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1 for box in boxes)
     discs = figure.axes[0].collections[0]
     sizes = dict(zip(sorted_by_drawing(figure), discs.get_sizes(), strict=True))
     largest = max(sizes, key=sizes.get)
@@ -121,6 +142,14 @@ def test_genes_do_not_overlap():
     distance = np.linalg.norm(places[:, None] - places[None], axis=2)
     np.fill_diagonal(distance, np.inf)
     assert (distance > radii[:, None] + radii[None] + 4).all()  # points
+
+
+def test_the_legend_explains_what_is_drawn():
+    edges = pd.DataFrame({"source": list("AB"), "target": list("BA"), "weight": [2.0, 1.0], "regulation": [1, -1]})
+    shown = [text.get_text() for text in draw_network(edges).legends[0].get_texts()]
+    assert shown == ["activation", "repression", "thicker: larger weight", "larger: more targets"]
+    shown = [text.get_text() for text in draw_network(edges.head(1)).legends[0].get_texts()]
+    assert shown == ["activation", "thicker: larger weight", "larger: more targets", "hollow: no targets drawn"]
 
 
 def test_a_network_without_edges_gives_an_empty_figure():
@@ -177,13 +206,35 @@ def test_the_heat_map_shows_source_by_target():
     np.fill_diagonal(expected, 0)
     expected = pd.DataFrame(expected, adjacency.index, adjacency.columns).loc[rows, columns]
     np.testing.assert_allclose(shown, expected)
-    assert (axes.get_ylabel().split(",")[0], axes.get_xlabel().split(",")[0]) == ("sources", "targets")
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("source", "target")
+    assert rows == columns
 
 
-def test_few_strong_edges_do_not_make_all_others_pale():
+@pytest.mark.parametrize(("shift", "lowest"), [(0, 0.0), (-0.1, 0.0), (-5, "smallest")])
+def test_the_colours_span_all_weights_and_the_bar_shows_0(shift, lowest):
+    adjacency = modular() + shift
+    adjacency.iloc[2, 3] = -np.inf  # a pair of which a baseline knows nothing
+    known = adjacency.to_numpy()[~np.eye(len(adjacency), dtype=bool) & np.isfinite(adjacency.to_numpy())]
+    image, bar = (axes for axes in draw_attention(adjacency).axes)
+    assert image.images[0].get_clim() == (known.min() if lowest == "smallest" else lowest, max(known.max(), 0))
+    assert 0.0 in bar.get_yticks()
+
+
+def test_a_strong_edge_does_not_make_all_others_pale():
     adjacency = modular()
-    adjacency.iloc[3, 7] = 1000.0
-    assert draw_attention(adjacency).axes[0].images[0].get_clim()[1] < 10
+    adjacency.iloc[3, 7] = 10.0
+    assert draw_attention(adjacency).axes[0].images[0].norm(1.0) > 0.3
+
+
+def test_names_of_any_length_are_whole():
+    adjacency = modular()
+    adjacency.index = adjacency.columns = [f"a gene with a rather long name {name}" for name in adjacency.index]
+    figure = draw_attention(adjacency, title="What these data are, said at great length, " * 4)
+    FigureCanvasAgg(figure).draw()
+    tight = figure.get_tightbbox()
+    assert min(tight.x0, tight.y0) >= 0
+    assert tight.x1 <= figure.get_figwidth()
+    assert tight.y1 <= figure.get_figheight()
 
 
 def test_names_with_dollar_signs_are_drawn_literally():
@@ -212,6 +263,36 @@ def test_every_loss_has_a_curve():
     curves = {axes.get_title(loc="left"): axes.lines[-1].get_ydata() for axes in figure.axes}
     np.testing.assert_array_equal(curves["reconstruction of masked genes"], [3, 2, 1])
     np.testing.assert_array_equal(curves["weighted sum"], [5, 4, 4.5])
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_axes_of_losses_are_named_and_long_titles_are_whole(count):
+    losses = pd.DataFrame({"step": [0, 1], **{f"loss/{number}": [2.0, 1.0] for number in range(count)}})
+    figure = draw_training(losses, title="SIMULATED DATA – a description that goes on and on; " * 4)
+    FigureCanvasAgg(figure).draw()
+    assert all((axes.get_xlabel(), axes.get_ylabel()) == ("training step", "loss") for axes in figure.axes)
+    tight = figure.get_tightbbox()
+    assert 0 <= tight.x0 < tight.x1 <= figure.get_figwidth()
+    assert 0 <= tight.y0 < tight.y1 <= figure.get_figheight()
+    texts = [text.get_window_extent() for text in figure.texts]
+    assert not texts[0].overlaps(texts[1])
+    assert not any(text.overlaps(axes.get_tightbbox()) for text in texts for axes in figure.axes)
+
+
+def test_pictures_go_into_axes_and_files(tmp_path):
+    losses = pd.DataFrame({"step": [0, 1], "loss/masked": [2.0, 1.0], "loss/total": [2.0, 1.0]})
+    figure = Figure(figsize=(9, 6))
+    axes = figure.subplots(2, 2)
+    assert draw_network(some_edges(20), ax=axes[0, 0], title="a network") is figure
+    assert axes[0, 0].get_title(loc="left") == "a network"
+    assert draw_attention(modular(), ax=axes[0, 1]) is figure
+    assert draw_training(losses, ax=axes[1], save=tmp_path / "all.png") is figure
+    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
+    assert not figure.texts  # their titles belong to the user
+    with pytest.raises(InputError, match=r"ax: found 4 axes; expected 2, one for each loss: masked, total"):
+        draw_training(losses, ax=axes)
+    draw_network(some_edges(20), save=tmp_path / "network.svg")
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["all.png", "network.svg"]
 
 
 def test_many_steps_are_drawn_with_a_trend():

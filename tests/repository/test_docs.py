@@ -1,7 +1,10 @@
 """The pages: their links lead somewhere, and the commands and files they name exist."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 from helpers import REPOSITORY
@@ -9,7 +12,7 @@ from typer.main import get_command
 
 from catran_causalbench.cli import app
 
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 COMMANDS = get_command(app).commands
 
 
@@ -33,9 +36,20 @@ def test_links_lead_to_pages_and_headings(page):
 
 
 def test_every_page_is_in_the_index():
-    index = (REPOSITORY / "docs" / "index.md").read_text(encoding="utf-8")
-    for page in PAGES[1:]:
-        assert page.name == "index.md" or f"({page.relative_to(REPOSITORY / 'docs')})" in index
+    docs = REPOSITORY / "docs"
+    index = (docs / "index.md").read_text(encoding="utf-8").splitlines()
+    for page in [*docs.rglob("*.md"), *docs.rglob("*.ipynb")]:
+        assert page.name == "index.md" or str(page.relative_to(docs).with_suffix("")) in index
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("furo", reason="the extra docs is not installed")
+    pytest.importorskip("myst_nb", reason="the extra docs is not installed")
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "docs", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HTTPS_PROXY": "http://127.0.0.1:9"}  # no network
+    built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment)
+    assert built.returncode == 0, built.stderr[-3000:]
+    assert "FittedNetwork" in (tmp_path / "api.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)

@@ -158,7 +158,7 @@ def test_a_causal_model_has_the_edges_of_the_graph(tmp_path, ring):
 
 
 def simulate(directory, *options):
-    result = CliRunner().invoke(app, ["simulate", str(directory), *map(str, options)])
+    result = CliRunner().invoke(app, ["simulate", "--output", str(directory), *map(str, options)])
     assert result.exit_code == 0, result.output
     network = pd.read_csv(directory / "true_network.csv", keep_default_na=False)
     return json.loads((directory / "description.json").read_text()), network

@@ -40,7 +40,7 @@ def test_a_difficulty_is_recognised_at_any_size():
 def test_data_sets_of_different_difficulty_have_different_titles_and_settings(tmp_path):
     described = {}
     for name in ("easy", "standard", "hard"):
-        arguments = ["simulate", str(tmp_path / name), "--size", "tiny", "--difficulty", name]
+        arguments = ["simulate", "--output", str(tmp_path / name), "--size", "tiny", "--difficulty", name]
         assert CliRunner().invoke(app, arguments).exit_code == 0
         described[name] = json.loads((tmp_path / name / "description.json").read_text())
     assert "30 genes, 4,500 cells, hard, seed 0" in described["hard"]["title"]

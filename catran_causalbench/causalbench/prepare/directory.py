@@ -125,14 +125,14 @@ def _prepare(data: Path, directory: Path, overwrite: bool, say: Say, progress: P
         receipt.add("links", sources, _LINKS, links)
     found = [sentence for name in (*_FILE_OF, "links") for sentence in receipt.entries[name].found]
     if states[SUMMARY] is None:
-        advice = f"`catran-causalbench download {data}` fetches it"
+        advice = f"`catran-causalbench download --output {data}` fetches it"
         found.append(f"no filtered cells, which --do_filter needs, because {SUMMARY} is missing; {advice}")
     return found
 
 
 def _check_sources(data: Path, directory: Path) -> None:
     """Raise InputError if a file is missing or damaged; the reference files that are in place already are intact."""
-    advice = f"CausalBench's files, intact; `catran-causalbench download {data}` fetches them"
+    advice = f"CausalBench's files, intact; `catran-causalbench download --output {data}` fetches them"
     missing = [name for name in (*EXPRESSION_FILES, *REFERENCE_FILES) if not (data / name).is_file()]
     if missing:
         raise InputError.of("data", f"no {', '.join(missing)} in {str(data)!r}", advice)

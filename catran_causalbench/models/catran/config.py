@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from catran_causalbench.errors import InputError
 from catran_causalbench.utils.validation import Validated, choice, number
 
 
 @dataclass(frozen=True)
 class CatranSettings(Validated):
-    """CaTran as its paper describes it; the defaults are the paper's numbers.
+    """The defaults are CaTran as its paper describes it; the preset ``catran`` changes them.
 
     Attributes
     ----------
@@ -37,6 +38,29 @@ class CatranSettings(Validated):
         λ, the weight of the distance between attention and gene importances. The paper gives no value.
     importance_gradient
         Whether the importances have gradients ("differentiable gene importance test"), or only the attention has.
+    steps
+        Minibatches to train on, rounded up to whole passes, in place of ``epochs``.
+    standardise
+        Whether every gene is centred at its mean in controls and scaled to a standard deviation of 1 within labels.
+    initial_deviation
+        Standard deviation of the initial weights.
+    self_attention
+        Whether a gene attends to itself.
+    directed
+        Whether genes have a projection of their own as sources (keys). With one projection for targets and sources the
+        dot product of a pair is the same in both directions.
+    signed_mixing
+        Whether a source is mixed in with the sign of its correlation with the target within labels. With positive
+        weights alone, activators and repressors of a target cannot both be used.
+    predict_perturbed
+        Whether the prediction of a gene counts in the cells in which this gene itself is perturbed.
+    importance
+        ``error_ratio``: importances are ratios of prediction errors in the minibatch, and the interventional loss is
+        attention's Huber distance from them (§1.4); ``effects``: they are perturbation effects in all training cells,
+        shrunk by their noise, and the loss is the cross-entropy of attention.
+    edge_weight
+        ``attention`` itself (§1.5), or ``expected_effect``: attention times the scale of the target, for standardised
+        genes.
     """
 
     section: ClassVar[str] = "catran"
@@ -55,3 +79,24 @@ class CatranSettings(Validated):
     unmasked_weight: float = number(0.3, 0)
     interventional_weight: float = number(1.0, 0)
     importance_gradient: bool = True
+    steps: int | None = number(None, 1)
+    standardise: bool = False
+    initial_deviation: float = number(0.001, 0, 10, above_low=True)
+    self_attention: bool = True
+    directed: bool = False
+    signed_mixing: bool = False
+    predict_perturbed: bool = True
+    importance: str = choice("error_ratio", "effects")
+    edge_weight: str = choice("attention", "expected_effect")
+
+    def __post_init__(self) -> None:
+        """Check every field, and that expected effects are read from standardised genes."""
+        super().__post_init__()
+        if self.edge_weight == "expected_effect" and not self.standardise:
+            found = "'expected_effect' of genes that are not standardised"
+            raise InputError.of("catran.edge_weight", found, "'attention', or catran.standardise: true")
+
+    @property
+    def uses_statistics(self) -> bool:
+        """Whether anything is measured in all training cells; the paper's model sees minibatches only."""
+        return self.standardise or self.signed_mixing or self.importance == "effects"

@@ -13,6 +13,7 @@ import torch
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import TrainingError
 from catran_causalbench.models.catran.config import CatranSettings
+from catran_causalbench.models.catran.importance import CellStatistics
 from catran_causalbench.utils.distributed import local_rows
 
 _LOG = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class MinibatchLoader:
     """Iterable over the minibatches of one epoch: every cell at most once, in random order.
 
     All draws of an epoch follow from the seed and the epoch's number alone, so a resumed run continues as if it had
-    never stopped.
+    never stopped. With statistics, the genes are standardised.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class MinibatchLoader:
         seed: int,
         device: torch.device,
         current_epoch: Callable[[], int],
+        statistics: CellStatistics | None = None,
     ) -> None:
         self.cells = min(settings.cells_per_minibatch, dataset.num_cells)
         self.genes = min(settings.genes_per_minibatch, dataset.num_genes)
@@ -65,6 +67,7 @@ class MinibatchLoader:
         self._all_on_device = True
         self._expression = self.with_memory(lambda: self._expression.to(device if self._all_on_device else "cpu"))
         self._intervention = self.with_memory(lambda: torch.from_numpy(dataset.intervention).to(device))
+        self._statistics = statistics and statistics.to(device)
         self._seed = seed
         self._current_epoch = current_epoch
 
@@ -121,6 +124,8 @@ class MinibatchLoader:
             genes = torch.randperm(num_genes, generator=generator, device=self._device)[: self.genes].sort().values
             expression = self._expression[rows.unsqueeze(1), genes.to(rows.device)]
         expression = expression.to(self._device)
+        if self._statistics:
+            expression = self._statistics.standardise(expression, genes)
         masked_expression, is_masked = mask_genes(expression, self.settings, generator, len(cells))
         return Minibatch(genes, expression, masked_expression, is_masked, self._group(own_cells, genes))
 

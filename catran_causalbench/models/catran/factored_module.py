@@ -66,8 +66,8 @@ class _AffineHidden:
         scale = norm.weight * torch.rsqrt(variance + norm.eps)
         return replace(self, slope=self.slope * scale, offset=centred * scale + norm.bias)
 
-    def attend(self, attention: torch.Tensor) -> _AffineHidden:
-        return _AffineHidden.centred(self.scalar @ attention.T, self.slope, attention @ self.offset)
+    def attend(self, weights: torch.Tensor) -> _AffineHidden:
+        return _AffineHidden.centred(self.scalar @ weights.T, self.slope, weights @ self.offset)
 
 
 class FactoredCatranModule(CatranModule):
@@ -82,7 +82,7 @@ class FactoredCatranModule(CatranModule):
             .batch_norm(self.token_norm_1)
             .linear(self.token_linear_2)
             .batch_norm(self.token_norm_2)
-            .attend(attention)
+            .attend(self.mixing_weights(attention, genes))
             .batch_norm(self.mixed_norm)
             .linear(self.mixed_linear)
             .batch_norm(self.activation_norm)

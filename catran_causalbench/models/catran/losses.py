@@ -9,6 +9,7 @@ from torch.nn.functional import huber_loss
 
 from catran_causalbench.models.catran.config import CatranSettings
 from catran_causalbench.models.catran.dataloader import Minibatch
+from catran_causalbench.models.catran.importance import importance_cross_entropy
 from catran_causalbench.utils.distributed import sum_over_processes
 
 _SMALLEST_ERROR = 1e-12
@@ -24,17 +25,39 @@ class Losses(NamedTuple):
 
 
 def catran_losses(
-    prediction: torch.Tensor, attention: torch.Tensor, minibatch: Minibatch, settings: CatranSettings
+    prediction: torch.Tensor,
+    attention: torch.Tensor,
+    minibatch: Minibatch,
+    settings: CatranSettings,
+    importance: torch.Tensor | None = None,
 ) -> Losses:
-    """Compute all terms for one minibatch, its prediction (B × n) and attention (n × n, target × source)."""
+    """Compute all terms for one minibatch.
+
+    Parameters
+    ----------
+    prediction, attention
+        B × n; n × n, target × source.
+    minibatch, settings
+        The truth, and the weights of the terms.
+    importance
+        G × G, see :func:`~catran_causalbench.models.catran.importance.measure_importance`; without it importances are
+        those of the minibatch (§1.4).
+    """
     error = huber_loss(prediction, minibatch.expression, reduction="none")
+    is_masked, num_entries = minibatch.is_masked, torch.tensor(error.numel(), device=error.device)
+    if not settings.predict_perturbed:
+        counts = minibatch.group[:, None] != torch.arange(error.shape[1], device=error.device)
+        error, is_masked, num_entries = error * counts, is_masked & counts, counts.sum()
     error_sum = sum_over_processes(_total(error))
-    num_masked = sum_over_processes(minibatch.is_masked.sum())
-    num_unmasked = sum_over_processes(error.numel() - minibatch.is_masked.sum())
-    masked_sum = sum_over_processes(_total(error * minibatch.is_masked))
+    num_masked = sum_over_processes(is_masked.sum())
+    num_unmasked = sum_over_processes(num_entries - is_masked.sum())
+    masked_sum = sum_over_processes(_total(error * is_masked))
     masked = masked_sum / num_masked.clamp_min(1)
     unmasked = (error_sum - masked_sum) / num_unmasked.clamp_min(1)
-    interventional = interventional_loss(error, attention, minibatch.group, settings.importance_gradient)
+    if importance is None:
+        interventional = interventional_loss(error, attention, minibatch.group, settings.importance_gradient)
+    else:
+        interventional = importance_cross_entropy(attention, importance[minibatch.genes][:, minibatch.genes])
     total = (
         settings.masked_weight * masked
         + settings.unmasked_weight * unmasked

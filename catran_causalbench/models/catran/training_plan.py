@@ -13,8 +13,10 @@ from catran_causalbench.errors import InputError
 from catran_causalbench.models.catran.config import CatranSettings
 from catran_causalbench.models.catran.dataloader import Minibatch, MinibatchLoader
 from catran_causalbench.models.catran.factored_module import FactoredCatranModule
+from catran_causalbench.models.catran.importance import CellStatistics
 from catran_causalbench.models.catran.losses import Losses, catran_losses
 from catran_causalbench.models.catran.module import CatranModule
+from catran_causalbench.models.catran.readout import ExpectedEffects
 from catran_causalbench.training.history import TrainingPlan
 from catran_causalbench.utils.distributed import all_agree, num_processes
 
@@ -22,12 +24,26 @@ from catran_causalbench.utils.distributed import all_agree, num_processes
 class CatranTrainingPlan(TrainingPlan):
     """CaTran's module, objective and optimiser; the seed decides the initial weights and all draws of minibatches."""
 
+    importance: torch.Tensor | None
+
     def __init__(self, dataset: PerturbationDataset, settings: CatranSettings, seed: int) -> None:
-        super().__init__(settings.epochs, "catran.learning_rate", uses_gpu=True)
+        super().__init__(_epochs(settings, dataset.num_cells), "catran.learning_rate", uses_gpu=True)
         module = FactoredCatranModule if settings.implementation == "factored" else CatranModule
         generator = torch.Generator().manual_seed(seed)
+        self._statistics = CellStatistics.of(dataset) if settings.uses_statistics else None
         with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global state before they are filled
-            self.module = module(dataset.num_genes, settings.embedding_size, settings.token, generator)
+            self.module = module(
+                dataset.num_genes,
+                settings.embedding_size,
+                settings.token,
+                generator,
+                initial_deviation=settings.initial_deviation,
+                self_attention=settings.self_attention,
+                directed=settings.directed,
+                signs=self._statistics.signs if self._statistics and settings.signed_mixing else None,
+            )
+        measured = self._statistics.importance if self._statistics and settings.importance == "effects" else None
+        self.register_buffer("importance", measured, persistent=False)
         self.settings = settings
         self.dataset = dataset
         self._seed = seed
@@ -36,7 +52,12 @@ class CatranTrainingPlan(TrainingPlan):
     def train_dataloader(self) -> MinibatchLoader:
         """Return the minibatches of the current epoch, drawn on the device of the module."""
         self._loader = MinibatchLoader(
-            self.dataset, self.settings, self._seed, self.device, current_epoch=lambda: self.current_epoch
+            self.dataset,
+            self.settings,
+            self._seed,
+            self.device,
+            current_epoch=lambda: self.current_epoch,
+            statistics=self._statistics if self.settings.standardise else None,
         )
         return self._loader
 
@@ -51,7 +72,7 @@ class CatranTrainingPlan(TrainingPlan):
     def training_step(self, minibatch: Minibatch, step: int) -> dict[str, torch.Tensor]:
         """Return a minibatch's loss, and all its terms for the history."""
         prediction, attention = self.module(minibatch.masked_expression, minibatch.genes)
-        losses = catran_losses(prediction, attention, minibatch, self.settings)
+        losses = catran_losses(prediction, attention, minibatch, self.settings, self.importance)
         return {"loss": losses.total, "terms": torch.stack([term.detach() for term in losses])}
 
     def optimizer_step(self, epoch: int, step: int, optimizer: Any, closure: Any = None) -> None:
@@ -114,6 +135,18 @@ class CatranTrainingPlan(TrainingPlan):
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         return {"strategy": "ddp", "devices": local, "num_nodes": processes // local, "use_distributed_sampler": False}
 
-    def trained_module(self) -> CatranModule:
-        """Return the module on the CPU, to read out its attention."""
-        return self.module.cpu().eval()
+    def trained_module(self) -> CatranModule | ExpectedEffects:
+        """Return the module on the CPU, to read out its attention or the effects that follow from it."""
+        module = self.module.cpu().eval()
+        if self.settings.edge_weight == "attention" or self._statistics is None:
+            return module
+        controls = torch.from_numpy(self.dataset.control_cells())
+        genes = torch.arange(self.dataset.num_genes)
+        return ExpectedEffects(module, self._statistics, self._statistics.standardise(controls, genes))
+
+
+def _epochs(settings: CatranSettings, num_cells: int) -> int:
+    """Return the number of passes over the cells, for a number of steps where one is set."""
+    if settings.steps is None:
+        return settings.epochs
+    return -(-settings.steps // (num_cells // min(settings.cells_per_minibatch, num_cells)))

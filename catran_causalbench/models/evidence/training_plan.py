@@ -202,7 +202,9 @@ class EvidenceTrainingPlan(TrainingPlan):
 
         in_threads(learn, range(_SHARES))
         losses = torch.stack([of_share for of_share, _ in results]).sum(dim=0)
-        self._gradients = [torch.stack(of_shares).sum(dim=0) for of_shares in zip(*(of for _, of in results), strict=True)]
+        self._gradients = [
+            torch.stack(of_shares).sum(dim=0) for of_shares in zip(*(of for _, of in results), strict=True)
+        ]
         self.record(self.global_step, {"loss/held_out_effect": losses.mean()})
         return losses.sum()
 

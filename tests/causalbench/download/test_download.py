@@ -473,7 +473,7 @@ def test_the_known_checksum_is_that_of_causalbench_s_file(tmp_path):
 
 
 def test_the_command_checks_a_directory(tmp_path):
-    result = CliRunner().invoke(app, ["download", str(tmp_path), "--check"])
+    result = CliRunner().invoke(app, ["download", "--output", str(tmp_path), "--check"])
     assert result.exit_code == 1
     assert re.search(r"k562\.h5ad +missing", result.output)
 
@@ -481,7 +481,7 @@ def test_the_command_checks_a_directory(tmp_path):
 @pytest.mark.guarantee("Faults", "`download --check` and `doctor` tell stubs of CausalBench's files from the files.")
 def test_files_that_stand_for_causalbench_s_are_told(tmp_path):
     path = write_simulated_directory(tmp_path / "simulated", SimulationConfig(genes=12, cells=600, min_cells=20), 0)
-    result = CliRunner().invoke(app, ["download", str(path), "--check"])
+    result = CliRunner().invoke(app, ["download", "--output", str(path), "--check"])
     assert result.exit_code == 1
     for line, file in zip(result.output.splitlines(), SOURCES, strict=True):
         size = f"{(path / file.name).stat().st_size:,} bytes"
@@ -493,6 +493,6 @@ def test_files_that_stand_for_causalbench_s_are_told(tmp_path):
 
 def test_messages_are_not_read_as_markup(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "download_files", lambda directory, have, say, progress: say("taken from [/x]"))
-    result = CliRunner().invoke(app, ["download", str(tmp_path)])
+    result = CliRunner().invoke(app, ["download", "--output", str(tmp_path)])
     assert result.exit_code == 0
     assert "taken from [/x]" in result.output

@@ -101,7 +101,7 @@ def test_the_fixture_holds_the_cases_that_the_rules_are_for(prepared):
 
 
 def test_the_command_says_what_it_found(data, tmp_path):
-    result = run(data, tmp_path / "made")
+    result = run(data, "-o", tmp_path / "made")
     lines = result.stdout.splitlines()
     assert len(lines) == 9
     assert lines[0] == (
@@ -112,7 +112,7 @@ def test_the_command_says_what_it_found(data, tmp_path):
     assert lines[6].startswith("protein.links.txt.gz: 0 of ")
     assert lines[8] == f"{tmp_path / 'made'} is ready for causalbench_run --data_directory."
     assert "rpe1.h5ad: 2," in result.stderr
-    quiet = run(data, tmp_path / "made", "--quiet")
+    quiet = run(data, "-o", tmp_path / "made", "--quiet")
     assert quiet.stdout == result.stdout
     assert quiet.stderr == ""
 
@@ -156,7 +156,7 @@ def test_progress_is_told(data, tmp_path):
 
 def test_without_a_summary_nothing_is_filtered_and_that_is_said(copied, tmp_path):
     (copied / SUMMARY).unlink()
-    result = run(copied, tmp_path / "made")
+    result = run(copied, "-o", tmp_path / "made")
     assert "summary_stats.xlsx" in result.stdout
     assert "catran-causalbench download" in result.stdout
     names = {path.name for path in (tmp_path / "made").iterdir()}

@@ -46,7 +46,7 @@ def test_missing_files_are_all_named_with_the_command_that_fetches_them(copied, 
     (copied / "human_lr_pair.txt").unlink()
     message = refusal()
     assert message.startswith(f"data: found no rpe1.h5ad, human_lr_pair.txt in '{copied}'")
-    assert f"`catran-causalbench download {copied}` fetches them" in message
+    assert f"`catran-causalbench download --output {copied}` fetches them" in message
     assert untouched(tmp_path)
 
 

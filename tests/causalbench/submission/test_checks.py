@@ -188,7 +188,7 @@ def test_sources_without_held_out_cells_are_found(monkeypatch, tmp_path):
         "candidates": {"M": "custom_acqfunc"},
     }
     facts |= {"type": "list", "edges": edges, "malformed": 0, "first_malformed": ""}
-    monkeypatch.setattr(submission, "try_out", lambda file, dataset, trial, limit: TrialResult(trial, facts, "", []))
+    monkeypatch.setattr(submission, "try_out", lambda file, dataset, trial, *_: TrialResult(trial, facts, "", []))
     (tmp_path / "main.py").touch()
     wrong = [check for check in check_submission(tmp_path / "main.py", tmp_path, 1, ONE) if check.passed is False]
     assert [(check.name, check.found) for check in wrong] == [

@@ -11,6 +11,7 @@ from catran_causalbench.config import CatranSettings
 from catran_causalbench.data.dataset import EXCLUDED
 from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.models.catran.dataloader import MinibatchLoader, mask_genes
+from catran_causalbench.models.catran.importance import CellStatistics
 
 MASKINGS = ["shuffle_within_cell", "shuffle_within_minibatch", "zero"]
 
@@ -107,3 +108,17 @@ def test_epochs_and_seeds_differ_and_repeat():
     assert not torch.equal(first(3, 2), first(3, 1))
     assert not torch.equal(first(3, 2), first(2, 2))
     assert not torch.equal(first(3, 2), first(2, 3))
+
+
+def test_genes_are_standardised_before_they_are_masked():
+    dataset = validate_dataset(*random_data())
+    statistics = CellStatistics.of(dataset)
+    settings, device = CatranSettings(cells_per_minibatch=64, genes_per_minibatch=7), torch.device("cpu")
+    as_given, standard = (
+        next(iter(MinibatchLoader(dataset, settings, 0, device, lambda: 0, given))) for given in (None, statistics)
+    )
+    genes = as_given.genes
+    expected = (as_given.expression - statistics.control_mean[genes]) / statistics.deviation[genes]
+    assert torch.equal(standard.expression, expected)
+    assert torch.equal(standard.is_masked, as_given.is_masked)
+    assert torch.equal(standard.masked_expression[~standard.is_masked], expected[~standard.is_masked])

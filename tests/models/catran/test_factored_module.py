@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import randomised
+from helpers import VARIANTS, randomised, variant
 from lion_pytorch import Lion
 
 from catran_causalbench.models.catran.factored_module import FactoredCatranModule
@@ -12,11 +12,12 @@ SMALL = {"cells": 60, "genes": 9, "all_genes": 13}
 PAPER_SIZE = {"cells": 2048, "genes": 500, "all_genes": 500}
 
 
-def pair(token, dtype, ordinary_size=True, all_genes=13):
-    reference = CatranModule(all_genes, token=token, generator=torch.Generator().manual_seed(1))
+def pair(token, dtype, ordinary_size=True, all_genes=13, changes="the paper's"):
+    arguments = {"token": token, **variant(all_genes, changes)}
+    reference = CatranModule(all_genes, generator=torch.Generator().manual_seed(1), **arguments)
     if ordinary_size:
         randomised(reference)
-    factored = FactoredCatranModule(all_genes, token=token)
+    factored = FactoredCatranModule(all_genes, **arguments)
     factored.load_state_dict(reference.state_dict())
     return reference.to(dtype), factored.to(dtype)
 
@@ -52,15 +53,17 @@ def assert_equal(found, expected, tolerance):
 
 
 @pytest.mark.parametrize("token", ["joined", "added"])
-def test_float64_training_mode(token):
-    reference, factored = pair(token, torch.float64)
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_float64_training_mode(token, changes):
+    reference, factored = pair(token, torch.float64, changes=changes)
     inputs = minibatch(torch.float64, **SMALL)
     assert_equal(outcome(factored, *inputs), outcome(reference, *inputs), 1e-10)
 
 
 @pytest.mark.parametrize("token", ["joined", "added"])
-def test_float64_evaluation_mode(token):
-    reference, factored = pair(token, torch.float64)
+@pytest.mark.parametrize("changes", ["the paper's", "all"])
+def test_float64_evaluation_mode(token, changes):
+    reference, factored = pair(token, torch.float64, changes=changes)
     inputs = minibatch(torch.float64, **SMALL)
     for module in (reference, factored):
         module(*inputs)  # gives the running statistics something to say

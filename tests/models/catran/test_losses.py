@@ -1,12 +1,14 @@
 """The objective against loops that follow the text of the paper."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from catran_causalbench.config import CatranSettings
 from catran_causalbench.models.catran.dataloader import Minibatch
+from catran_causalbench.models.catran.importance import importance_cross_entropy
 from catran_causalbench.models.catran.losses import catran_losses, interventional_loss
 
 CELLS, GENES = 40, 6
@@ -70,6 +72,27 @@ def test_prediction_terms_and_their_weights():
     assert losses.unmasked.item() == pytest.approx(errors[~minibatch.is_masked].mean().item())
     expected = 0.7 * losses.masked + 0.3 * losses.unmasked + 2.0 * losses.interventional
     assert losses.total.item() == pytest.approx(expected.item())
+
+
+def test_a_perturbed_gene_counts_in_its_own_cells_only_when_asked():
+    prediction, attention, minibatch = example()
+    losses = catran_losses(prediction, attention, minibatch, CatranSettings(predict_perturbed=False))
+    errors = {True: [], False: []}
+    for cell, group in enumerate(minibatch.group.tolist()):
+        for gene in set(range(GENES)) - {group}:
+            difference = (prediction - minibatch.expression)[cell, gene].item()
+            errors[minibatch.is_masked[cell, gene].item()].append(huber(difference))
+    assert losses.masked.item() == pytest.approx(sum(errors[True]) / len(errors[True]))
+    assert losses.unmasked.item() == pytest.approx(sum(errors[False]) / len(errors[False]))
+
+
+def test_importances_of_all_training_cells_take_the_place_of_the_minibatchs():
+    prediction, attention, minibatch = example()
+    minibatch = replace(minibatch, genes=torch.tensor([7, 1, 4, 0, 2, 9]))
+    importance = torch.rand(10, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    losses = catran_losses(prediction, attention, minibatch, CatranSettings(importance="effects"), importance)
+    expected = importance_cross_entropy(attention, importance[minibatch.genes][:, minibatch.genes])
+    assert losses.interventional.item() == expected.item()
 
 
 @pytest.mark.parametrize("lonely", [0, CONTROL])

@@ -1,0 +1,114 @@
+"""What all training cells say about genes and pairs, and the loss that compares attention with it.
+
+The paper (§1.4) measures the importance of a source for a target in every minibatch, by a ratio of prediction errors.
+Here it is the source's perturbation effect on the target, shrunk by its noise, measured once in all training cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.models.evidence.statistics import PerturbationEffects, sufficient_statistics
+
+_NOISE = 1.0  # standard errors of an effect that do not count
+_LARGEST_EXCESS = 400.0  # so that a single effect does not make all others of its gene credible
+_SMALLEST_EXCESS = 0.01
+_SMALLEST_DEVIATION = 1e-5  # of a gene that varies within labels
+_SMALLEST_ATTENTION = 1e-12
+
+
+@dataclass(frozen=True)
+class CellStatistics:
+    """Statistics of the training cells, float32; excluded cells do not count.
+
+    Attributes
+    ----------
+    control_mean, deviation
+        G each: mean in controls, and standard deviation among cells of one label; 1 for genes that do not vary there.
+    signs
+        G × G, of the covariances among cells of one label: −1, 0 or 1.
+    importance
+        G × G, target × source: the shrunk size of the effect, in the target's standard deviations; 0 on the diagonal
+        and NaN where the source was not perturbed.
+    depth
+        Median size of the perturbed genes' effects on their own expression, in standard deviations; 1 without any.
+    """
+
+    control_mean: torch.Tensor
+    deviation: torch.Tensor
+    signs: torch.Tensor
+    importance: torch.Tensor
+    depth: float
+
+    @classmethod
+    def of(cls, dataset: PerturbationDataset) -> CellStatistics:
+        """Compute them."""
+        statistics = sufficient_statistics(dataset, num_folds=1, seed=0)
+        measured = statistics.effects([0])
+        varies = measured.deviation > _SMALLEST_DEVIATION
+        importance = _shrunk_effects(measured) * varies
+        np.fill_diagonal(importance, 0)
+        importance[~measured.perturbed] = np.nan
+        own = np.abs(np.diag(measured.effect))[measured.perturbed]
+        arrays = {
+            "control_mean": measured.control_mean,
+            "deviation": np.where(varies, measured.deviation, 1),
+            "signs": np.sign(statistics.covariance),
+            "importance": importance.T,
+        }
+        depth = float(np.median(own)) if len(own) else 1.0
+        return cls(**{name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}, depth=depth)
+
+    def to(self, device: torch.device) -> CellStatistics:
+        """Return the same with the statistics of the genes on a device."""
+        return replace(self, control_mean=self.control_mean.to(device), deviation=self.deviation.to(device))
+
+    def standardise(self, expression: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
+        """Return the expression of n genes (cells × n) around their mean in controls, in standard deviations."""
+        return (expression - self.control_mean[genes]) / self.deviation[genes]
+
+
+def _shrunk_effects(measured: PerturbationEffects) -> np.ndarray:
+    """Return the expected size of the effects, source × target, in the targets' standard deviations.
+
+    An effect counts beyond one standard error, times τ² / (τ² + 1), where τ² is the variance of the true effects in
+    squared standard errors that the other pairs suggest: the mean of how far those of the same source, and those on the
+    same target, vary beyond their noise.
+    """
+    perturbed, error = measured.perturbed, np.where(measured.perturbed, measured.error, 1)[:, None]
+    excess = np.where(perturbed[:, None], (measured.effect / error) ** 2 - 1, 0).clip(max=_LARGEST_EXCESS)
+    np.fill_diagonal(excess, 0)
+    of_source = (excess.sum(axis=1, keepdims=True) - excess) / max(len(excess) - 2, 1)
+    on_target = (excess.sum(axis=0, keepdims=True) - excess) / max(perturbed.sum() - 1, 1)
+    variance = (of_source.clip(_SMALLEST_EXCESS) + on_target.clip(_SMALLEST_EXCESS)) / 2
+    return (np.abs(measured.effect) - _NOISE * error).clip(0) * variance / (variance + 1)
+
+
+def importance_cross_entropy(attention: torch.Tensor, importance: torch.Tensor) -> torch.Tensor:
+    """Compute the cross-entropy of attention against importances among the perturbed sources.
+
+    Both are shares of a target's perturbed sources. A target counts in proportion to its sum of importances. What
+    attention the other sources get is left to the prediction of expression.
+
+    Parameters
+    ----------
+    attention, importance
+        n × n, target × source; importances are NaN for sources that were not perturbed.
+
+    Returns
+    -------
+    torch.Tensor
+        Mean over the targets; 0 where no source has an importance.
+    """
+    if attention.device.type == "cpu":  # as for the softmax: torch's rounding in float32 depends on the threads
+        attention, importance = attention.double(), importance.double()
+    measured = ~importance.isnan()
+    importance = importance.nan_to_num(0)
+    attention = (attention * measured).clamp_min(_SMALLEST_ATTENTION)
+    share = attention / attention.sum(dim=1, keepdim=True)
+    surprise = -(importance * share.log()).sum(dim=1).sum()
+    return surprise / importance.sum(dim=0).sum().clamp_min(_SMALLEST_ATTENTION)

@@ -1,0 +1,103 @@
+#!/usr/bin/env python
+"""Compare methods on screens with a known truth, at several shares of perturbed genes; print a table in Markdown.
+
+Every .npz holds X (cells × genes), labels, names, and the true direct and total effects, source × target. As in the
+experiment ``network``, the settings of scripts/experiments/network lead from the preset paper to the preset catran.
+
+Usage: network_on_files.py FILE.npz... [--seeds 0 1] [--methods mean_difference catran-catran] [--rows measurements.csv]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from catran_causalbench import infer_network, validate_dataset
+from catran_causalbench.data.dataset import CONTROL_LABEL, PerturbationDataset
+
+_STEPS = sorted(str(path) for path in (Path(__file__).parent / "network").glob("*.yaml"))
+METHODS = ["correlation", "mean_difference", "catran-paper", *_STEPS, "catran-catran"]
+FRACTIONS = [1.0, 0.25, 0.0]
+
+
+def screen(data: dict[str, np.ndarray], fraction: float, seed: int) -> PerturbationDataset:
+    """Return nine tenths of the cells in which nothing or one of a share of the genes is perturbed; all with seed 0."""
+    names, labels = data["names"], data["labels"]
+    rng = np.random.default_rng(1000 + seed)
+    chosen = names[rng.permutation(len(names))[: round(fraction * len(names))]]
+    kept = np.isin(labels, [*chosen, CONTROL_LABEL])
+    if seed:
+        kept &= rng.random(len(labels)) < 0.9
+    return validate_dataset(data["X"][kept], labels[kept].tolist(), names.tolist())
+
+
+def quality(weights: np.ndarray, data: dict[str, np.ndarray]) -> tuple[float, float]:
+    """Return effect recovery and precision of as many edges as there are direct ones."""
+    pairs = ~np.eye(len(weights), dtype=bool)
+    direct, total = data["direct"][pairs] != 0, np.abs(data["total"][pairs])
+    best = np.argsort(-weights[pairs].astype(float), kind="stable")[: direct.sum()]
+    return total[best].sum() / np.sort(total)[::-1][: direct.sum()].sum(), direct[best].mean()
+
+
+def main() -> int:
+    """Run all methods on all screens, and print means and standard deviations over seeds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--fractions", nargs="+", type=float, default=FRACTIONS)
+    parser.add_argument("--rows", type=Path, help="CSV to append single measurements to")
+    arguments = parser.parse_args()
+    rows = []
+    for file in arguments.files:
+        with np.load(file) as stored:
+            data = dict(stored)
+        order = np.argsort(data["names"])  # that of a validated dataset
+        data |= {"names": data["names"][order], "X": data["X"][:, order]}
+        data |= {name: data[name][np.ix_(order, order)] for name in ("direct", "total")}
+        for fraction in arguments.fractions:
+            for seed in arguments.seeds:
+                dataset = screen(data, fraction, seed)
+                for method in arguments.methods:
+                    if method == "mean_difference" and not len(dataset.perturbed_genes):
+                        continue
+                    start = time.process_time()
+                    weights = infer_network(dataset, seed=seed, method=method).weights
+                    seconds = time.process_time() - start
+                    recovery, precision = quality(weights, data)
+                    name = Path(method).stem
+                    rows.append((file.stem, f"{fraction:.0%}", seed, name, recovery, precision, seconds))
+                    print(*rows[-1], sep=",", file=sys.stderr, flush=True)
+                    if arguments.rows:
+                        with arguments.rows.open("a") as table:
+                            print(*rows[-1], sep=",", file=table)
+    print(
+        summary(pd.DataFrame(rows, columns=["data", "perturbed", "seed", "method", "recovery", "precision", "seconds"]))
+    )
+    return 0
+
+
+def summary(measured: pd.DataFrame) -> str:
+    """Return a table in Markdown: a row for each method; mean ± standard deviation over the seeds."""
+    columns = [(*key, value) for key, _ in measured.groupby(["data", "perturbed"], sort=False) for value in _VALUES]
+    lines = ["| | " + " | ".join(f"{data}, {share}: {value}" for data, share, value in columns) + " |"]
+    lines.append("|---" * (len(columns) + 1) + "|")
+    groups = dict(list(measured.groupby(["method", "data", "perturbed"])))
+    for method in measured["method"].unique():
+        cells = []
+        for data, share, value in columns:
+            group = groups.get((method, data, share))
+            cells.append("" if group is None else f"{group[value].mean():.3f} ± {group[value].std(ddof=0):.3f}")
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+_VALUES = ("recovery", "precision", "seconds")
+
+if __name__ == "__main__":
+    sys.exit(main())
