@@ -181,7 +181,7 @@ def test_python_settings_are_checked_too():
 def quick(config):
     """The same settings with as little training as there can be."""
     if config.model == "catran":
-        return replace(config, catran=replace(config.catran, epochs=1))
+        return replace(config, catran=replace(config.catran, epochs=1, steps=None))
     return replace(config, evidence=replace(config.evidence or EvidenceSettings(), steps=2))
 
 

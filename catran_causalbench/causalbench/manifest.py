@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +132,11 @@ def _parts(path: Path, file: DataFile) -> list[str]:
     if ending == "zip":
         with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as table:
             return _columns(table, file.separator)
-    with gzip.open(path) if ending == "gz" else path.open("rb") as table:
+    import pyarrow
+
+    # Python's own gzip holds up other threads while it unpacks.
+    compression = "gzip" if ending == "gz" else None
+    with io.BufferedReader(pyarrow.input_stream(str(path), compression), _BLOCK) as table:
         return _columns(table, file.separator)
 
 

@@ -7,14 +7,14 @@ cores, and BLAS rounds differently when it divides a product between threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from typing import TypeVar
 
-import torch
-
 Share = TypeVar("Share")
+Item = TypeVar("Item")
 
 _pool: ThreadPoolExecutor | None = None
 
@@ -22,6 +22,8 @@ _pool: ThreadPoolExecutor | None = None
 @contextmanager
 def torch_on_one_thread() -> Iterator[None]:
     """Keep torch from dividing its operations between threads; :func:`in_threads` uses as many as torch did before."""
+    import torch
+
     global _pool
     threads, outer = torch.get_num_threads(), _pool
     torch.set_num_threads(1)
@@ -35,6 +37,8 @@ def torch_on_one_thread() -> Iterator[None]:
 
 def in_threads(work: Callable[[Share], None], shares: Sequence[Share], worthwhile: bool = True) -> None:
     """Do every share of some work, on as many threads as torch uses, or in the calling one where more do not pay."""
+    import torch
+
     threads = min(torch.get_num_threads(), len(shares))
     if not worthwhile or len(shares) == 1 or (_pool is None and threads == 1):
         for share in shares:
@@ -42,3 +46,27 @@ def in_threads(work: Callable[[Share], None], shares: Sequence[Share], worthwhil
         return
     with ThreadPoolExecutor(threads) if _pool is None else nullcontext(_pool) as pool:
         list(pool.map(work, shares))  # raises what a share raised
+
+
+@contextmanager
+def prefetched(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
+    """Yield an iterator over the same items; a second thread makes the next one while the caller works.
+
+    It starts with the first at once. An error in making an item is raised where the item is asked for. When the block
+    ends, the item that is being made is waited for.
+    """
+    source = iter(items)
+
+    def make() -> list[Item]:
+        return [*islice(source, 1)]
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(make)
+
+        def fetch() -> Iterator[Item]:
+            upcoming = first
+            while made := upcoming.result():
+                upcoming = pool.submit(make)
+                yield from made
+
+        yield fetch()

@@ -84,13 +84,6 @@ def measure(
     return result
 
 
-def drop_from_cache(path: Path) -> None:
-    """Have a file read from the disk next time, and not from memory."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
 def _peak_gb(pid: int) -> float:
     """Return the most memory that a process has held so far, and each of its children that are still there."""
     kilobytes = 0

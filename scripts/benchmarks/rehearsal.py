@@ -22,12 +22,13 @@ from statistics import mean
 
 import psutil
 from evaluator import agree
-from measured_process import Measurement, drop_from_cache, measure
+from measured_process import Measurement, measure
 
 from catran_causalbench.causalbench import PLUGIN_FILE
 from catran_causalbench.causalbench.dataset_spec import REGIMES
 from catran_causalbench.causalbench.manifest import EXPRESSION_FILES, SUMMARY
 from catran_causalbench.utils.hardware import describe_machine
+from catran_causalbench.utils.page_cache import drop_from_cache
 
 RESULTS = "rehearsal.json"
 CATRAN = (sys.executable, "-m", "catran_causalbench")

@@ -1,10 +1,11 @@
 #!/usr/bin/env python
 """Compare methods on screens with a known truth, at several shares of perturbed genes; print a table in Markdown.
 
-Every .npz holds X (cells × genes), labels, names, and the true direct and total effects, source × target. As in the
-experiment ``network``, the settings of scripts/experiments/network lead from the preset paper to the preset catran.
+Single measurements go to the standard error as CSV. Every .npz holds X (cells × genes), labels, names, and the true
+direct and total effects, source × target. As in the experiment ``network``, the settings in scripts/experiments/network
+lead from the preset paper to the preset catran.
 
-Usage: network_on_files.py FILE.npz... [--seeds 0 1] [--methods mean_difference catran-catran] [--rows measurements.csv]
+Usage: network_on_files.py FILE.npz... [--seeds 0 1] [--methods mean_difference catran-catran]
 """
 
 from __future__ import annotations
@@ -51,7 +52,6 @@ def main() -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--fractions", nargs="+", type=float, default=FRACTIONS)
-    parser.add_argument("--rows", type=Path, help="CSV to append single measurements to")
     arguments = parser.parse_args()
     rows = []
     for file in arguments.files:
@@ -73,9 +73,6 @@ def main() -> int:
                     name = Path(method).stem
                     rows.append((file.stem, f"{fraction:.0%}", seed, name, recovery, precision, seconds))
                     print(*rows[-1], sep=",", file=sys.stderr, flush=True)
-                    if arguments.rows:
-                        with arguments.rows.open("a") as table:
-                            print(*rows[-1], sep=",", file=table)
     print(
         summary(pd.DataFrame(rows, columns=["data", "perturbed", "seed", "method", "recovery", "precision", "seconds"]))
     )
@@ -83,21 +80,26 @@ def main() -> int:
 
 
 def summary(measured: pd.DataFrame) -> str:
-    """Return a table in Markdown: a row for each method; mean ± standard deviation over the seeds."""
-    columns = [(*key, value) for key, _ in measured.groupby(["data", "perturbed"], sort=False) for value in _VALUES]
-    lines = ["| | " + " | ".join(f"{data}, {share}: {value}" for data, share, value in columns) + " |"]
-    lines.append("|---" * (len(columns) + 1) + "|")
-    groups = dict(list(measured.groupby(["method", "data", "perturbed"])))
+    """Return a table in Markdown: effect recovery / precision, mean ± standard deviation over seeds, CPU time."""
+    groups = measured.groupby(["method", "data", "perturbed"])[["recovery", "precision", "seconds"]]
+    mean, spread = groups.mean(), groups.std(ddof=0)
+    columns = list(measured[["data", "perturbed"]].drop_duplicates().itertuples(index=False, name=None))
+    lines = [
+        "| | " + " | ".join(f"{data}, {share}" for data, share in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
     for method in measured["method"].unique():
-        cells = []
-        for data, share, value in columns:
-            group = groups.get((method, data, share))
-            cells.append("" if group is None else f"{group[value].mean():.3f} ± {group[value].std(ddof=0):.3f}")
+        keys = [(method, *column) for column in columns]
+        cells = [_cell(mean.loc[key], spread.loc[key]) if key in mean.index else "" for key in keys]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-_VALUES = ("recovery", "precision", "seconds")
+def _cell(mean: pd.Series, spread: pd.Series) -> str:
+    """Return one cell of the table."""
+    values = (f"{mean[name]:.3f} ± {spread[name]:.3f}" for name in ("recovery", "precision"))
+    return f"{' / '.join(values)}, {mean['seconds']:.1f} s"
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -105,6 +105,17 @@ def test_direct_edges_come_first_and_point_from_source_to_target():
     assert {(int(place) // 6, int(place) % 6) for place in best} == set(EDGES)
 
 
+def test_the_penalty_is_that_which_predicts_left_out_cells():
+    matrix, labels, names = linear_cells()
+    codes = np.array([CONTROL if label == "non-targeting" else names.index(label) for label in labels])
+    cells = matrix - matrix[codes == CONTROL].mean(axis=0)
+    networks, best = inspre._cross_validated(cells, codes, 0)
+    assert len(networks) == inspre.PENALTIES
+    found = {(int(source), int(target)) for source, target in np.argwhere(networks[best] != 0)}
+    assert set(EDGES) <= found, "the largest penalties have none of them"
+    np.testing.assert_allclose(networks[best], network(), atol=0.15)
+
+
 def test_genes_that_are_never_perturbed_are_unknown():
     scores = inspre.inspre(validate_dataset(*linear_cells(unperturbed=["gene2"])), 0)
     assert (scores[2] == -np.inf).all()
@@ -112,6 +123,14 @@ def test_genes_that_are_never_perturbed_are_unknown():
     assert np.isfinite(scores[0, 3])
     controls = validate_dataset(*linear_cells()).controls_only()
     assert (inspre.inspre(controls, 0) == -np.inf).all()
+
+
+def test_genes_with_many_missing_effects_are_left_out_one_by_one():
+    weights = np.ones((6, 6))
+    weights[2, :4] = 0  # four of six effects of gene 2 are missing
+    weights[:3, 5] = 0  # half of the effects on gene 5: not more than half
+    effects = inspre.Effects(np.eye(6), weights, np.ones(6))
+    assert inspre.usable_genes(effects).tolist() == [0, 1, 3, 4, 5]
 
 
 def test_a_gene_that_hardly_answers_its_own_perturbation_is_left_out():

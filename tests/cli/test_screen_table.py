@@ -139,7 +139,7 @@ def test_the_options_give_the_edges_of_the_clean_file(clean, odd, tmp_path):
 
 def test_messages_name_options(clean, odd, tmp_path):
     result = run("convert", clean, "-o", tmp_path / "data", "--perturbation-key", "target_gene")
-    assert result.stderr.splitlines()[0] == (
+    assert result.stderr.splitlines()[1] == (  # after "Reading the cells …"
         "Warning: 1 of 12 labels name no measured gene, and their 4 cells are excluded: 'ZZZ' (4), where var_names has "
         "'SIM0', 'SIM1', 'SIM2'; if they mean genes, see --label-pattern REGEX, --combination-separator TEXT and "
         "--gene-names COLUMN"

@@ -13,9 +13,12 @@ from catran_causalbench.data.matrix_blocks import matrix_blocks
 from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.data.screen_files import opened
 from catran_causalbench.errors import InputError
+from catran_causalbench.utils.page_cache import drop_from_cache
+from catran_causalbench.utils.parallel import prefetched
 
 # Whole numbers below it are exact in float32, and so are their sums, in whatever order they are added.
 _LIMIT = 2**24
+_BLOCKS_IN_CACHE = 64
 
 Progress = Callable[[str, int, int], object]  # what is read or written, how much is done, and of how much
 
@@ -45,8 +48,8 @@ class Counts:
         values = allocate_matrix(cells, len(columns))
         totals = np.zeros(cells)
         scratch = np.empty(0)
-        with opened(file.path, "gene") as adata:
-            for rows, width, block in matrix_blocks(adata.X):
+        with opened(file.path, "gene") as adata, prefetched(matrix_blocks(adata.X)) as blocks:
+            for number, (rows, width, block) in enumerate(blocks):
                 stored = block if isinstance(block, np.ndarray) else block.data
                 if len(scratch) < len(stored):
                     scratch = np.empty_like(stored)
@@ -57,6 +60,8 @@ class Counts:
                 places = columns[first:last] - width.start
                 dense = isinstance(block, np.ndarray)
                 values[rows, first:last] = np.take(block, places, axis=1) if dense else block[:, places].toarray()
+                if number % _BLOCKS_IN_CACHE == 0:
+                    drop_from_cache(file.path)  # nothing is read twice
                 progress(file.path.name, *((rows.stop, cells) if width.stop == genes else (width.stop, genes)))
         if totals.max() >= _LIMIT:
             raise _no_counts(file, f"{totals.max():,.0f} as the total of a cell")

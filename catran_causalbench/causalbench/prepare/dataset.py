@@ -27,6 +27,7 @@ from catran_causalbench.causalbench.prepare.summary import Summary
 from catran_causalbench.data.dataset import CONTROL_LABEL, EXCLUDED_LABEL
 from catran_causalbench.errors import InputError
 from catran_causalbench.utils.atomic_io import write_atomically
+from catran_causalbench.utils.parallel import prefetched
 
 _CELLS_PER_BLOCK = 2**11
 
@@ -128,10 +129,11 @@ def _write_cells(
 
     def blocks() -> Iterator[np.ndarray]:
         done = 0
-        for block in log_normalised(selection, counts, file.sparse):
-            yield block
-            done += len(block)
-            progress(path.name, done, shape[0])
+        with prefetched(log_normalised(selection, counts, file.sparse)) as normalised:
+            for block in normalised:
+                yield block
+                done += len(block)
+                progress(path.name, done, shape[0])
 
     write_atomically(
         path, lambda part: write_cells(part, blocks(), shape, file.dtype, genes, selection.labels, **marks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from catran_causalbench.causalbench.manifest import (
     SUMMARY,
     SUMMARY_SHEETS,
     find_fault,
+    find_stub,
 )
 from catran_causalbench.causalbench.metadata import DESCRIPTION, MADE_BY, README, find_metadata
-from catran_causalbench.causalbench.prepare.cell_lines import check_cell_lines
+from catran_causalbench.causalbench.prepare.cell_lines import check_cell_lines, is_published
 from catran_causalbench.causalbench.prepare.counts import Progress
 from catran_causalbench.causalbench.prepare.dataset import DatasetPlan
 from catran_causalbench.causalbench.prepare.expression_file import ExpressionFile
@@ -37,6 +38,7 @@ from catran_causalbench.utils.atomic_io import (
     write_json,
 )
 from catran_causalbench.utils.locking import lock_directory
+from catran_causalbench.utils.parallel import prefetched
 
 Say = Callable[[str], object]
 
@@ -98,9 +100,14 @@ def _prepare(data: Path, directory: Path, overwrite: bool, say: Say, progress: P
     states = {name: state_of(data / name) for name in (*EXPRESSION_FILES, SUMMARY)}
     sources_of = {line: {name: states[name] for name in (file, SUMMARY)} for line, file in _FILE_OF.items()}
     unfinished = [line for line in _FILE_OF if overwrite or not receipt.is_finished(line, sources_of[line])]
+    sources_of["links"] = {name: state_of(data / name) for name in (*EXPRESSION_FILES, STRING_PROTEINS, *_LINKS)}
+    links = () if not overwrite and receipt.is_current("links", sources_of["links"]) else _LINKS
+    with prefetched(_faults(data, links)) as faults:  # to unpack them takes as long as to read all labels
+        if unfinished:
+            say("Reading the labels of the cells and the names of the genes")
+            plans = _plan(data, filtered=states[SUMMARY] is not None)
+        _refuse(data, faults)
     if unfinished:
-        say("Reading the labels of the cells and the names of the genes")
-        plans = _plan(data, filtered=states[SUMMARY] is not None)
         title = _title_of_simulation(data, plans)
         old = [directory / name for name in _FILES if overwrite and (directory / name).exists()]
         _check_disk(data, directory, sum(plans[line].num_bytes for line in unfinished), old)
@@ -109,20 +116,17 @@ def _prepare(data: Path, directory: Path, overwrite: bool, say: Say, progress: P
         receipt = Receipt(directory, {} if old else receipt.entries)
         receipt.write()
         _describe(directory, title)
+    with prefetched(_write_links(data, directory, links, say)) as written:
         for line in unfinished:
             plan = plans.pop(line)  # and with it its labels, when its data set is written
             say("{}: {:,} cells × {:,} genes".format(plan.file.path.name, *plan.file.shape))
             found = plan.write(directory, title, progress)
             receipt.add(line, sources_of[line], plan.names, found)
+        for found in written:
+            receipt.add("links", sources_of["links"], links, found)
     for name in _LINKED:
         if state_of(data / name) not in (None, state_of(directory / name)):
             link_atomically(data / name, directory / name)
-    sources = {name: state_of(data / name) for name in (*EXPRESSION_FILES, STRING_PROTEINS, *_LINKS)}
-    if not receipt.is_current("links", sources):
-        say("Reading STRING's links")
-        dropped = dropped_proteins(data, directory)
-        links = [write_links(data / name, directory / name, dropped) for name in _LINKS]
-        receipt.add("links", sources, _LINKS, links)
     found = [sentence for name in (*_FILE_OF, "links") for sentence in receipt.entries[name].found]
     if states[SUMMARY] is None:
         advice = f"`catran-causalbench download --output {data}` fetches it"
@@ -130,15 +134,38 @@ def _prepare(data: Path, directory: Path, overwrite: bool, say: Say, progress: P
     return found
 
 
+def _write_links(data: Path, directory: Path, names: Sequence[str], say: Say) -> Iterator[list[str]]:
+    """Write STRING's links, if there are any to write; yield what was found, once."""
+    if names:
+        say("Reading STRING's links")
+        dropped = dropped_proteins(data)
+        yield [write_links(data / name, directory / name, dropped) for name in names]
+
+
 def _check_sources(data: Path, directory: Path) -> None:
     """Raise InputError if a file is missing or damaged; the reference files that are in place already are intact."""
-    advice = f"CausalBench's files, intact; `catran-causalbench download --output {data}` fetches them"
     missing = [name for name in (*EXPRESSION_FILES, *REFERENCE_FILES) if not (data / name).is_file()]
     if missing:
-        raise InputError.of("data", f"no {', '.join(missing)} in {str(data)!r}", advice)
-    for name in (*EXPRESSION_FILES, *_LINKED, *_LINKS):
-        if state_of(data / name) not in (None, state_of(directory / name)) and (fault := find_fault(data / name, name)):
-            raise InputError.of("data", f"{name} in {str(data)!r}, which {_verb(fault)}", advice)
+        raise InputError.of("data", f"no {', '.join(missing)} in {str(data)!r}", _advice(data))
+    names = [name for name in _LINKED if state_of(data / name) not in (None, state_of(directory / name))]
+    _refuse(data, _faults(data, (*EXPRESSION_FILES, *names)))
+
+
+def _faults(data: Path, names: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong with each file that is damaged, or a stub beside cells that were downloaded."""
+    genuine = any(map(is_published, (data / name for name in EXPRESSION_FILES)))
+    for name in names:
+        if fault := find_fault(data / name, name) or genuine * find_stub(data / name, name):
+            yield f"{name} in {str(data)!r}, which {_verb(fault)}"
+
+
+def _refuse(data: Path, faults: Iterator[str]) -> None:
+    for fault in faults:
+        raise InputError.of("data", fault, _advice(data))
+
+
+def _advice(data: Path) -> str:
+    return f"CausalBench's files, intact; `catran-causalbench download --output {data}` fetches them"
 
 
 def _verb(fault: str) -> str:

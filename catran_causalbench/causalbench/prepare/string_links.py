@@ -9,14 +9,15 @@ from pathlib import Path
 from catran_causalbench.causalbench.manifest import EXPRESSION_FILES, FILES, STRING_PROTEINS
 from catran_causalbench.causalbench.reference_files import read_genes, read_links, read_proteins
 from catran_causalbench.utils.atomic_io import write_atomically
+from catran_causalbench.utils.parallel import prefetched
 
 
-def dropped_proteins(data: Path, directory: Path) -> list[str]:
+def dropped_proteins(data: Path) -> list[str]:
     """Return the proteins of which CausalBench uses no link: those of genes that are not both perturbed and measured.
 
-    ``data`` holds the names of the proteins, and ``directory`` the .h5ad files with those of the genes.
+    ``data`` holds the names of the proteins, and the .h5ad files with those of the genes.
     """
-    screens = [read_genes(directory / name) for name in EXPRESSION_FILES]
+    screens = [read_genes(data / name) for name in EXPRESSION_FILES]
     perturbed = set().union(*(ids for _, ids in screens))
     used = {symbol for genes, _ in screens for symbol, gene in genes if gene in perturbed}
     symbol_of = read_proteins(data / STRING_PROTEINS)
@@ -40,9 +41,10 @@ def write_links(source: Path, target: Path, dropped: Collection[str]) -> str:
         with (
             part.open("wb") as file,
             gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as links,  # the same bytes every time
+            prefetched(read_links(source)) as blocks,
         ):
             links.write(f"{separator.join(heading)}\n".encode())
-            for block in read_links(source):
+            for block in blocks:
                 first, second = (compute.is_in(proteins, value_set=values) for proteins in block.columns)
                 chosen = block.filter(compute.invert(compute.or_(first, second)))
                 lines = compute.binary_join_element_wise(*chosen.columns, separator).to_pylist()

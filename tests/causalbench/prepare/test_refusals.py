@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from replogle_layout import write_summary
 
-from catran_causalbench.causalbench.manifest import SUMMARY, SUMMARY_SHEETS
-from catran_causalbench.causalbench.prepare import cell_lines
+from catran_causalbench.causalbench.manifest import SUMMARY, SUMMARY_SHEETS, find_stub
+from catran_causalbench.causalbench.prepare import cell_lines, directory
 from catran_causalbench.causalbench.prepare.directory import prepare_directory
 from catran_causalbench.errors import InputError
 
@@ -151,8 +151,17 @@ def test_the_published_size_gives_a_file_away(copied, refusal, tmp_path, monkeyp
 def test_the_published_file_is_recognised(copied, tmp_path, monkeypatch):
     found = prepare_directory(copied, tmp_path / "made")
     monkeypatch.setitem(cell_lines._PUBLISHED, "k562.h5ad", (copied / "k562.h5ad").stat().st_size)
+    monkeypatch.setattr(directory, "find_stub", lambda *_: "")  # the other files are not the published ones
     published = prepare_directory(copied, tmp_path / "made", overwrite=True)
     assert [text.count("not the file that CausalBench downloads") for text in (found[0], published[0])] == [1, 0]
+
+
+@pytest.mark.parametrize("name", ["protein.links.txt.gz", "human_lr_pair.txt", SUMMARY])
+def test_stubs_beside_the_published_file(copied, refusal, tmp_path, monkeypatch, name):
+    monkeypatch.setitem(cell_lines._PUBLISHED, "k562.h5ad", (copied / "k562.h5ad").stat().st_size)
+    monkeypatch.setattr(directory, "find_stub", lambda path, other: find_stub(path, other) * (other == name))
+    assert f"found {name} in '{copied}', which has a stub of " in refusal()
+    assert untouched(tmp_path)
 
 
 # Summary

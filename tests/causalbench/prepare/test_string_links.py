@@ -51,7 +51,7 @@ def test_causalbench_makes_the_same_networks_of_them(theirs, prepared, tmp_path)
     ours.mkdir()
     for name in (*EXPRESSION_FILES, STRING_PROTEINS):
         (ours / name).symlink_to(theirs / name)
-    dropped = dropped_proteins(theirs, prepared)
+    dropped = dropped_proteins(theirs)
     for name in (STRING_NETWORK, STRING_PHYSICAL):
         write_links(theirs / name, ours / name, dropped)
         kept, every = (gzip.decompress((directory / name).read_bytes()).splitlines() for directory in (ours, theirs))
@@ -65,7 +65,7 @@ def test_links_of_proteins_without_a_name_are_kept(theirs, prepared, tmp_path):
     """CausalBench fails on them, and is to fail still."""
     lines = ["protein1 protein2 score", "9606.ENSP000 9606.UNKNOWN 1", "9606.UNKNOWN 9606.UNKNOWN 2"]
     (theirs / STRING_NETWORK).write_bytes(gzip.compress("\n".join(lines).encode()))
-    write_links(theirs / STRING_NETWORK, tmp_path / "kept.gz", dropped_proteins(theirs, prepared))
+    write_links(theirs / STRING_NETWORK, tmp_path / "kept.gz", dropped_proteins(theirs))
     kept = gzip.decompress((tmp_path / "kept.gz").read_bytes()).decode().splitlines()
     assert kept[-1] == "9606.UNKNOWN 9606.UNKNOWN"
 
