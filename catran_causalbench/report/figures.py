@@ -104,6 +104,36 @@ def _truth_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
 
 
 @_kind(
+    "calibration",
+    "Expected against true effects",
+    "On the diagonal, edges act as strongly as their weights say; below it they are overrated. Each dot is an eighth of "
+    "a run's edges. Both axes are logarithmic, on the scale of the data.",
+    lambda group: any(result.truth and result.truth.perturbed.weight for result in group.results),
+)
+def _calibration(group: ResultGroup, styles: Styles) -> Figure:
+    found = [
+        (result.method, result.truth) for result in group.results if result.truth and result.truth.perturbed.weight
+    ]
+    figure, axes = panels(
+        2, 3.0, group.title, {name: styles[name] for name, _ in found}, False, sharex=True, sharey=True
+    )
+    for axis, kind in zip(axes, ("perturbed", "unperturbed"), strict=True):
+        for method, truth in found:
+            calibration = getattr(truth, kind)
+            axis.plot(calibration.weight, calibration.effect, **{**styles[method], "linestyle": "", "markersize": 4})
+        axis.axline((0.1, 0.1), (1, 1), color=FAINT, linewidth=1, zorder=1)
+        axis.set_title(
+            "sources perturbed in training" if kind == "perturbed" else "sources never perturbed", loc="left"
+        )
+        axis.set_xlabel("expected effect (weight)")
+    axes[0].set_ylabel("true effect")
+    for axis in axes:
+        logarithmic(axis, "x", least=10)
+        logarithmic(axis, "y", least=10)
+    return figure
+
+
+@_kind(
     "challenge",
     "Challenge score and improvement",
     "Farther right is better. Dots are means over replicates, diamonds the challenge's own score: the area under the "

@@ -42,6 +42,20 @@ class Curve(Validated):
 
 
 @dataclass(frozen=True)
+class Calibration(Validated):
+    """Expected and true effects of edges, in groups of nearly equal size, the largest weights first; empty if unknown.
+
+    Attributes
+    ----------
+    weight, effect
+        Mean weight of the edges of a group, and their mean absolute true effect, on the scale of the data.
+    """
+
+    weight: list[float] = field(default_factory=list)
+    effect: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class GroundTruthScores(Validated):
     """A network against the ground truth of simulated data (see :mod:`catran_causalbench.evaluation.ground_truth`).
 
@@ -62,6 +76,9 @@ class GroundTruthScores(Validated):
         edges can so be looked at side by side.
     unperturbed_average_precision
         See :func:`~catran_causalbench.sweep.scoring.unperturbed_average_precision`.
+    perturbed, unperturbed
+        Calibration of the edges whose source was perturbed in training, and of the others. Of the model ``evidence``
+        only: the weights of other methods are no expected effects.
     """
 
     effect_recovery: float
@@ -73,6 +90,8 @@ class GroundTruthScores(Validated):
     ancestor_precision: float
     direct_average_precision: float = math.nan
     unperturbed_average_precision: float = math.nan
+    perturbed: Calibration = field(default_factory=Calibration)
+    unperturbed: Calibration = field(default_factory=Calibration)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,9 +26,11 @@ from catran_causalbench.evaluation.permutation_null import excess_wasserstein
 from catran_causalbench.evaluation.ranked_metrics import false_omission_rate, wasserstein_curve
 from catran_causalbench.evaluation.reachability import adjacency_matrix, reachable
 from catran_causalbench.evaluation.reference_network import ReferenceMetrics
-from catran_causalbench.sweep.records import Curve, GroundTruthScores, NetworkScores
+from catran_causalbench.grn.edges import rank_edges
+from catran_causalbench.sweep.records import Calibration, Curve, GroundTruthScores, NetworkScores
 
 CURVE_POINTS = 40
+_CALIBRATION_GROUPS = 8
 
 Edges = Sequence[tuple[str, str]]
 
@@ -133,6 +135,29 @@ def direct_average_precision(data: BenchmarkDataset, dataset: PerturbationDatase
     assert data.truth is not None
     order = [data.held_out.gene_names.index(gene) for gene in dataset.gene_names]
     return average_precision(weights, data.truth.network[np.ix_(order, order)])
+
+
+def calibration(
+    data: BenchmarkDataset, dataset: PerturbationDataset, weights: np.ndarray, num_edges: int, perturbed: bool
+) -> Calibration:
+    """Compare the weights of the best ``num_edges`` edges with their true effects.
+
+    Only edges whose source was perturbed in training, or only the others. See :func:`unperturbed_average_precision`
+    for data, dataset and weights.
+    """
+    assert data.truth is not None
+    order = [data.held_out.gene_names.index(gene) for gene in dataset.gene_names]
+    effects = np.abs(data.truth.effects[np.ix_(order, order)])
+    edges = rank_edges(weights, num_edges)
+    chosen = np.isin(edges.source, dataset.perturbed_genes) == perturbed
+    source, target = edges.source[chosen], edges.target[chosen]
+    groups = np.array_split(np.arange(len(source)), min(_CALIBRATION_GROUPS, len(source)) or 1)
+    return Calibration(
+        *(
+            [float(matrix[source[group], target[group]].mean()) for group in groups if len(group)]
+            for matrix in (weights, effects)
+        )
+    )
 
 
 def _curve(values: np.ndarray) -> Curve:

@@ -29,6 +29,7 @@ from catran_causalbench.sweep.records import NetworkScores, RunResult, atomic_ru
 from catran_causalbench.sweep.scoring import (
     Edges,
     Scores,
+    calibration,
     direct_average_precision,
     score_edges,
     unperturbed_average_precision,
@@ -98,6 +99,10 @@ def _run(spec: RunSpec, protocol: EvaluationProtocol, directory: Path) -> RunRes
             unperturbed_average_precision=unperturbed_average_precision(data, dataset, weights, len(edges)),
             direct_average_precision=direct_average_precision(data, dataset, weights),
         )
+        if _expects_effects(spec, protocol):
+            kinds = {"perturbed": True, "unperturbed": False}
+            found = {name: calibration(data, dataset, weights, len(edges), kind) for name, kind in kinds.items()}
+            common["truth"] = replace(common["truth"], **found)
     result = RunResult(
         **common,
         method=method_label(spec.method),
@@ -133,6 +138,13 @@ def _infer(
         network = infer_network(dataset, method_config(spec.method, protocol), spec.seed, spec.method)
         table, weights = network.edges(num_edges, complete=True), network.weights
     return list(zip(table["source"], table["target"], strict=True)), weights
+
+
+def _expects_effects(spec: RunSpec, protocol: EvaluationProtocol) -> bool:
+    """Return whether a method's weights are expected effects on the scale of the data."""
+    if spec.method == ORACLE or find_method(spec.method).baseline:
+        return False
+    return find_method(spec.method).settings(method_config(spec.method, protocol)).model == "evidence"
 
 
 def _stability(

@@ -14,7 +14,7 @@ from catran_causalbench.cli import app
 from catran_causalbench.cli.fit import FILES
 from catran_causalbench.simulation.to_anndata import simulate_anndata
 
-CONFIG = "evidence: {steps: 8, pairs_per_minibatch: 256, gates: 2, gates_kept: 1}\noutput: {edges: 40}\n"
+CONFIG = "evidence: {steps: 8, pairs_per_minibatch: 256, gates: 2}\noutput: {edges: 40}\n"
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.errors import InputError
 from catran_causalbench.simulation import to_anndata as simulated_screens
 
-GATES = {"evidence": {"steps": 8, "pairs_per_minibatch": 256, "gates": 2, "gates_kept": 1}}
+GATES = {"evidence": {"steps": 8, "pairs_per_minibatch": 256, "gates": 2}}
 PAPER = {"model": "catran", "catran": {"epochs": 2, "cells_per_minibatch": 128, "genes_per_minibatch": 6}}
 
 

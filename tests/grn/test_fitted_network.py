@@ -20,7 +20,7 @@ from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.inference import infer_network
 from catran_causalbench.simulation import to_anndata as simulated_screens
 
-QUICK = {"evidence": {"steps": 8, "pairs_per_minibatch": 256, "gates": 2, "gates_kept": 1}}
+QUICK = {"evidence": {"steps": 8, "pairs_per_minibatch": 256, "gates": 2}}
 SETTINGS = CatranConfig.from_mapping(QUICK)
 GENES = 12
 

@@ -14,7 +14,7 @@ from catran_causalbench.sweep.plan import RunSpec
 from catran_causalbench.sweep.records import FAILURE, RunResult, read_sweep
 from catran_causalbench.sweep.worker import execute
 
-QUICK = "evidence: {steps: 3, gates: 1, gates_kept: 1}\noutput: {edges: 30}\n"
+QUICK = "evidence: {steps: 3, gates: 2}\noutput: {edges: 30}\n"
 
 
 def run(method, directory, protocol, output, regime="interventional", fraction=1.0, seed=0):

@@ -34,8 +34,9 @@ class EvidenceSettings(Validated):
     ----------
     folds
         Parts of the training cells; the effects in each are predicted from the statistics of all others.
-    gates, gates_kept
-        Number of gate networks that are trained from different starts, and of those that predict best and are averaged.
+    gates
+        Number of gate networks, which are averaged. The perturbed sources are dealt to them, and each learns from those
+        of the others, so that it can be calibrated on its own.
     width
         Hidden units of a gate network.
     prior_pairs
@@ -52,8 +53,7 @@ class EvidenceSettings(Validated):
     section: ClassVar[str] = "evidence"
 
     folds: int = number(3, 2, 100)
-    gates: int = number(3, 1, 100)
-    gates_kept: int = number(2, 1, 100)
+    gates: int = number(3, 2, 100)
     width: int = number(24, 1, 4096)
     prior_pairs: float = number(1600.0, 0)
     steps: int = number(300, 1)

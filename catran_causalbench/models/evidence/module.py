@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from catran_causalbench.models.evidence.calibration import PowerLaw
 from catran_causalbench.models.evidence.config import FEATURES, TERMS, EvidenceSettings
 from catran_causalbench.models.evidence.statistics import Associations, PerturbationEffects, knockdown_depths
 
@@ -33,6 +34,7 @@ _SMALLEST_SPREAD = 0.05
 _START = (0.5, 0.1, 0.05, 0.002)
 _GATE_RANGE = 3.0
 PAIRS_PER_BLOCK = 2**18
+_AS_IT_IS = PowerLaw()
 
 
 @dataclass(frozen=True)
@@ -210,19 +212,25 @@ class GateModule(nn.Module):
         self.centre.copy_(features.mean(dim=0))
         self.spread.copy_(features.std(dim=0).clamp_min(_SMALLEST_SPREAD))
 
-    def keep(self, members: torch.Tensor) -> None:
-        """Keep some members and drop the others."""
-        for parameter in self.parameters():
-            parameter.data = parameter.data[members]
-
 
 class GatedAttention(nn.Module):
-    """Trained gates over the evidence of all training cells: the soft adjacency."""
+    """Trained gates over the evidence of all training cells, averaged and calibrated: the soft adjacency.
 
-    def __init__(self, evidence: PairEvidence, gates: GateModule) -> None:
+    The two calibrations are those of sources that were never perturbed, and of those that were.
+    """
+
+    def __init__(
+        self,
+        evidence: PairEvidence,
+        gates: GateModule,
+        unperturbed: PowerLaw = _AS_IT_IS,
+        perturbed: PowerLaw = _AS_IT_IS,
+    ) -> None:
         super().__init__()
         self.evidence = evidence
         self.gates = gates
+        self.unperturbed = unperturbed
+        self.perturbed = perturbed
 
     def attention_rows(self, targets: torch.Tensor) -> torch.Tensor:
         """Return the expected size of the effects of all G genes on some targets: targets × G, on the data's scale."""
@@ -231,7 +239,9 @@ class GatedAttention(nn.Module):
         for block in targets.split(max(1, PAIRS_PER_BLOCK // num_genes)):
             source = torch.arange(num_genes).repeat(len(block))
             target = block.repeat_interleave(num_genes)
-            features, terms, _ = self.evidence.look_up(source, target, self.evidence.perturbed[source])
-            effect = self.gates(features, terms)[0].mean(dim=0) * self.evidence.deviation[target]
-            rows.append(effect.view(len(block), num_genes))
+            is_perturbed = self.evidence.perturbed[source]
+            features, terms, _ = self.evidence.look_up(source, target, is_perturbed)
+            effect = self.gates(features, terms)[0].mean(dim=0)
+            effect = torch.where(is_perturbed > 0, self.perturbed(effect), self.unperturbed(effect))
+            rows.append((effect * self.evidence.deviation[target]).view(len(block), num_genes))
         return torch.cat(rows)

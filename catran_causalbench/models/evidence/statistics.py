@@ -16,15 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
+from catran_causalbench.models.evidence.factors import factor_adjusted_correlations, unit_diagonal
 from catran_causalbench.utils.parallel import in_threads
 
 # Added to the diagonal of the correlations before they are inverted, so that few cells do not blow up their noise.
 _RIDGE = 0.05
-_FACTORS_PER_GENE, _MAX_FACTORS = 0.05, 20  # both limit the number of latent factors
 _CELLS_PER_BLOCK = 4096
 _MIN_GENES_PER_PANEL, _MAX_PANELS = 64, 16  # narrower panels would make BLAS slow
 
@@ -94,7 +93,8 @@ class PerturbationEffects:
 class Associations:
     """Correlations among cells of one label, G × G each, symmetric, 0 on the diagonal, and the number of these cells.
 
-    See :func:`partial_correlations` and :func:`factor_adjusted_correlations`.
+    See :func:`partial_correlations` and
+    :func:`~catran_causalbench.models.evidence.factors.factor_adjusted_correlations`.
     """
 
     partial: np.ndarray
@@ -104,9 +104,13 @@ class Associations:
     @classmethod
     def of(cls, statistics: SufficientStatistics) -> Associations:
         """Compute them from the cells of all labels and folds."""
-        covariance = statistics.covariance
-        num_cells = int(statistics.count.sum())
-        return cls(partial_correlations(covariance), factor_adjusted_correlations(covariance), num_cells)
+        measured = statistics.effects(list(range(len(statistics.count))))
+        sources = np.flatnonzero(measured.perturbed)
+        effects = measured.effect[sources] / measured.error[sources, None]
+        depths = effects[np.arange(len(sources)), sources]
+        effects[np.arange(len(sources)), sources] = 0
+        adjusted = factor_adjusted_correlations(unit_diagonal(statistics.covariance), sources, effects, depths)
+        return cls(partial_correlations(statistics.covariance), adjusted, int(statistics.count.sum()))
 
 
 def sufficient_statistics(dataset: PerturbationDataset, num_folds: int, seed: int) -> SufficientStatistics:
@@ -156,39 +160,12 @@ def partial_correlations(covariance: np.ndarray) -> np.ndarray:
     The weight of gene p in the best linear prediction of gene l from all others is minus the entry (p, l) of the
     inverse covariance over the entry (l, l); scaled alike for both genes it is their partial correlation.
     """
-    correlation = _unit_diagonal(covariance)
+    correlation = unit_diagonal(covariance)
     with _one_thread():
         inverse = np.linalg.inv(correlation + _RIDGE * np.eye(len(correlation)))
-    partial = -_unit_diagonal(inverse)
+    partial = -unit_diagonal(inverse)
     np.fill_diagonal(partial, 0)
     return partial
-
-
-def factor_adjusted_correlations(covariance: np.ndarray) -> np.ndarray:
-    """Return the correlations of all pairs without shared latent factors, G × G, symmetric, 0 on the diagonal.
-
-    Latent factors such as the cell cycle act on many genes at once. They are taken to be the leading principal
-    components, as many as come before the greatest ratio of neighbouring eigenvalues (S. C. Ahn and A. R. Horenstein,
-    "Eigenvalue ratio test for the number of factors", Econometrica 81, 2013). Panels of fewer than 20 genes are too
-    small to tell factors from the network, so nothing is removed there.
-    """
-    correlation = _unit_diagonal(covariance)
-    genes = len(correlation)
-    most = min(_MAX_FACTORS, int(_FACTORS_PER_GENE * genes))
-    if most:
-        with _one_thread():
-            values, components = scipy.linalg.eigh(correlation, subset_by_index=(genes - 1 - most, genes - 1))
-            values, components = values[::-1], components[:, ::-1]
-            factors = int(np.argmax(values[:-1] / values[1:].clip(1e-9))) + 1
-            leading = components[:, :factors]
-            correlation = _unit_diagonal(correlation - (leading * values[:factors]) @ leading.T)
-    np.fill_diagonal(correlation, 0)
-    return correlation
-
-
-def _unit_diagonal(symmetric: np.ndarray) -> np.ndarray:
-    scale = np.sqrt(np.diag(symmetric).clip(0)) + 1e-9
-    return symmetric / np.outer(scale, scale)
 
 
 def knockdown_depths(measured: PerturbationEffects) -> np.ndarray:

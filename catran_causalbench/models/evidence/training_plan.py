@@ -3,6 +3,9 @@
 The training cells are divided into folds. Each is held out in turn: the gates get the evidence of all others and have
 to predict the effects in it. Where some genes were never perturbed, the gates also learn from perturbed sources that
 are treated as if they were not, so that both kinds are scored on one scale.
+
+The perturbed sources are dealt to the gate networks, and each network learns from the sources of the others. What it
+then expects of its own sources is calibrated on their measured effects.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import torch
 from torch.nn.functional import huber_loss
 
 from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.models.evidence.calibration import LeftOutPairs, PowerLaw
 from catran_causalbench.models.evidence.config import EvidenceSettings
 from catran_causalbench.models.evidence.module import (
     IS_PERTURBED,
@@ -38,7 +42,7 @@ from catran_causalbench.utils.parallel import in_threads
 
 _HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
 _SHARES = 2  # of a minibatch, each for one thread
-_SAMPLE = 2**17  # pairs that set the scale of the features and decide which gates are kept
+_SAMPLE = 2**17  # pairs that set the scale of the features and calibrate the gates
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class HeldOutFold:
     def pairs(self, source: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
         """Return the columns of a :class:`PairMinibatch` for some pairs, without input noise."""
         features, terms, sign = self.evidence.look_up(source, target, torch.full((len(source),), self.is_perturbed))
-        return [features, terms, self.effect[source, target] * sign, self.error[source]]
+        return [features, terms, self.effect[source, target] * sign, self.error[source], source]
 
     @cached_property
     def all_pairs(self) -> list[torch.Tensor]:
@@ -80,7 +84,7 @@ class HeldOutFold:
 
 @dataclass(frozen=True)
 class PairMinibatch:
-    """N ordered pairs: features (N × 12), terms (N × 3), held-out effect and its standard error (N each).
+    """N ordered pairs: features (N × 12), terms (N × 3), held-out effect, its standard error and source (N each).
 
     The input noise (N × 12) is in units of the features' spread.
     """
@@ -89,6 +93,7 @@ class PairMinibatch:
     terms: torch.Tensor
     effect: torch.Tensor
     error: torch.Tensor
+    source: torch.Tensor
     input_noise: torch.Tensor | float = 0.0
 
     def shares(self, number: int) -> list[PairMinibatch]:
@@ -118,8 +123,13 @@ class PairLoader:
         √prior of their spread, which acts like a penalty on the gates' slopes (C. M. Bishop, "Training with noise is
         equivalent to Tikhonov regularization", Neural Computation 7, 1995).
         """
-        pairs = sum(len(fold.sources) * (len(fold.error) - 1) for fold in self._folds if fold.is_perturbed)
-        return self._settings.prior_pairs / max(pairs, 1)
+        return self._settings.prior_pairs / max(self.num_pairs(is_perturbed=1.0), 1)
+
+    def num_pairs(self, is_perturbed: float) -> int:
+        """Return the number of pairs in the folds that use (1) or hide (0) the source's own effects."""
+        return sum(
+            len(fold.sources) * (len(fold.error) - 1) for fold in self._folds if fold.is_perturbed == is_perturbed
+        )
 
     def __len__(self) -> int:
         return self._settings.steps
@@ -164,6 +174,10 @@ class EvidenceTrainingPlan(TrainingPlan):
         folds = self._held_out_folds(statistics, associations, measured)
         self.can_learn = bool(folds)
         self.loader = PairLoader(folds, settings, seed)
+        # The gate network that does not learn from a source: perturbed sources are dealt like cards.
+        sources = np.random.default_rng(seed).permutation(np.flatnonzero(measured.perturbed))
+        self._left_out_by = torch.zeros(dataset.num_genes, dtype=torch.int64)
+        self._left_out_by[sources] = torch.arange(len(sources)) % settings.gates
         self.gates = GateModule(settings.gates, settings.width, torch.Generator().manual_seed(seed))
         if self.can_learn:
             self._sample = self.loader.draw(_SAMPLE, torch.Generator().manual_seed(seed + 1))
@@ -194,9 +208,10 @@ class EvidenceTrainingPlan(TrainingPlan):
         """
         shares = minibatch.shares(_SHARES)
         results: list[Any] = [None] * _SHARES
+        num_pairs = self._learns_from(minibatch).sum(dim=1).clamp_min(1)
 
         def learn(number: int) -> None:
-            losses = self._losses(shares[number]) / _SHARES
+            losses = self._summed_losses(shares[number]) / num_pairs
             gradients = torch.autograd.grad(losses.sum(), list(self.parameters()))
             results[number] = losses.detach(), gradients
 
@@ -214,13 +229,17 @@ class EvidenceTrainingPlan(TrainingPlan):
             parameter.grad = gradient
 
     def trained_module(self) -> GatedAttention:
-        """Return attention by the gates that predict the held-out effects best, or by untrained gates without folds."""
-        if self.can_learn:
-            with torch.no_grad():
-                self.gates.keep(self._losses(self._sample).argsort()[: self.settings.gates_kept])
-        return GatedAttention(self.evidence, self.gates)
+        """Return calibrated attention by the trained gates, or attention by untrained gates without folds."""
+        if not self.can_learn:
+            return GatedAttention(self.evidence, self.gates)
+        unperturbed, perturbed = PowerLaw.correct(self._left_out_pairs(0.0)), PowerLaw.fit(self._left_out_pairs(1.0))
+        return GatedAttention(self.evidence, self.gates, unperturbed, perturbed)
 
-    def _losses(self, minibatch: PairMinibatch) -> torch.Tensor:
+    def _learns_from(self, minibatch: PairMinibatch) -> torch.Tensor:
+        """Return which pairs each gate network learns from, gates × N: not from the sources that were dealt to it."""
+        return self._left_out_by[minibatch.source] != torch.arange(self.settings.gates)[:, None]
+
+    def _summed_losses(self, minibatch: PairMinibatch) -> torch.Tensor:
         """Compute each gate network's loss: Huber loss of the standardised residual, and the prior of equal gates.
 
         The penalty leaves out unperturbed sources: they need other gates, and each of their pairs occurs in one fold.
@@ -229,7 +248,19 @@ class EvidenceTrainingPlan(TrainingPlan):
         residual = (effect - minibatch.effect) / minibatch.error
         losses = huber_loss(residual, torch.zeros_like(residual), reduction="none", delta=_HUBER_DELTA)
         penalty = self.loader.prior * gate_deviation * minibatch.features[:, IS_PERTURBED]
-        return (losses + penalty).mean(dim=1)
+        return ((losses + penalty) * self._learns_from(minibatch)).sum(dim=1)
+
+    def _left_out_pairs(self, is_perturbed: float) -> LeftOutPairs:
+        """Let each network predict the sources that it has not learned from, as if perturbed (1) or not (0)."""
+        sample = self._sample
+        chosen = sample.features[:, IS_PERTURBED] == is_perturbed
+        with torch.no_grad():
+            effect, _ = self.gates(sample.features[chosen], sample.terms[chosen])
+        source = sample.source[chosen]
+        expected = effect.gather(0, self._left_out_by[source][None])[0]
+        arrays = (column.double().numpy() for column in (expected, sample.effect[chosen], sample.error[chosen]))
+        repeats = len(source) / max(self.loader.num_pairs(is_perturbed), 1)
+        return LeftOutPairs(*arrays, source.numpy(), 1 / max(repeats, 1.0))
 
     def _held_out_folds(
         self, statistics: SufficientStatistics, associations: Associations, measured: PerturbationEffects

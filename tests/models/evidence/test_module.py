@@ -125,6 +125,29 @@ def test_members_learn_as_if_they_were_alone():
     assert not several.gates.weight_3.grad[[0, 2]].any()
 
 
+def test_a_gate_network_does_not_learn_from_the_sources_that_were_dealt_to_it():
+    plan = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(gates=3), seed=0)
+    minibatch = plan.loader.draw(500, torch.Generator().manual_seed(1))
+    dealt = plan._left_out_by[minibatch.source]
+    assert set(dealt.tolist()) == {0, 1, 2}
+    changed = replace(minibatch, effect=minibatch.effect + 5.0 * (dealt == 1))
+    before, after = plan._losses(minibatch), plan._losses(changed)
+    assert (before != after).tolist() == [True, False, True]
+
+
+def test_a_gate_network_is_calibrated_on_the_sources_that_were_dealt_to_it():
+    plan = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(gates=3), seed=0)
+    for parameter in plan.gates.parameters():
+        parameter.data[1] += 0.1
+    pairs = plan._left_out_pairs(1.0)
+    chosen = plan._sample.features[:, IS_PERTURBED] == 1
+    with torch.no_grad():
+        every = plan.gates(plan._sample.features[chosen], plan._sample.terms[chosen])[0].double().numpy()
+    expected = every[plan._left_out_by.numpy()[pairs.source], np.arange(len(pairs.source))]
+    np.testing.assert_array_equal(pairs.expected, expected)
+    assert pairs.weight == pytest.approx(3 * 6 * 11 / len(pairs.source))
+
+
 def test_the_number_of_parameters_is_far_below_the_papers():
     gates = GateModule(3, 24, torch.Generator())
     assert sum(parameter.numel() for parameter in gates.parameters()) < 9000
@@ -196,3 +219,40 @@ def test_the_best_edges_of_a_small_panel_are_no_worse_than_mean_differences():
         edges = mean_difference(dataset, 20)
         theirs.append(recovery(edges, dataset, effects))
     assert np.mean(ours) > 0.95 * np.mean(theirs)
+
+
+def confounded_world(loadings, latent_factors, seed, genes=60, cells=6000):
+    """Simulate cells in which every fourth gene is perturbed and factors act strongly; and true effects."""
+    config = replace(size_preset("small"), genes=genes, cells=cells, latent_factors=latent_factors)
+    model = sample_causal_model(config, seed)
+    model = replace(model, loadings=model.loadings * np.float32(loadings))
+    cells, effects = simulate_cells(model), np.abs(true_effects(model))
+    np.fill_diagonal(effects, 0)
+    kept = np.isin(cells.labels, [*model.gene_ids[::4], "non-targeting"])
+    return validate_dataset(cells.expression[kept], cells.labels[kept].tolist(), list(model.gene_ids)), effects
+
+
+@pytest.mark.guarantee(
+    "Results",
+    "Sources that were never perturbed are not overrated where latent factors confound their correlations (SIMULATED).",
+)
+def test_unperturbed_sources_are_not_overrated_where_factors_confound_them():
+    weight, effect = 0.0, 0.0
+    for seed in (1, 2):
+        dataset, effects = confounded_world(3.0, 3, seed)
+        edges = infer_network(dataset, CatranConfig(), seed=0).edges(120)
+        column = {gene: number for number, gene in enumerate(dataset.gene_names)}
+        source, target = edges["source"].map(column).to_numpy(), edges["target"].map(column).to_numpy()
+        unperturbed = ~np.isin(source, dataset.perturbed_genes)
+        weight += edges["weight"][unperturbed].sum()
+        effect += effects[source, target][unperturbed].sum()
+    assert weight < 1.5 * effect + 0.5
+
+
+def test_a_world_without_factors_keeps_all_correlations():
+    dataset, _ = confounded_world(1.0, 0, seed=1)
+    statistics = sufficient_statistics(dataset, 3, seed=0)
+    scale = np.sqrt(np.diag(statistics.covariance))
+    correlation = statistics.covariance / np.outer(scale, scale)
+    np.fill_diagonal(correlation, 0)
+    np.testing.assert_allclose(Associations.of(statistics).factor_adjusted, correlation, atol=1e-6)

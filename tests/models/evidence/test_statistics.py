@@ -9,7 +9,6 @@ from catran_causalbench.data.dataset import CONTROL
 from catran_causalbench.models.evidence import statistics as module
 from catran_causalbench.models.evidence.statistics import (
     Associations,
-    factor_adjusted_correlations,
     knockdown_depths,
     partial_correlations,
     sufficient_statistics,
@@ -87,41 +86,10 @@ def test_partial_correlation_finds_the_parent_and_not_the_grandparent():
     assert not np.diag(partial).any()
 
 
-def cells_with_factors(factors, genes=60, seed=0):
-    """Expression driven by some factors, and by a chain 0 → 1 → 2; nothing else joins the genes."""
-    rng = np.random.default_rng(seed)
-    noise = rng.normal(size=(6000, genes))
-    noise[:, 1] += noise[:, 0]
-    noise[:, 2] += noise[:, 1]
-    drive = rng.normal(size=(6000, factors)) @ rng.normal(size=(factors, genes))
-    return np.cov((noise + drive).T)
-
-
-@pytest.mark.parametrize("factors", [1, 3])
-def test_adjusted_correlation_is_correlation_without_the_factors(factors):
-    found = factor_adjusted_correlations(cells_with_factors(factors))
-    chain = np.zeros_like(found, dtype=bool)
-    chain[:3, :3] = True
-    assert not np.diag(found).any()
-    np.testing.assert_allclose(found, found.T, atol=1e-12)
-    # Correlations by factors are as large as 0.7 here; what is left of them is sampling noise and the projection's.
-    assert np.sqrt(np.mean(found[~chain] ** 2)) < 0.06
-    assert found[0, 2] > 0.2, "an indirect effect shows"
-
-
-def test_nothing_is_taken_out_of_panels_too_small_to_have_factors():
-    covariance = cells_with_factors(2, genes=19)
-    scale = np.sqrt(np.diag(covariance))
-    expected = covariance / np.outer(scale, scale)
-    np.fill_diagonal(expected, 0)
-    np.testing.assert_allclose(factor_adjusted_correlations(covariance), expected, atol=1e-6)
-
-
 def test_associations_come_from_the_cells_of_all_folds(dataset):
     statistics = sufficient_statistics(dataset, 3, seed=0)
     associations = Associations.of(statistics)
     np.testing.assert_array_equal(associations.partial, partial_correlations(statistics.covariance))
-    np.testing.assert_array_equal(associations.factor_adjusted, factor_adjusted_correlations(statistics.covariance))
     assert associations.num_cells == (dataset.intervention >= CONTROL).sum()
 
 
