@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
 Share = TypeVar("Share")
 Item = TypeVar("Item")
 
-_pool: ThreadPoolExecutor | None = None
+_threads = 0  # of in_threads while torch keeps to one; 0: as many as torch uses
 
 
 @contextmanager
@@ -24,27 +24,27 @@ def torch_on_one_thread() -> Iterator[None]:
     """Keep torch from dividing its operations between threads; :func:`in_threads` uses as many as torch did before."""
     import torch
 
-    global _pool
-    threads, outer = torch.get_num_threads(), _pool
+    global _threads
+    threads, outer = torch.get_num_threads(), _threads
     torch.set_num_threads(1)
+    _threads = outer or threads
     try:
-        with ThreadPoolExecutor(threads) if outer is None and threads > 1 else nullcontext(outer) as _pool:
-            yield
+        yield
     finally:
         torch.set_num_threads(threads)
-        _pool = outer
+        _threads = outer
 
 
 def in_threads(work: Callable[[Share], None], shares: Sequence[Share], worthwhile: bool = True) -> None:
     """Do every share of some work, on as many threads as torch uses, or in the calling one where more do not pay."""
     import torch
 
-    threads = min(torch.get_num_threads(), len(shares))
-    if not worthwhile or len(shares) == 1 or (_pool is None and threads == 1):
+    threads = min(_threads or torch.get_num_threads(), len(shares)) if worthwhile else 1
+    if threads == 1:
         for share in shares:
             work(share)
         return
-    with ThreadPoolExecutor(threads) if _pool is None else nullcontext(_pool) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, shares))  # raises what a share raised
 
 

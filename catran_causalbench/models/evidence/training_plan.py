@@ -14,7 +14,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -38,10 +37,9 @@ from catran_causalbench.models.evidence.statistics import (
     sufficient_statistics,
 )
 from catran_causalbench.training.history import TrainingPlan
-from catran_causalbench.utils.parallel import in_threads
+from catran_causalbench.utils.parallel import prefetched
 
 _HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
-_SHARES = 2  # of a minibatch, each for one thread
 _SAMPLE = 2**17  # pairs that set the scale of the features and calibrate the gates
 
 
@@ -96,11 +94,6 @@ class PairMinibatch:
     source: torch.Tensor
     input_noise: torch.Tensor | float = 0.0
 
-    def shares(self, number: int) -> list[PairMinibatch]:
-        """Divide the pairs into equal shares."""
-        columns = [torch.tensor_split(column, number) for column in vars(self).values()]
-        return [PairMinibatch(*share) for share in zip(*columns, strict=True)]
-
 
 class PairLoader:
     """Iterable over minibatches of random pairs, which follow from the seed."""
@@ -135,6 +128,11 @@ class PairLoader:
         return self._settings.steps
 
     def __iter__(self) -> Iterator[PairMinibatch]:
+        """Yield the minibatches; each is drawn in a second thread while the gates learn from the one before."""
+        with prefetched(self._drawn()) as minibatches:
+            yield from minibatches
+
+    def _drawn(self) -> Iterator[PairMinibatch]:
         generator = torch.Generator().manual_seed(self._seed)
         for _ in range(len(self)):
             pairs = self.draw(self._settings.pairs_per_minibatch, generator)
@@ -201,32 +199,10 @@ class EvidenceTrainingPlan(TrainingPlan):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def training_step(self, minibatch: PairMinibatch, step: int) -> torch.Tensor:
-        """Return the sum of the losses of all gate networks: each learns as if it were the only one.
-
-        The minibatch is divided into shares of pairs, each of which is a job of one thread, forward and backward: the
-        operations are too small for torch to divide each of them.
-        """
-        shares = minibatch.shares(_SHARES)
-        results: list[Any] = [None] * _SHARES
-        num_pairs = self._learns_from(minibatch).sum(dim=1).clamp_min(1)
-
-        def learn(number: int) -> None:
-            losses = self._summed_losses(shares[number]) / num_pairs
-            gradients = torch.autograd.grad(losses.sum(), list(self.parameters()))
-            results[number] = losses.detach(), gradients
-
-        in_threads(learn, range(_SHARES))
-        losses = torch.stack([of_share for of_share, _ in results]).sum(dim=0)
-        self._gradients = [
-            torch.stack(of_shares).sum(dim=0) for of_shares in zip(*(of for _, of in results), strict=True)
-        ]
-        self.record(self.global_step, {"loss/held_out_effect": losses.mean()})
+        """Return the sum of the losses of all gate networks: each learns as if it were the only one."""
+        losses = self._losses(minibatch)
+        self.record(self.global_step, {"loss/held_out_effect": losses.detach().mean()})
         return losses.sum()
-
-    def backward(self, loss: torch.Tensor) -> None:
-        """Take the gradients from the shares of the minibatch."""
-        for parameter, gradient in zip(self.parameters(), self._gradients, strict=True):
-            parameter.grad = gradient
 
     def trained_module(self) -> GatedAttention:
         """Return calibrated attention by the trained gates, or attention by untrained gates without folds."""
@@ -235,20 +211,18 @@ class EvidenceTrainingPlan(TrainingPlan):
         unperturbed, perturbed = PowerLaw.correct(self._left_out_pairs(0.0)), PowerLaw.fit(self._left_out_pairs(1.0))
         return GatedAttention(self.evidence, self.gates, unperturbed, perturbed)
 
-    def _learns_from(self, minibatch: PairMinibatch) -> torch.Tensor:
-        """Return which pairs each gate network learns from, gates × N: not from the sources that were dealt to it."""
-        return self._left_out_by[minibatch.source] != torch.arange(self.settings.gates)[:, None]
-
-    def _summed_losses(self, minibatch: PairMinibatch) -> torch.Tensor:
+    def _losses(self, minibatch: PairMinibatch) -> torch.Tensor:
         """Compute each gate network's loss: Huber loss of the standardised residual, and the prior of equal gates.
 
-        The penalty leaves out unperturbed sources: they need other gates, and each of their pairs occurs in one fold.
+        A network's loss leaves out the sources that were dealt to it. The penalty leaves out unperturbed sources: they
+        need other gates, and each of their pairs occurs in one fold.
         """
         effect, gate_deviation = self.gates(minibatch.features, minibatch.terms, minibatch.input_noise)
         residual = (effect - minibatch.effect) / minibatch.error
         losses = huber_loss(residual, torch.zeros_like(residual), reduction="none", delta=_HUBER_DELTA)
         penalty = self.loader.prior * gate_deviation * minibatch.features[:, IS_PERTURBED]
-        return ((losses + penalty) * self._learns_from(minibatch)).sum(dim=1)
+        learned = self._left_out_by[minibatch.source] != torch.arange(len(losses))[:, None]  # gates × N
+        return ((losses + penalty) * learned).sum(dim=1) / learned.sum(dim=1).clamp_min(1)
 
     def _left_out_pairs(self, is_perturbed: float) -> LeftOutPairs:
         """Let each network predict the sources that it has not learned from, as if perturbed (1) or not (0)."""
