@@ -15,6 +15,7 @@ from catran_causalbench.plotting.style import FAINT, INK
 from catran_causalbench.report.aggregation import RANDOM, ResultGroup, is_catran
 from catran_causalbench.report.figure_style import Styles, label_ends, logarithmic, panels, short
 from catran_causalbench.report.metrics import METRICS, Estimate
+from catran_causalbench.sweep.records import GroundTruthScores
 
 Drawing = Callable[[ResultGroup, Styles], Figure]
 Condition = Callable[[ResultGroup], bool]
@@ -45,6 +46,11 @@ def report_figures(group: ResultGroup, styles: Styles) -> Iterator[ReportFigure]
 def _kind(name: str, title: str, caption: str, suffices: Condition = lambda group: True) -> Callable[[Drawing], None]:
     """Register a function that draws a figure, in the order of the report, and the runs that it needs."""
     return lambda draw: _KINDS.append((name, title, caption, suffices, draw))
+
+
+def _calibrated(group: ResultGroup) -> list[tuple[str, GroundTruthScores]]:
+    """List the runs whose weights are expected effects, with their methods."""
+    return [(run.method, run.truth) for run in group.results if run.truth and run.truth.perturbed.weight]
 
 
 def _has_fractions(group: ResultGroup) -> bool:
@@ -106,25 +112,21 @@ def _truth_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
 @_kind(
     "calibration",
     "Expected against true effects",
-    "On the diagonal, edges act as strongly as their weights say; below it they are overrated. Each dot is an eighth of "
-    "a run's edges. Both axes are logarithmic, on the scale of the data.",
-    lambda group: any(result.truth and result.truth.perturbed.weight for result in group.results),
+    "On the diagonal, edges act as strongly as their weights say; below it they are overrated. Each dot is an eighth "
+    "of a run's edges. Both axes are logarithmic, on the scale of the data.",
+    lambda group: bool(_calibrated(group)),
 )
 def _calibration(group: ResultGroup, styles: Styles) -> Figure:
-    found = [
-        (result.method, result.truth) for result in group.results if result.truth and result.truth.perturbed.weight
-    ]
-    figure, axes = panels(
-        2, 3.0, group.title, {name: styles[name] for name, _ in found}, False, sharex=True, sharey=True
-    )
-    for axis, kind in zip(axes, ("perturbed", "unperturbed"), strict=True):
+    found = _calibrated(group)
+    legend = {method: styles[method] for method, _ in found}
+    figure, axes = panels(2, 3.0, group.title, legend, lines=False, sharex=True, sharey=True)
+    titles = {"perturbed": "sources perturbed in training", "unperturbed": "sources never perturbed"}
+    for axis, (kind, title) in zip(axes, titles.items(), strict=True):
         for method, truth in found:
             calibration = getattr(truth, kind)
             axis.plot(calibration.weight, calibration.effect, **{**styles[method], "linestyle": "", "markersize": 4})
         axis.axline((0.1, 0.1), (1, 1), color=FAINT, linewidth=1, zorder=1)
-        axis.set_title(
-            "sources perturbed in training" if kind == "perturbed" else "sources never perturbed", loc="left"
-        )
+        axis.set_title(title, loc="left")
         axis.set_xlabel("expected effect (weight)")
     axes[0].set_ylabel("true effect")
     for axis in axes:

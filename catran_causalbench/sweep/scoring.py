@@ -127,16 +127,6 @@ def unperturbed_average_precision(
     return average_precision(scores, large)
 
 
-def direct_average_precision(data: BenchmarkDataset, dataset: PerturbationDataset, weights: np.ndarray) -> float:
-    """Return the average precision of all pairs, ranked by weight, against the direct edges.
-
-    The arguments are those of :func:`unperturbed_average_precision`.
-    """
-    assert data.truth is not None
-    order = [data.held_out.gene_names.index(gene) for gene in dataset.gene_names]
-    return average_precision(weights, data.truth.network[np.ix_(order, order)])
-
-
 def calibration(
     data: BenchmarkDataset, dataset: PerturbationDataset, weights: np.ndarray, num_edges: int, perturbed: bool
 ) -> Calibration:
@@ -158,6 +148,16 @@ def calibration(
             for matrix in (weights, effects)
         )
     )
+
+
+def direct_average_precision(data: BenchmarkDataset, dataset: PerturbationDataset, weights: np.ndarray) -> float:
+    """Return the average precision of all pairs, ranked by weight, against the direct edges.
+
+    The arguments are those of :func:`unperturbed_average_precision`.
+    """
+    assert data.truth is not None
+    order = [data.held_out.gene_names.index(gene) for gene in dataset.gene_names]
+    return average_precision(weights, data.truth.network[np.ix_(order, order)])
 
 
 def _curve(values: np.ndarray) -> Curve:

@@ -1,7 +1,7 @@
-"""Whether weights are the effects that they claim to be, for perturbed and for unperturbed sources, and what they find.
+"""Whether weights are the effects that they claim to be, for perturbed sources and for those never perturbed.
 
-Reads data sets whose network is known (.npz with X, labels, names, direct and total: source × target), keeps the cells of a
-share of the perturbed genes, and 90 % of these, and writes two tables to standard output: mean weight over mean true
+Reads data sets whose network is known (.npz with X, labels, names, direct and total: source × target), keeps the cells
+of a share of the perturbed genes, and 90 % of these, and writes a table to standard output: mean weight over mean true
 effect of the edges, which are as many as the network has direct ones; and effect recovery. Run the same script with an
 earlier version of the package in PYTHONPATH to compare.
 

@@ -13,7 +13,7 @@ from catran_causalbench.utils.progress import report
 def screen(tmp_path_factory):
     path = tmp_path_factory.mktemp("stages") / "screen.h5ad"
     simulate_anndata(genes=10, cells=1600, seed=0).write_h5ad(path)
-    (path.parent / "quick.yaml").write_text("evidence: {steps: 5, gates: 1, gates_kept: 1, pairs_per_minibatch: 64}")
+    (path.parent / "quick.yaml").write_text("evidence: {steps: 5, gates: 2, pairs_per_minibatch: 64}")
     return path
 
 

@@ -9,6 +9,7 @@ from catran_causalbench.causalbench.dataset_spec import DatasetSpec
 from catran_causalbench.data.anndata_reader import read_screen
 from catran_causalbench.simulation.causal_model import SimulationConfig
 from catran_causalbench.simulation.to_anndata import simulate_anndata
+from catran_causalbench.utils.described import Described
 
 
 def objects(tmp_path):
@@ -16,7 +17,7 @@ def objects(tmp_path):
     screen = read_screen(simulate_anndata(12, 1600), perturbation_key="target_gene")
     yield screen, "Screen: 12 genes, 12 of them perturbed; cells: 1,"
     settings = SimulationConfig(genes=12, cells=400, min_cells=10)
-    directory = write_simulated_directory(tmp_path / "<data>", settings, seed=0)
+    directory = write_simulated_directory(tmp_path / "data", settings, seed=0)
     yield BenchmarkDataset.read(directory, DatasetSpec("weissmann_rpe1")), "BenchmarkDataset: SIMULATED DATA – no cell"
 
 
@@ -26,9 +27,15 @@ def test_representations_are_a_line_and_html(tmp_path):
         assert repr(found).endswith(".")
         assert len(repr(found)) < 250
         assert "\n" not in repr(found)
-        html = found._repr_html_()
-        assert html.startswith(f"<div><b>{type(found).__name__}</b>")
-        assert "<data>" not in html
+        assert found._repr_html_().startswith(f"<div><b>{type(found).__name__}</b>")
+
+
+def test_names_of_files_are_no_html():
+    class Named(Described):
+        def describe(self):
+            return "from <b>.h5ad"
+
+    assert "from &lt;b&gt;.h5ad" in Named()._repr_html_()
 
 
 def test_cells_are_counted_by_their_kind():

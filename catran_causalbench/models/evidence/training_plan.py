@@ -120,9 +120,8 @@ class PairLoader:
 
     def num_pairs(self, is_perturbed: float) -> int:
         """Return the number of pairs in the folds that use (1) or hide (0) the source's own effects."""
-        return sum(
-            len(fold.sources) * (len(fold.error) - 1) for fold in self._folds if fold.is_perturbed == is_perturbed
-        )
+        folds = (fold for fold in self._folds if fold.is_perturbed == is_perturbed)
+        return sum(len(fold.sources) * (len(fold.error) - 1) for fold in folds)
 
     def __len__(self) -> int:
         return self._settings.steps

@@ -57,9 +57,8 @@ def test_one_source_calibrates_nothing():
 
 def test_repeated_pairs_count_once():
     pairs = left_out(lambda effect: effect**1.3, sources=6, targets=10)
-    tripled = LeftOutPairs(
-        *(np.tile(each, 3) for each in (pairs.expected, pairs.observed, pairs.error, pairs.source)), 1 / 3
-    )
+    columns = (pairs.expected, pairs.observed, pairs.error, pairs.source)
+    tripled = LeftOutPairs(*(np.tile(column, 3) for column in columns), 1 / 3)
     once, thrice = PowerLaw.fit(pairs), PowerLaw.fit(tripled)
     assert thrice.scale == pytest.approx(once.scale)
     assert thrice.exponent == once.exponent
