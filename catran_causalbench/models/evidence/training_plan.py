@@ -21,7 +21,7 @@ import torch
 from torch.nn.functional import huber_loss
 
 from catran_causalbench.data.dataset import PerturbationDataset
-from catran_causalbench.models.evidence.calibration import LeftOutPairs, PowerLaw
+from catran_causalbench.models.evidence.calibration import PROPORTIONAL, LeftOutPairs, PowerLaw
 from catran_causalbench.models.evidence.config import EvidenceSettings
 from catran_causalbench.models.evidence.module import (
     IS_PERTURBED,
@@ -40,6 +40,7 @@ from catran_causalbench.training.history import TrainingPlan
 from catran_causalbench.utils.parallel import prefetched
 
 _HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
+_STRICTNESS = 0.1  # the weight of the prior at which calibration has half its strength
 _SAMPLE = 2**17  # pairs that set the scale of the features and calibrate the gates
 
 
@@ -207,7 +208,12 @@ class EvidenceTrainingPlan(TrainingPlan):
         """Return calibrated attention by the trained gates, or attention by untrained gates without folds."""
         if not self.can_learn:
             return GatedAttention(self.evidence, self.gates)
-        unperturbed, perturbed = PowerLaw.correct(self._left_out_pairs(0.0)), PowerLaw.fit(self._left_out_pairs(1.0))
+        unperturbed = PowerLaw.fit(self._left_out_pairs(0.0), PROPORTIONAL)
+        # The law makes up for the prior, and has no use without it; but it is learned from fewer cells than are at hand
+        # now, among which chance makes more of the largest effects, and so is too strict.
+        perturbed = PowerLaw.fit(self._left_out_pairs(1.0)).weakened(
+            self.loader.prior / (self.loader.prior + _STRICTNESS)
+        )
         return GatedAttention(self.evidence, self.gates, unperturbed, perturbed)
 
     def _losses(self, minibatch: PairMinibatch) -> torch.Tensor:

@@ -221,7 +221,7 @@ def test_the_best_edges_of_a_small_panel_are_no_worse_than_mean_differences():
     assert np.mean(ours) > 0.95 * np.mean(theirs)
 
 
-def confounded_world(loadings, latent_factors, seed, genes=60, cells=6000):
+def confounded_world(loadings, latent_factors, seed, genes=60, cells=8000):
     """Simulate cells in which every fourth gene is perturbed and factors act strongly; and true effects."""
     config = replace(size_preset("small"), genes=genes, cells=cells, latent_factors=latent_factors)
     model = sample_causal_model(config, seed)
