@@ -237,10 +237,14 @@ class EvidenceTrainingPlan(TrainingPlan):
             effect, _ = self.gates(sample.features[chosen], sample.terms[chosen])
         source = sample.source[chosen]
         expected = effect.gather(0, self._left_out_by[source][None])[0]
-        columns = expected, sample.effect[chosen], sample.error[chosen]
-        expected_effect, observed, error = (column.double().numpy() for column in columns)
         repeats = len(source) / max(self.loader.num_pairs(is_perturbed), 1)
-        return LeftOutPairs(expected_effect, observed, error, source.numpy(), 1 / max(repeats, 1.0))
+        return LeftOutPairs(
+            expected=expected.double().numpy(),
+            observed=sample.effect[chosen].double().numpy(),
+            error=sample.error[chosen].double().numpy(),
+            source=source.numpy(),
+            weight=1 / max(repeats, 1.0),
+        )
 
     def _held_out_folds(
         self, statistics: SufficientStatistics, associations: Associations, measured: PerturbationEffects
