@@ -106,7 +106,8 @@ def _numeric_matrix(matrix: Any) -> Any:
 
 def _listed(field: str, values: Sequence[Any] | np.ndarray, length: int, each: str) -> list[Any]:
     try:
-        values = list(map(plain, values))
+        typed = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype != object
+        values = values.tolist() if typed else list(map(plain, values))
     except TypeError:
         raise InputError.of(field, reprlib.repr(values), "a sequence of text") from None
     if len(values) != length:

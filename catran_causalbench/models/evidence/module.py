@@ -33,7 +33,7 @@ _SMALLEST_SPREAD = 0.05
 # They stay within e^±3 of this, so that none vanishes.
 _START = (0.5, 0.1, 0.05, 0.002)
 _GATE_RANGE = 3.0
-_PAIRS_PER_BLOCK = 2**18
+PAIRS_PER_BLOCK = 2**18
 _AS_IT_IS = PowerLaw()
 
 
@@ -238,7 +238,7 @@ class GatedAttention(nn.Module):
         """Return the expected size of the effects of all G genes on some targets: targets × G, on the data's scale."""
         num_genes = len(self.evidence.depth)
         rows = []
-        for block in targets.split(max(1, _PAIRS_PER_BLOCK // num_genes)):
+        for block in targets.split(max(1, PAIRS_PER_BLOCK // num_genes)):
             source = torch.arange(num_genes).repeat(len(block))
             target = block.repeat_interleave(num_genes)
             is_perturbed = self.evidence.perturbed[source]

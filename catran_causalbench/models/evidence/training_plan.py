@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -22,7 +23,13 @@ from torch.nn.functional import huber_loss
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.models.evidence.calibration import PROPORTIONAL, LeftOutPairs, PowerLaw
 from catran_causalbench.models.evidence.config import EvidenceSettings
-from catran_causalbench.models.evidence.module import IS_PERTURBED, GatedAttention, GateModule, PairEvidence
+from catran_causalbench.models.evidence.module import (
+    IS_PERTURBED,
+    PAIRS_PER_BLOCK,
+    GatedAttention,
+    GateModule,
+    PairEvidence,
+)
 from catran_causalbench.models.evidence.statistics import (
     Associations,
     PerturbationEffects,
@@ -30,6 +37,7 @@ from catran_causalbench.models.evidence.statistics import (
     sufficient_statistics,
 )
 from catran_causalbench.training.history import TrainingPlan
+from catran_causalbench.utils.parallel import prefetched
 
 _HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
 _STRICTNESS = 0.1  # the weight of the prior at which calibration has half its strength
@@ -58,6 +66,20 @@ class HeldOutFold:
     error: torch.Tensor
     sources: torch.Tensor
 
+    def pairs(self, source: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
+        """Return the columns of a :class:`PairMinibatch` for some pairs, without input noise."""
+        features, terms, sign = self.evidence.look_up(source, target, torch.full((len(source),), self.is_perturbed))
+        return [features, terms, self.effect[source, target] * sign, self.error[source], source]
+
+    @cached_property
+    def all_pairs(self) -> list[torch.Tensor]:
+        """The columns for every pair of one of the sources and any gene, itself included."""
+        genes = len(self.error)
+        blocks = self.sources.split(max(1, PAIRS_PER_BLOCK // genes))
+        every = torch.arange(genes)
+        parts = [self.pairs(block.repeat_interleave(genes), every.repeat(len(block))) for block in blocks]
+        return [torch.cat(columns) for columns in zip(*parts, strict=True)]
+
 
 @dataclass(frozen=True)
 class PairMinibatch:
@@ -81,6 +103,9 @@ class PairLoader:
         self._folds = folds
         self._settings = settings
         self._seed = seed
+        # Features of all pairs are computed once where that is less work than those of the pairs that will be drawn.
+        pairs = sum(len(fold.sources) * len(fold.error) for fold in folds)
+        self._knows_all_pairs = pairs <= settings.steps * settings.pairs_per_minibatch
 
     @property
     def prior(self) -> float:
@@ -103,6 +128,11 @@ class PairLoader:
         return self._settings.steps
 
     def __iter__(self) -> Iterator[PairMinibatch]:
+        """Yield the minibatches; each is drawn in a second thread while the gates learn from the one before."""
+        with prefetched(self._drawn()) as minibatches:
+            yield from minibatches
+
+    def _drawn(self) -> Iterator[PairMinibatch]:
         generator = torch.Generator().manual_seed(self._seed)
         for _ in range(len(self)):
             pairs = self.draw(self._settings.pairs_per_minibatch, generator)
@@ -117,11 +147,15 @@ class PairLoader:
         parts = []
         for number, count in enumerate(torch.bincount(chosen, minlength=len(sizes)).tolist()):
             fold = self._folds[number]
-            source = fold.sources[torch.randint(len(fold.sources), (count,), generator=generator)]
-            target = torch.randint(len(fold.error) - 1, (count,), generator=generator)
+            genes = len(fold.error)
+            place = torch.randint(len(fold.sources), (count,), generator=generator)
+            source = fold.sources[place]
+            target = torch.randint(genes - 1, (count,), generator=generator)
             target += target >= source  # any gene but the source
-            features, terms, sign = fold.evidence.look_up(source, target, torch.full((count,), fold.is_perturbed))
-            parts.append((features, terms, fold.effect[source, target] * sign, fold.error[source], source))
+            if self._knows_all_pairs:
+                parts.append([column[place * genes + target] for column in fold.all_pairs])
+            else:
+                parts.append(fold.pairs(source, target))
         return PairMinibatch(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
