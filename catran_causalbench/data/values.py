@@ -84,7 +84,8 @@ def check_values(columns: MatrixColumns, counts: bool, allow_counts: bool, other
 def kind_of_values(columns: MatrixColumns) -> Kind:
     """Recognise what the values are, by the rules above."""
     signed, whole = False, True
-    for block in row_blocks(*columns.values.shape, VALUES_IN_CACHE):
+    rows, width = columns.values.shape
+    for block in row_blocks(rows, width, VALUES_IN_CACHE):
         values = columns.values[block]
         signed |= bool((values < 0).any())
         whole = whole and not (values - np.floor(values)).any()
