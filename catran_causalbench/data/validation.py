@@ -107,14 +107,14 @@ def _numeric_matrix(matrix: Any) -> Any:
 def _listed(field: str, values: Sequence[Any] | np.ndarray, length: int, each: str) -> list[Any]:
     try:
         if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype != object:
-            values = values.tolist()  # much faster than one by one
+            listed = values.tolist()  # much faster than one by one
         else:
-            values = list(map(plain, values))
+            listed = list(map(plain, values))
     except TypeError:
         raise InputError.of(field, reprlib.repr(values), "a sequence of text") from None
-    if len(values) != length:
-        raise InputError.of(field, f"{len(values)} values", f"{length}, one per {each} of expression_matrix")
-    return values
+    if len(listed) != length:
+        raise InputError.of(field, f"{len(listed)} values", f"{length}, one per {each} of expression_matrix")
+    return listed
 
 
 def _gene_names(gene_names: Sequence[str], columns: int) -> list[str]:
