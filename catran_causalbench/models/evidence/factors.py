@@ -12,12 +12,7 @@ import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 _FACTORS_PER_GENE, _MAX_FACTORS = 0.05, 20  # both limit the number of latent factors
-<<<<<<< HEAD
-# Neighbouring eigenvalues of a network without factors differ by less than this ratio: 1.05 to 1.3 in simulations, and
-# 1.5 and more with factors.
-=======
 # Neighbouring eigenvalues of simulated networks without factors differ by a ratio of 1.05 to 1.3, with factors by more.
->>>>>>> calib
 _SMALLEST_GAP = 1.4
 # How many standard errors better another number must predict the measured effects.
 _SURE = 2.0
