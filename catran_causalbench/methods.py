@@ -118,20 +118,22 @@ class Method:
 
         from catran_causalbench.grn.edges import collect_weights
         from catran_causalbench.models.evidence.direct import direct_weights
+        from catran_causalbench.utils.parallel import torch_on_one_thread
 
         trainer, catran, evidence = self.load()
         report("Preparing the model, with sums over all cells" if config.model == "evidence" else "Preparing the model")
         plan_class = catran.CatranTrainingPlan if config.model == "catran" else evidence.EvidenceTrainingPlan
-        plan = plan_class(dataset, config.model_settings, seed)
-        trainer.train(plan, directory)
-        module = plan.trained_module()
+        with torch_on_one_thread():
+            plan = plan_class(dataset, config.model_settings, seed)
+            trainer.train(plan, directory)
+            module = plan.trained_module()
 
-        def attention_rows(targets: np.ndarray) -> np.ndarray:
-            with torch.no_grad():
-                return module.attention_rows(torch.from_numpy(targets)).numpy()
+            def attention_rows(targets: np.ndarray) -> np.ndarray:
+                with torch.no_grad():
+                    return module.attention_rows(torch.from_numpy(targets)).numpy()
 
-        weights = collect_weights(attention_rows, dataset.num_genes)
-        direct = direct_weights(dataset, weights) if config.output.rank_by == "direct" else None
+            weights = collect_weights(attention_rows, dataset.num_genes)
+            direct = direct_weights(dataset, weights) if config.output.rank_by == "direct" else None
         return PairScores(weights, plan.history(), direct)
 
 

@@ -90,8 +90,9 @@ class Screen(Described):
 
     def dataset(self, perturbation: str = PERTURBATIONS[0]) -> PerturbationDataset:
         """Validate the screen, with the genes called by ``gene_names``; the dataset holds a matrix of its own."""
-        labels = self.labels(self.gene_names).tolist()
-        return validate_dataset(self.expression, labels, self.gene_names, self.batch, perturbation)
+        return validate_dataset(
+            self.expression, self.labels(self.gene_names), self.gene_names, self.batch, perturbation
+        )
 
 
 def read_screen(

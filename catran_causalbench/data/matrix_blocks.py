@@ -14,7 +14,7 @@ from catran_causalbench.utils.progress import report
 
 _VALUES_PER_BLOCK = 2**24
 # A dense block that fits the processor's cache is processed up to three times as fast as a larger one.
-_VALUES_IN_CACHE = 2**20
+VALUES_IN_CACHE = 2**20
 _ROWS_OF_SAMPLE, _VALUES_OF_SAMPLE = 5000, 2**20  # at most
 
 
@@ -101,15 +101,15 @@ def matrix_blocks(matrix: Any) -> Iterator[tuple[slice, slice, Any]]:
         yield cells, slice(0, width), _computable(matrix[cells])
 
 
-def row_blocks(length: int, breadth: int) -> Iterator[slice]:
-    """Yield slices of ``length`` rows of ``breadth`` values each, of about ``_VALUES_PER_BLOCK`` values together."""
-    return _slices(length, _VALUES_PER_BLOCK // max(breadth, 1))
+def row_blocks(length: int, breadth: int, values: int | None = None) -> Iterator[slice]:
+    """Yield slices of rows, of ``breadth`` values each, with about ``values`` (by default 2**24) values together."""
+    return _slices(length, (values or _VALUES_PER_BLOCK) // max(breadth, 1))
 
 
 def _dense_blocks(rows: int, width: int, rows_of_chunk: int) -> Iterator[slice]:
     """Yield slices of rows; none divides a chunk of a file, which would be read twice, unless chunks are too large."""
     chunk = rows_of_chunk if rows_of_chunk * width <= 4 * _VALUES_PER_BLOCK else 1
-    return _slices(rows, min(_VALUES_IN_CACHE, _VALUES_PER_BLOCK) // max(width, 1) // chunk * chunk or chunk)
+    return _slices(rows, min(VALUES_IN_CACHE, _VALUES_PER_BLOCK) // max(width, 1) // chunk * chunk or chunk)
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:

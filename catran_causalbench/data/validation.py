@@ -30,7 +30,7 @@ _LARGEST_VALUE = np.float32(1e12)  # a NumPy scalar, because Python's 1e12 would
 
 def validate_dataset(
     expression_matrix: Any,
-    interventions: Sequence[str],
+    interventions: Sequence[str] | np.ndarray,
     gene_names: Sequence[str],
     batches: Sequence[Any] | np.ndarray | None = None,
     perturbation: str = PERTURBATIONS[0],
@@ -106,12 +106,15 @@ def _numeric_matrix(matrix: Any) -> Any:
 
 def _listed(field: str, values: Sequence[Any] | np.ndarray, length: int, each: str) -> list[Any]:
     try:
-        values = list(map(plain, values))
+        if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype != object:
+            listed = values.tolist()  # much faster than one by one
+        else:
+            listed = list(map(plain, values))
     except TypeError:
         raise InputError.of(field, reprlib.repr(values), "a sequence of text") from None
-    if len(values) != length:
-        raise InputError.of(field, f"{len(values)} values", f"{length}, one per {each} of expression_matrix")
-    return values
+    if len(listed) != length:
+        raise InputError.of(field, f"{len(listed)} values", f"{length}, one per {each} of expression_matrix")
+    return listed
 
 
 def _gene_names(gene_names: Sequence[str], columns: int) -> list[str]:
@@ -133,7 +136,7 @@ def _gene_names(gene_names: Sequence[str], columns: int) -> list[str]:
     return names
 
 
-def _labels(interventions: Sequence[str], cells: int) -> list[str]:
+def _labels(interventions: Sequence[str] | np.ndarray, cells: int) -> list[str]:
     labels = _listed("interventions", interventions, cells, "row")
     for cell, label in enumerate(labels):
         if not isinstance(label, str) or not label.strip():

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from catran_causalbench.data.matrix_blocks import MatrixColumns, row_blocks
+from catran_causalbench.data.matrix_blocks import VALUES_IN_CACHE, MatrixColumns, row_blocks
 from catran_causalbench.data.preprocessing import multiples_of_one_number
 from catran_causalbench.errors import InputError, warn
 
@@ -84,10 +84,11 @@ def check_values(columns: MatrixColumns, counts: bool, allow_counts: bool, other
 def kind_of_values(columns: MatrixColumns) -> Kind:
     """Recognise what the values are, by the rules above."""
     signed, whole = False, True
-    for block in row_blocks(*columns.values.shape):
+    rows, width = columns.values.shape
+    for block in row_blocks(rows, width, VALUES_IN_CACHE):
         values = columns.values[block]
         signed |= bool((values < 0).any())
-        whole &= not (values % 1).any()
+        whole = whole and not (values - np.floor(values)).any()
     if signed or whole:
         return Kind("signed" if signed else "counts")
     if columns.highest > _LARGEST_LOGARITHM:

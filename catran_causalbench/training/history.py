@@ -37,9 +37,10 @@ class TrainingPlan(lightning.LightningModule):
         self._rows: list[dict[str, float]] = []
 
     def record(self, step: int, losses: dict[str, Tensor]) -> None:
-        """Keep losses by name, and write them to the progress bar and the logs."""
+        """Keep losses by name, and write them to the progress bar and the logs, where there are any."""
         self._rows.append({"step": step, **{name: float(value) for name, value in losses.items()}})
-        self.log_dict(losses, prog_bar=True, sync_dist=True)
+        if self.trainer.loggers or self.trainer.progress_bar_callback:
+            self.log_dict(losses, prog_bar=True, sync_dist=True)
 
     def history(self) -> pd.DataFrame:
         """Return the recorded losses, one row per record: ``step`` and the losses' names."""

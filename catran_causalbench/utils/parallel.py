@@ -16,12 +16,30 @@ from typing import TypeVar
 Share = TypeVar("Share")
 Item = TypeVar("Item")
 
+_threads = 0  # of in_threads while torch keeps to one; 0: as many as torch uses
+
+
+@contextmanager
+def torch_on_one_thread() -> Iterator[None]:
+    """Keep torch from dividing its operations between threads; :func:`in_threads` uses as many as torch did before."""
+    import torch
+
+    global _threads
+    threads, outer = torch.get_num_threads(), _threads
+    torch.set_num_threads(1)
+    _threads = outer or threads
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        _threads = outer
+
 
 def in_threads(work: Callable[[Share], None], shares: Sequence[Share], worthwhile: bool = True) -> None:
     """Do every share of some work, on as many threads as torch uses, or in the calling one where more do not pay."""
     import torch
 
-    threads = min(torch.get_num_threads(), len(shares)) if worthwhile else 1
+    threads = min(_threads or torch.get_num_threads(), len(shares)) if worthwhile else 1
     if threads == 1:
         for share in shares:
             work(share)

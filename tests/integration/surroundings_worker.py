@@ -18,7 +18,12 @@ CELLS = [
 
 def edges(seed=0, **options):
     """Train for a moment; return the edges with their weights."""
-    return infer_network(validate_dataset(*random_data()), QUICK_EVIDENCE, seed, **options).edges().values.tolist()
+    return rows(infer_network(validate_dataset(*random_data()), QUICK_EVIDENCE, seed, **options))
+
+
+def rows(network):
+    """The rows of the table of edges, in which missing numbers are equal to each other."""
+    return network.edges().astype(object).fillna("missing").values.tolist()
 
 
 def send_edges(connection, seed=0):
@@ -38,4 +43,4 @@ def send_edges_and_notebook(connection):
             answer = shell.run_cell(cell, silent=True)
             answer.raise_error()
     shown = shell.display_formatter.format(shell.user_ns["network"])[0]
-    connection.send((shown, printed.getvalue(), shell.user_ns["network"].edges().values.tolist()))
+    connection.send((shown, printed.getvalue(), rows(shell.user_ns["network"])))

@@ -13,7 +13,7 @@ from catran_causalbench.report import page
 from catran_causalbench.report.aggregation import group_results
 from catran_causalbench.report.figures import report_figures
 from catran_causalbench.report.page import write_report
-from catran_causalbench.sweep.records import Curve, GroundTruthScores, RunResult
+from catran_causalbench.sweep.records import Calibration, Curve, GroundTruthScores, RunResult
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +23,9 @@ def result():
     def make(method="catran", data_set=0, fraction=1.0, w1=0.2, effect_recovery=0.5, simulated=True, seed=0, **others):
         precision, recall = Curve([10, 20], [0.8, 0.6]), Curve([10, 20], [0.1, 0.2])
         truth = GroundTruthScores(effect_recovery, 0.3, 0.4, 0.9, precision, recall, 0.7)
+        if method.startswith("catran"):
+            known = Calibration([0.5, 0.2], [0.4, 0.1])
+            truth = replace(truth, perturbed=known, unperturbed=known if fraction < 1 else Calibration())
         run = RunResult(
             method=method,
             data=f"simulated-{data_set}" if simulated else "screen",

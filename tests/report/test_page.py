@@ -90,7 +90,7 @@ def test_page_is_valid_and_loads_nothing_else(report):
 
 def test_page_shows_all_figures_with_descriptions(report):
     images = Page((report / "index.html").read_text()).all("img")
-    names = ("truth", "precision-recall", "truth-by-fraction", "challenge", "wasserstein-by-fraction")
+    names = ("truth", "precision-recall", "truth-by-fraction", "calibration", "challenge", "wasserstein-by-fraction")
     names += ("wasserstein-by-edges", "plane", "cost", "network")
     assert len(images) == len(names)
     for image, name in zip(images, names, strict=True):

@@ -9,7 +9,7 @@ from catran_causalbench.causalbench.dataset_spec import DatasetSpec
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation.ground_truth import average_precision
 from catran_causalbench.evaluation.ranked_metrics import false_omission_rate
-from catran_causalbench.sweep.scoring import score_edges, unperturbed_average_precision
+from catran_causalbench.sweep.scoring import calibration, score_edges, unperturbed_average_precision
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,21 @@ def test_effects_of_unperturbed_sources(data):
     weights[half.perturbed_genes] = -np.inf
     assert unperturbed_average_precision(data, half, weights, 30) == pytest.approx(expected)
     assert np.isnan(unperturbed_average_precision(data, all_perturbed, weights, 30))
+
+
+def test_calibration_compares_weights_and_true_effects_of_the_best_edges(data):
+    half = data.training_set("partial_interventional", 0.5, 0)
+    effects = np.abs(data.truth.effects)
+    for perturbed in (True, False):
+        found = calibration(data, half, 2 * effects, 40, perturbed)
+        np.testing.assert_allclose(found.weight, 2 * np.array(found.effect), rtol=1e-6)
+        assert found.weight == sorted(found.weight, reverse=True)
+        rows = np.isin(np.arange(12), half.perturbed_genes) == perturbed
+        best = effects * rows[:, None]
+        np.fill_diagonal(best, 0)
+        assert found.effect[0] == pytest.approx(best.max(), rel=0.6)
+    everything = data.training_set("interventional", 1.0, 0)
+    assert calibration(data, everything, effects, 40, perturbed=False).weight == []
 
 
 @pytest.mark.parametrize("edges", [[], [("elsewhere", "ENSG")]])

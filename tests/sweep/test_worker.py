@@ -44,6 +44,8 @@ def test_a_run_is_what_causalbench_run_writes(directory, protocol, tmp_path, mon
     spec = RunSpec(path, directory, regime, 0.5 if regime == "partial_interventional" else 0.0, 1)
     assert not execute(spec, protocol, tmp_path).error
     ours = tmp_path / spec.directory
+    truth = RunResult.read(ours).truth
+    assert bool(truth.perturbed.weight) == method.endswith("yaml"), "the weights of no baseline are expected effects"
 
     warnings.simplefilter("ignore")
     import importlib.util  # noqa: F401  CausalBench uses it without importing it

@@ -13,10 +13,11 @@ from math import inf
 import numpy as np
 import torch
 
-_EXPONENTS = np.linspace(0.5, 2.0, 31)
+EXPONENTS = np.linspace(0.5, 2.0, 31)
+PROPORTIONAL = np.ones(1)
 _EXPONENT_SPREAD = 0.5  # of the prior around 1: the fewer pairs there are, the closer the exponent is to 1
 _SMALLEST_SCALE = 1e-3  # an order remains among sources of which nothing can be predicted
-_SMALLEST_EFFECT = 1e-6  # a power of less would not be finite
+_SMALLEST_RATIO = 1e-6  # a power of less would not be finite
 _KNOWN_SHARE = 0.999  # of the expected effects, on which a law is taken to be known; beyond, it goes on as a line
 
 
@@ -56,42 +57,48 @@ class LeftOutPairs:
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """What an expected effect is worth: scale · effect ** exponent up to the largest, and a line from there."""
+    """What an expected effect is worth: scale · effect · (effect / error) ** (exponent − 1).
+
+    The error is the standard error of the measured effects of the same source: evidence from more cells is shrunk less.
+    Where effect / error exceeds ``largest`` this is a line.
+    """
 
     scale: float = 1.0
     exponent: float = 1.0
     largest: float = inf
 
-    def __call__(self, effect: torch.Tensor) -> torch.Tensor:
-        """Return calibrated effects, in the order of the given ones."""
-        known = effect.clamp(_SMALLEST_EFFECT, self.largest)
+    def __call__(self, effect: torch.Tensor, error: torch.Tensor) -> torch.Tensor:
+        """Return calibrated effects; among sources of equal error they are in the order of the given ones."""
+        known = (effect / error).clamp(_SMALLEST_RATIO, self.largest)
         return self.scale * known ** (self.exponent - 1) * effect
 
     @classmethod
-    def fit(cls, pairs: LeftOutPairs) -> PowerLaw:
-        """Fit by least squares; with few pairs the exponent stays close to 1."""
-        if pairs.num_sources < 2:
-            return cls()
-        powers = pairs.expected.clip(_SMALLEST_EFFECT) ** _EXPONENTS[:, None]  # exponents × N
-        product, square = powers @ (pairs.precision * pairs.observed), powers**2 @ pairs.precision
-        explained = product.clip(0) ** 2 / square
-        best = int(np.argmax(explained - ((_EXPONENTS - 1) / _EXPONENT_SPREAD) ** 2))
-        scale = max(float(product[best] / square[best]), _SMALLEST_SCALE)
-        return cls(scale, float(_EXPONENTS[best]), float(np.quantile(pairs.expected, _KNOWN_SHARE)))
+    def fit(cls, pairs: LeftOutPairs, exponents: np.ndarray = EXPONENTS) -> PowerLaw:
+        """Fit by least squares, and change the scale no more than the left-out sources demand.
 
-    @classmethod
-    def correct(cls, pairs: LeftOutPairs) -> PowerLaw:
-        """Change the scale no more than the left-out sources demand.
-
-        It is 1 unless that lies more than a standard error, between sources, from the scale which fits best, and else
-        the nearer end of that interval. A fitted scale would be too small: expected effects are averages over all
-        networks, and those of a single one, from fewer sources, are worth less.
+        The scale which keeps the sum of the effects stays unless it lies more than a standard error, between sources,
+        from the one which fits best; else it is the nearer end of that interval. The best scale itself would be too
+        small: expected effects are averages over all networks, and those of a single one, from fewer sources, are worth
+        less. With few pairs the exponent stays close to 1.
         """
         if pairs.num_sources < 2:
             return cls()
-        expected = pairs.expected.clip(_SMALLEST_EFFECT)
-        square = pairs.precision @ expected**2
-        scale = pairs.precision @ (expected * pairs.observed) / square
-        residuals = np.bincount(pairs.source, pairs.precision * expected * (pairs.observed - scale * expected))
-        error = np.sqrt((residuals**2).sum() * pairs.num_sources / (pairs.num_sources - 1)) / square
-        return cls(max(float(np.clip(1.0, scale - error, scale + error)), _SMALLEST_SCALE))
+        precision = pairs.precision
+        ratio = (pairs.expected / pairs.error).clip(_SMALLEST_RATIO)
+        powers = pairs.error * ratio ** exponents[:, None]  # exponents × N
+        product, square = powers @ (precision * pairs.observed), powers**2 @ precision
+        explained = product.clip(0) ** 2 / square
+        best = int(np.argmax(explained - ((exponents - 1) / _EXPONENT_SPREAD) ** 2))
+        power, scale, neutral = (
+            powers[best],
+            product[best] / square[best],
+            powers[best] @ (precision * pairs.error * ratio),
+        )
+        residuals = np.bincount(pairs.source, precision * power * (pairs.observed - scale * power))
+        error = np.sqrt((residuals**2).sum() * pairs.num_sources / (pairs.num_sources - 1)) / square[best]
+        scale = np.clip(neutral / square[best], scale - error, scale + error)
+        return cls(max(float(scale), _SMALLEST_SCALE), float(exponents[best]), float(np.quantile(ratio, _KNOWN_SHARE)))
+
+    def weakened(self, weight: float) -> PowerLaw:
+        """Return the law to the power of a weight: itself for 1, no change for 0."""
+        return PowerLaw(self.scale**weight, 1 + weight * (self.exponent - 1), self.largest)

@@ -57,7 +57,7 @@ class EvidenceSettings(Validated):
     width: int = number(24, 1, 4096)
     prior_pairs: float = number(1600.0, 0)
     steps: int = number(300, 1)
-    pairs_per_minibatch: int = number(8192, 1)
+    pairs_per_minibatch: int = number(4096, 1)
     learning_rate: float = number(0.015, 0, 1, above_low=True)
     weight_decay: float = number(0.001, 0, 100)
     disabled_features: tuple[str, ...] = choices(*FEATURES)

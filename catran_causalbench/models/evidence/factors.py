@@ -12,8 +12,8 @@ import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 _FACTORS_PER_GENE, _MAX_FACTORS = 0.05, 20  # both limit the number of latent factors
-# Neighbouring eigenvalues of a network without factors differ by less than this ratio (1.05 to 1.2 in simulations).
-_SMALLEST_GAP = 1.25
+# Neighbouring eigenvalues of simulated networks without factors differ by a ratio of 1.05 to 1.3, with factors by more.
+_SMALLEST_GAP = 1.4
 # How many standard errors better another number must predict the measured effects.
 _SURE = 2.0
 

@@ -33,7 +33,7 @@ _SMALLEST_SPREAD = 0.05
 # They stay within e^±3 of this, so that none vanishes.
 _START = (0.5, 0.1, 0.05, 0.002)
 _GATE_RANGE = 3.0
-_PAIRS_PER_BLOCK = 2**18
+PAIRS_PER_BLOCK = 2**18
 _AS_IT_IS = PowerLaw()
 
 
@@ -47,8 +47,8 @@ class PairEvidence:
         The measured effect, and those that the two correlations predict; 0 on the diagonal.
     effect_score, partial_score
         The first two as multiples of their standard errors.
-    perturbed, depth
-        Whether a gene was perturbed, and the depth of its knockdown.
+    perturbed, error, depth
+        Whether a gene was perturbed, the standard error of its effects (1 without them), the depth of its knockdown.
     deviation
         Standard deviation of a gene on the scale of the data.
     source_activity, target_activity, association
@@ -64,6 +64,7 @@ class PairEvidence:
     effect_score: torch.Tensor
     partial_score: torch.Tensor
     perturbed: torch.Tensor
+    error: torch.Tensor
     depth: torch.Tensor
     deviation: torch.Tensor
     source_activity: torch.Tensor
@@ -88,6 +89,7 @@ class PairEvidence:
             "effect_score": effect / error[:, None],
             "partial_score": associations.partial * np.sqrt(associations.num_cells),
             "perturbed": measured.perturbed,
+            "error": error,
             "depth": depth,
             "deviation": measured.deviation,
         }
@@ -236,12 +238,16 @@ class GatedAttention(nn.Module):
         """Return the expected size of the effects of all G genes on some targets: targets × G, on the data's scale."""
         num_genes = len(self.evidence.depth)
         rows = []
-        for block in targets.split(max(1, _PAIRS_PER_BLOCK // num_genes)):
+        for block in targets.split(max(1, PAIRS_PER_BLOCK // num_genes)):
             source = torch.arange(num_genes).repeat(len(block))
             target = block.repeat_interleave(num_genes)
             is_perturbed = self.evidence.perturbed[source]
             features, terms, _ = self.evidence.look_up(source, target, is_perturbed)
             effect = self.gates(features, terms)[0].mean(dim=0)
-            effect = torch.where(is_perturbed > 0, self.perturbed(effect), self.unperturbed(effect))
+            effect = torch.where(
+                is_perturbed > 0,
+                self.perturbed(effect, self.evidence.error[source]),
+                self.unperturbed(effect, self.evidence.error[source]),
+            )
             rows.append((effect * self.evidence.deviation[target]).view(len(block), num_genes))
         return torch.cat(rows)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -20,9 +21,15 @@ import torch
 from torch.nn.functional import huber_loss
 
 from catran_causalbench.data.dataset import PerturbationDataset
-from catran_causalbench.models.evidence.calibration import LeftOutPairs, PowerLaw
+from catran_causalbench.models.evidence.calibration import PROPORTIONAL, LeftOutPairs, PowerLaw
 from catran_causalbench.models.evidence.config import EvidenceSettings
-from catran_causalbench.models.evidence.module import IS_PERTURBED, GatedAttention, GateModule, PairEvidence
+from catran_causalbench.models.evidence.module import (
+    IS_PERTURBED,
+    PAIRS_PER_BLOCK,
+    GatedAttention,
+    GateModule,
+    PairEvidence,
+)
 from catran_causalbench.models.evidence.statistics import (
     Associations,
     PerturbationEffects,
@@ -30,8 +37,10 @@ from catran_causalbench.models.evidence.statistics import (
     sufficient_statistics,
 )
 from catran_causalbench.training.history import TrainingPlan
+from catran_causalbench.utils.parallel import prefetched
 
 _HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
+_STRICTNESS = 0.1  # the weight of the prior at which calibration has half its strength
 _SAMPLE = 2**17  # pairs that set the scale of the features and calibrate the gates
 
 
@@ -57,6 +66,20 @@ class HeldOutFold:
     error: torch.Tensor
     sources: torch.Tensor
 
+    def pairs(self, source: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
+        """Return the columns of a :class:`PairMinibatch` for some pairs, without input noise."""
+        features, terms, sign = self.evidence.look_up(source, target, torch.full((len(source),), self.is_perturbed))
+        return [features, terms, self.effect[source, target] * sign, self.error[source], source]
+
+    @cached_property
+    def all_pairs(self) -> list[torch.Tensor]:
+        """The columns for every pair of one of the sources and any gene, itself included."""
+        genes = len(self.error)
+        blocks = self.sources.split(max(1, PAIRS_PER_BLOCK // genes))
+        every = torch.arange(genes)
+        parts = [self.pairs(block.repeat_interleave(genes), every.repeat(len(block))) for block in blocks]
+        return [torch.cat(columns) for columns in zip(*parts, strict=True)]
+
 
 @dataclass(frozen=True)
 class PairMinibatch:
@@ -80,6 +103,9 @@ class PairLoader:
         self._folds = folds
         self._settings = settings
         self._seed = seed
+        # Features of all pairs are computed once where that is less work than those of the pairs that will be drawn.
+        pairs = sum(len(fold.sources) * len(fold.error) for fold in folds)
+        self._knows_all_pairs = pairs <= settings.steps * settings.pairs_per_minibatch
 
     @property
     def prior(self) -> float:
@@ -102,6 +128,11 @@ class PairLoader:
         return self._settings.steps
 
     def __iter__(self) -> Iterator[PairMinibatch]:
+        """Yield the minibatches; each is drawn in a second thread while the gates learn from the one before."""
+        with prefetched(self._drawn()) as minibatches:
+            yield from minibatches
+
+    def _drawn(self) -> Iterator[PairMinibatch]:
         generator = torch.Generator().manual_seed(self._seed)
         for _ in range(len(self)):
             pairs = self.draw(self._settings.pairs_per_minibatch, generator)
@@ -116,11 +147,15 @@ class PairLoader:
         parts = []
         for number, count in enumerate(torch.bincount(chosen, minlength=len(sizes)).tolist()):
             fold = self._folds[number]
-            source = fold.sources[torch.randint(len(fold.sources), (count,), generator=generator)]
-            target = torch.randint(len(fold.error) - 1, (count,), generator=generator)
+            genes = len(fold.error)
+            place = torch.randint(len(fold.sources), (count,), generator=generator)
+            source = fold.sources[place]
+            target = torch.randint(genes - 1, (count,), generator=generator)
             target += target >= source  # any gene but the source
-            features, terms, sign = fold.evidence.look_up(source, target, torch.full((count,), fold.is_perturbed))
-            parts.append((features, terms, fold.effect[source, target] * sign, fold.error[source], source))
+            if self._knows_all_pairs:
+                parts.append([column[place * genes + target] for column in fold.all_pairs])
+            else:
+                parts.append(fold.pairs(source, target))
         return PairMinibatch(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
@@ -173,7 +208,12 @@ class EvidenceTrainingPlan(TrainingPlan):
         """Return calibrated attention by the trained gates, or attention by untrained gates without folds."""
         if not self.can_learn:
             return GatedAttention(self.evidence, self.gates)
-        unperturbed, perturbed = PowerLaw.correct(self._left_out_pairs(0.0)), PowerLaw.fit(self._left_out_pairs(1.0))
+        unperturbed = PowerLaw.fit(self._left_out_pairs(0.0), PROPORTIONAL)
+        # The law makes up for the prior, and has no use without it; but it is learned from fewer cells than are at hand
+        # now, among which chance makes more of the largest effects, and so is too strict.
+        perturbed = PowerLaw.fit(self._left_out_pairs(1.0)).weakened(
+            self.loader.prior / (self.loader.prior + _STRICTNESS)
+        )
         return GatedAttention(self.evidence, self.gates, unperturbed, perturbed)
 
     def _losses(self, minibatch: PairMinibatch) -> torch.Tensor:
@@ -197,9 +237,14 @@ class EvidenceTrainingPlan(TrainingPlan):
             effect, _ = self.gates(sample.features[chosen], sample.terms[chosen])
         source = sample.source[chosen]
         expected = effect.gather(0, self._left_out_by[source][None])[0]
-        arrays = (column.double().numpy() for column in (expected, sample.effect[chosen], sample.error[chosen]))
         repeats = len(source) / max(self.loader.num_pairs(is_perturbed), 1)
-        return LeftOutPairs(*arrays, source.numpy(), 1 / max(repeats, 1.0))
+        return LeftOutPairs(
+            expected=expected.double().numpy(),
+            observed=sample.effect[chosen].double().numpy(),
+            error=sample.error[chosen].double().numpy(),
+            source=source.numpy(),
+            weight=1 / max(repeats, 1.0),
+        )
 
     def _held_out_folds(
         self, statistics: SufficientStatistics, associations: Associations, measured: PerturbationEffects
