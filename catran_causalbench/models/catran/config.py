@@ -57,7 +57,8 @@ class CatranSettings(Validated):
     importance
         ``error_ratio``: importances are ratios of prediction errors in the minibatch, and the interventional loss is
         attention's Huber distance from them (§1.4); ``effects``: they are perturbation effects in all training cells,
-        shrunk by their noise, and the loss is the cross-entropy of attention.
+        shrunk by their noise, or squared correlations where the source is not perturbed, and the loss is the
+        cross-entropy of attention.
     edge_weight
         ``attention`` itself (§1.5), or ``expected_effect``: attention times the scale of the target, for standardised
         genes.

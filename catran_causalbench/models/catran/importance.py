@@ -1,7 +1,8 @@
 """What all training cells say about genes and pairs, and the loss that compares attention with it.
 
 The paper (§1.4) measures the importance of a source for a target in every minibatch, by a ratio of prediction errors.
-Here it is the source's perturbation effect on the target, shrunk by its noise, measured once in all training cells.
+Here it is the source's perturbation effect on the target, shrunk by its noise, measured once in all training cells; for
+a source that is not perturbed, its share of the target's squared correlations.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ class CellStatistics:
     importance
         G × G, target × source: the shrunk size of the effect, in the target's standard deviations; 0 on the diagonal
         and NaN where the source was not perturbed.
+    association
+        G × G, target × source: the square of the correlation among cells of one label, as a share of the target's sum;
+        0 on the diagonal and NaN where the source was perturbed.
     depth
         Median size of the perturbed genes' effects on their own expression, in standard deviations; 1 without any.
     """
@@ -42,6 +46,7 @@ class CellStatistics:
     deviation: torch.Tensor
     signs: torch.Tensor
     importance: torch.Tensor
+    association: torch.Tensor
     depth: float
 
     @classmethod
@@ -59,6 +64,7 @@ class CellStatistics:
             "deviation": np.where(varies, measured.deviation, 1),
             "signs": np.sign(statistics.covariance),
             "importance": importance.T,
+            "association": _squared_correlation_shares(statistics.covariance, measured.perturbed),
         }
         depth = float(np.median(own)) if len(own) else 1.0
         return cls(**{name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}, depth=depth)
@@ -70,6 +76,15 @@ class CellStatistics:
     def standardise(self, expression: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
         """Return the expression of n genes (cells × n) around their mean in controls, in standard deviations."""
         return (expression - self.control_mean[genes]) / self.deviation[genes]
+
+
+def _squared_correlation_shares(covariance: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
+    """Return each source's share of a target's squared correlations, target × source, NaN for perturbed sources."""
+    squared = covariance**2 / np.diag(covariance).clip(_SMALLEST_DEVIATION**2)
+    np.fill_diagonal(squared, 0)
+    shares = squared / squared.sum(axis=1, keepdims=True).clip(_SMALLEST_ATTENTION)
+    shares[:, perturbed] = np.nan
+    return shares
 
 
 def _shrunk_effects(measured: PerturbationEffects) -> np.ndarray:
@@ -89,15 +104,15 @@ def _shrunk_effects(measured: PerturbationEffects) -> np.ndarray:
 
 
 def importance_cross_entropy(attention: torch.Tensor, importance: torch.Tensor) -> torch.Tensor:
-    """Compute the cross-entropy of attention against importances among the perturbed sources.
+    """Compute the cross-entropy of attention against importances among those sources that have one.
 
-    Both are shares of a target's perturbed sources. A target counts in proportion to its sum of importances. What
-    attention the other sources get is left to the prediction of expression.
+    Both are shares of a target's sources. A target counts in proportion to its sum of importances. How much attention
+    all the other sources get is left to the prediction of expression.
 
     Parameters
     ----------
     attention, importance
-        n × n, target × source; importances are NaN for sources that were not perturbed.
+        n × n, target × source; importances are NaN for the sources that do not count.
 
     Returns
     -------

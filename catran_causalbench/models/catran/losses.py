@@ -40,8 +40,9 @@ def catran_losses(
     minibatch, settings
         The truth, and the weights of the terms.
     importance
-        G × G, see :func:`~catran_causalbench.models.catran.importance.measure_importance`; without it importances are
-        those of the minibatch (§1.4).
+        2 × G × G, those of perturbed and of other sources in all training cells, see
+        :class:`~catran_causalbench.models.catran.importance.CellStatistics`; without it importances are those of the
+        minibatch (§1.4).
     """
     error = huber_loss(prediction, minibatch.expression, reduction="none")
     is_masked, num_entries = minibatch.is_masked, torch.tensor(error.numel(), device=error.device)
@@ -57,7 +58,9 @@ def catran_losses(
     if importance is None:
         interventional = interventional_loss(error, attention, minibatch.group, settings.importance_gradient)
     else:
-        interventional = importance_cross_entropy(attention, importance[minibatch.genes][:, minibatch.genes])
+        of_perturbed, of_others = importance[:, minibatch.genes][:, :, minibatch.genes]
+        interventional = importance_cross_entropy(attention, of_perturbed)
+        interventional = interventional + importance_cross_entropy(attention, of_others)
     total = (
         settings.masked_weight * masked
         + settings.unmasked_weight * unmasked

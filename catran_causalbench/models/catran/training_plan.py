@@ -42,7 +42,9 @@ class CatranTrainingPlan(TrainingPlan):
                 directed=settings.directed,
                 signs=self._statistics.signs if self._statistics and settings.signed_mixing else None,
             )
-        measured = self._statistics.importance if self._statistics and settings.importance == "effects" else None
+        measured = None
+        if self._statistics and settings.importance == "effects":
+            measured = torch.stack([self._statistics.importance, self._statistics.association])
         self.register_buffer("importance", measured, persistent=False)
         self.settings = settings
         self.dataset = dataset

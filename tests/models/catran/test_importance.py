@@ -70,8 +70,12 @@ def test_statistics_equal_loops():
     within = dataset.expression.astype(float)
     for code in set(dataset.intervention.tolist()):
         within[dataset.intervention == code] -= within[dataset.intervention == code].mean(axis=0)
-    expected = np.sign(np.corrcoef(within[dataset.intervention != EXCLUDED].T))
-    assert torch.equal(found.signs, torch.from_numpy(expected).float())
+    correlation = np.corrcoef(within[dataset.intervention != EXCLUDED].T)
+    assert torch.equal(found.signs, torch.from_numpy(np.sign(correlation)).float())
+    squared = correlation**2 * (1 - np.eye(12))
+    shares = squared / squared.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.association[:, 9:], shares[:, 9:], rtol=1e-2, atol=1e-4)
+    assert found.association[:, :9].isnan().all()
 
 
 def test_effects_of_an_active_source_are_shrunk_less():
@@ -81,9 +85,10 @@ def test_effects_of_an_active_source_are_shrunk_less():
     assert kept[0, 1:].min() > 0.9 > 0.6 > np.median(kept[1, 2:])
 
 
-def test_controls_alone_have_no_importances():
+def test_controls_alone_have_associations_but_no_importances():
     found = CellStatistics.of(hub_data().controls_only())
     assert found.importance.isnan().all()
+    torch.testing.assert_close(found.association.sum(dim=1), torch.ones(12))
     assert found.depth == 1
 
 
@@ -95,6 +100,8 @@ def test_a_gene_that_varies_between_labels_only_keeps_its_scale():
     assert standard.isfinite().all()
     assert standard[:, 5].abs().max() <= 1
     assert found.importance[5].nansum() == 0
+    assert found.association[5].nansum() == 0
+    assert found.association[:, 5].nansum() == 0
 
 
 def naive_cross_entropy(attention, importance):

@@ -89,9 +89,11 @@ def test_a_perturbed_gene_counts_in_its_own_cells_only_when_asked():
 def test_importances_of_all_training_cells_take_the_place_of_the_minibatchs():
     prediction, attention, minibatch = example()
     minibatch = replace(minibatch, genes=torch.tensor([7, 1, 4, 0, 2, 9]))
-    importance = torch.rand(10, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    importance = torch.rand(2, 10, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    importance[0, :, 5:] = importance[1, :, :5] = torch.nan  # as if the first five genes were perturbed
     losses = catran_losses(prediction, attention, minibatch, CatranSettings(importance="effects"), importance)
-    expected = importance_cross_entropy(attention, importance[minibatch.genes][:, minibatch.genes])
+    genes = minibatch.genes
+    expected = sum(importance_cross_entropy(attention, values[genes][:, genes]) for values in importance)
     assert losses.interventional.item() == expected.item()
 
 

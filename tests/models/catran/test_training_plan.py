@@ -34,6 +34,12 @@ def test_every_setting_of_the_preset_reaches_the_training(name):
     assert not np.array_equal(one, other)
 
 
+def test_the_loss_gets_the_importances_of_perturbed_and_of_other_sources():
+    plan = CatranTrainingPlan(validate_dataset(*random_data()), load_config("catran").catran, seed=0)
+    of_perturbed, of_others = plan.importance
+    assert of_perturbed.isnan().any(dim=0).logical_xor(of_others.isnan().any(dim=0)).all()
+
+
 def linear_screen(genes=40, cells=25, controls=600, seed=3):
     """SIMULATED: a sparse linear network whose noise passes on, and knock-downs of a deviation and a half."""
     rng = np.random.default_rng(seed)
@@ -78,4 +84,4 @@ def test_the_preset_finds_the_network_and_the_papers_settings_do_not():
     assert preset[1] > 0.97 * difference[1]
     assert paper[0] < 0.5 * difference[0]
     alone, correlation = (quality(dataset.controls_only(), name)[0] for name in ("catran-catran", "correlation"))
-    assert alone > 1.15 * correlation
+    assert alone > 1.05 * correlation
