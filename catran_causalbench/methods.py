@@ -14,8 +14,10 @@ from catran_causalbench.baselines.config import require_package
 from catran_causalbench.config import (
     CONFIG_VARIABLE,
     DEFAULT_PRESET,
+    RANKINGS,
     CatranConfig,
     ConfigSource,
+    OutputSettings,
     load_config,
     preset_descriptions,
     presets,
@@ -70,6 +72,8 @@ class Method:
     def settings(self, config: CatranConfig) -> CatranConfig:
         """Return the settings to use: those that the name stands for, if any, with the output settings of ``config``.
 
+        A ranking that the name stands for is kept, unless ``config`` asks for another than the default.
+
         Raises
         ------
         InputError
@@ -77,7 +81,7 @@ class Method:
             ranking.
         """
         require_package(self.name)
-        chosen = config if self.config is None else replace(self.config, output=config.output)
+        chosen = config if self.config is None else replace(self.config, output=self._output(config.output))
         used = self.section if self.baseline else chosen.model
         unused = [name for name in chosen.sections if name != used]
         if unused:
@@ -87,6 +91,11 @@ class Method:
             found = f"direct, a ranking that the method {self.name} does not have"
             raise InputError.of("output.rank_by", found, "total, or a method with model: evidence (the default)")
         return chosen
+
+    def _output(self, output: OutputSettings) -> OutputSettings:
+        if self.config is None or output.rank_by != RANKINGS[0]:
+            return output
+        return replace(output, rank_by=self.config.output.rank_by)
 
     def load(self) -> list[Any]:
         """Import and return the modules that the method needs; benchmarks do this before they measure its time."""

@@ -145,7 +145,7 @@ class FittedNetwork(NetworkPictures, Described):
             wanted = self.config.output.benchmark_edges
         else:
             wanted = min(MOST_EDGES, max(1, int(_SHARE_OF_PAIRS * self.num_pairs)))
-        ranked = rank_edges(self._ranking(rank_by), wanted)
+        ranked = rank_edges(self.ranked_weights(rank_by), wanted)
         if complete:
             pairs = self.num_pairs
             if pairs < wanted:
@@ -198,7 +198,7 @@ class FittedNetwork(NetworkPictures, Described):
         import pandas as pd
 
         genes = pd.Index(self.gene_names)
-        return pd.DataFrame(self._ranking(rank_by), index=genes.rename("source"), columns=genes.rename("target"))
+        return pd.DataFrame(self.ranked_weights(rank_by), index=genes.rename("source"), columns=genes.rename("target"))
 
     def annotate(
         self, adata: AnnData, num_edges: int | None = None, *, key_added: str = "catran", copy: bool = False
@@ -293,8 +293,8 @@ class FittedNetwork(NetworkPictures, Described):
         more = "more: <code>.edges(k)</code>, <code>.targets(gene)</code>, <code>.plot_network(k)</code>"
         return f"<div>{super()._repr_html_()}{table}{more}</div>"
 
-    def _ranking(self, rank_by: str | None) -> np.ndarray:
-        """Return the weights of a ranking, by default that of the settings."""
+    def ranked_weights(self, rank_by: str | None = None) -> np.ndarray:
+        """Return the weights of a ranking, by default that of the settings; G × G, source × target."""
         chosen = checked("rank_by", rank_by or self.config.output.rank_by, str, _RANKING)
         if chosen == "total":
             return self.weights

@@ -136,7 +136,7 @@ def _infer(
         weights = np.abs(data.truth.effects[np.ix_(order, order)])
     else:
         network = infer_network(dataset, method_config(spec.method, protocol), spec.seed, spec.method)
-        table, weights = network.edges(num_edges, complete=True), network.weights
+        table, weights = network.edges(num_edges, complete=True), network.ranked_weights()
     return list(zip(table["source"], table["target"], strict=True)), weights
 
 
@@ -144,7 +144,8 @@ def _expects_effects(spec: RunSpec, protocol: EvaluationProtocol) -> bool:
     """Return whether a method's weights are expected effects on the scale of the data."""
     if spec.method == ORACLE or find_method(spec.method).baseline:
         return False
-    return find_method(spec.method).settings(method_config(spec.method, protocol)).model == "evidence"
+    settings = find_method(spec.method).settings(method_config(spec.method, protocol))
+    return settings.model == "evidence" and settings.output.rank_by == "total"
 
 
 def _stability(

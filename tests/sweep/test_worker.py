@@ -100,6 +100,17 @@ def test_the_result_says_what_was_run(directory, protocol, tmp_path):
     assert result.references["string_network"]["recall"] > 0
 
 
+def test_a_method_may_rank_by_direct_effect(directory, protocol, tmp_path):
+    (tmp_path / "direct.yaml").write_text("evidence: {steps: 3, gates: 2}\noutput: {rank_by: direct}\n")
+    (tmp_path / "total.yaml").write_text("evidence: {steps: 3, gates: 2}\n")
+    found = {name: run(str(tmp_path / f"{name}.yaml"), directory, protocol, tmp_path) for name in ("direct", "total")}
+    precision = {name: result.truth.direct_average_precision for name, result in found.items()}
+    assert precision["direct"] != precision["total"]
+    assert found["direct"].mean_wasserstein != found["total"].mean_wasserstein, "the edges are those of the ranking"
+    assert found["total"].truth.perturbed.weight
+    assert not found["direct"].truth.perturbed.weight, "direct weights have no unit"
+
+
 def test_the_oracle_recovers_all_effects(directory, protocol, tmp_path):
     result = run("oracle", directory, replace(protocol, stability=True), tmp_path, "partial_interventional", 0.5)
     assert result.truth.effect_recovery == pytest.approx(1)
