@@ -240,6 +240,9 @@ def _draw_legend(figure: Figure, graph: nx.DiGraph, regulation: np.ndarray) -> N
         handler_map=at_the_end,
         fontsize=7.5,
         handlelength=2.0,
+        handleheight=0.7,
+        handletextpad=0.8,
+        borderpad=0.4,
         columnspacing=1.6,
-        **place,
+        **place,  # all of these, since libraries such as decoupler change their defaults
     )

@@ -108,7 +108,7 @@ def test_without_room_anywhere_the_error_says_how_much_is_needed(no_memory, monk
 # Reads a matrix of 240 MB, beside which the file holds another, with room for 200 MB beyond what the libraries take.
 CHILD = """
 import resource, sys
-import anndata, openpyxl
+import anndata, torch, openpyxl
 import catran_causalbench.data.out_of_core
 from catran_causalbench.causalbench.build.from_screen import convert_screen
 from catran_causalbench.data.anndata_reader import read_screen
