@@ -8,7 +8,7 @@ SEEDS="${SEEDS:-100 101 102 103 104}"
 GENES="${GENES:-120}"
 CELLS="${CELLS:-28800}"
 EDGES="${EDGES:-500}"
-METHODS="${METHODS:-catran,catran-paper,random,correlation,mean_difference,effect_size,guanlab,sparserc,grnboost,betterboost,oracle}"
+METHODS="${METHODS:-catran,catran-catran,catran-paper,random,correlation,mean_difference,effect_size,ash,guanlab,sparserc,grnboost,betterboost,oracle}"
 # A size at which DCDI and DCDFG finish, too, with all genes perturbed and with a share of the training that CausalBench
 # gives them (all of it takes hours on a CPU).
 DCDI_TRAINING_SHARE="${DCDI_TRAINING_SHARE:-0.05}"

@@ -113,7 +113,8 @@ def _truth_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
     "calibration",
     "Expected against true effects",
     "On the diagonal, edges act as strongly as their weights say; below it they are overrated. Each dot is an eighth "
-    "of a run's edges. Both axes are logarithmic, on the scale of the data.",
+    "of a run's edges. Both axes are logarithmic, on the scale of the data; effects below a tenth of the smallest weight "
+    "stand at the lower edge.",
     lambda group: bool(_calibrated(group)),
 )
 def _calibration(group: ResultGroup, styles: Styles) -> Figure:
@@ -121,10 +122,12 @@ def _calibration(group: ResultGroup, styles: Styles) -> Figure:
     legend = {method: styles[method] for method, _ in found}
     figure, axes = panels(2, 3.0, group.title, legend, lines=False, sharex=True, sharey=True)
     titles = {"perturbed": "sources perturbed in training", "unperturbed": "sources never perturbed"}
+    least = min(weight for _, truth in found for kind in titles for weight in getattr(truth, kind).weight) / 10
     for axis, (kind, title) in zip(axes, titles.items(), strict=True):
         for method, truth in found:
             calibration = getattr(truth, kind)
-            axis.plot(calibration.weight, calibration.effect, **{**styles[method], "linestyle": "", "markersize": 4})
+            effect = np.maximum(calibration.effect, least)
+            axis.plot(calibration.weight, effect, **{**styles[method], "linestyle": "", "markersize": 4})
         axis.axline((0.1, 0.1), (1, 1), color=FAINT, linewidth=1, zorder=1)
         axis.set_title(title, loc="left")
         axis.set_xlabel("expected effect (weight)")
