@@ -113,8 +113,8 @@ def _truth_by_fraction(group: ResultGroup, styles: Styles) -> Figure:
     "calibration",
     "Expected against true effects",
     "On the diagonal, edges act as strongly as their weights say; below it they are overrated. Each dot is an eighth "
-    "of a run's edges. Both axes are logarithmic, on the scale of the data; effects below a tenth of the smallest weight "
-    "stand at the lower edge.",
+    "of a run's edges. Both axes are logarithmic, on the scale of the data; effects below a tenth of the smallest "
+    "weight stand at the lower edge.",
     lambda group: bool(_calibrated(group)),
 )
 def _calibration(group: ResultGroup, styles: Styles) -> Figure:
