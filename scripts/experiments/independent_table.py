@@ -53,7 +53,7 @@ def _cells(runs: pd.DataFrame, name: str, share: float, sets: int) -> dict[str, 
     for method in mean.dropna().index:
         text = metric.number(mean[method]) + (f" ± {metric.number(spread[method])}" if count[method] > 1 else "")
         text = f"**{text}**" if mean[method] == best else text
-        cells[str(method)] = text + "\\*" * (count[method] < sets)
+        cells[str(method)] = text + "\\*" * int(count[method] < sets)
     return cells
 
 
