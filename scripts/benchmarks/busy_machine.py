@@ -44,7 +44,8 @@ def main() -> None:
     tasks = options.tasks or [*presets(), EVALUATE]
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "simulated")
-        command = [sys.executable, "-m", "catran_causalbench", "simulate", str(data), "--size", options.size]
+        simulate = ("simulate", "--output", str(data), "--size", options.size)
+        command = [sys.executable, "-m", "catran_causalbench", *simulate]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         with busy_processes(options.busy):
             times = {task: measured(task, data, options.repeats) for task in tasks}
