@@ -16,14 +16,14 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from known_screens import draw, read_screen
 
-from catran_causalbench import infer_network, validate_dataset
+from catran_causalbench import infer_network
 from catran_causalbench.data.dataset import CONTROL_LABEL
 from catran_causalbench.evaluation.ground_truth import effect_recovery
 from catran_causalbench.grn.edges import rank_edges
 
 FRACTIONS = (0.25, 0.5, 1.0)
-KEPT = 0.9  # share of the cells of a draw
 
 
 def effects_on_the_scale_of_the_data(data: dict[str, np.ndarray]) -> np.ndarray:
@@ -42,14 +42,9 @@ def effects_on_the_scale_of_the_data(data: dict[str, np.ndarray]) -> np.ndarray:
 
 def measure(data: dict[str, np.ndarray], effects: np.ndarray, fraction: float, seed: int) -> tuple[float, float, float]:
     """Return weight over true effect of perturbed and of unperturbed sources, and effect recovery."""
-    names, labels = data["names"], data["labels"]
-    rng = np.random.default_rng(1000 + seed)
-    perturbed = np.zeros(len(names), dtype=bool)
-    perturbed[rng.permutation(len(names))[: round(fraction * len(names))]] = True
-    kept = np.isin(labels, [*names[perturbed], CONTROL_LABEL]) & (rng.random(len(labels)) < KEPT)
-    dataset = validate_dataset(data["X"][kept], labels[kept].tolist(), names.tolist())
+    dataset, perturbed = draw(data, fraction, seed)
     edges = rank_edges(infer_network(dataset, "evidence", seed).weights, int((data["direct"] != 0).sum()))
-    column = np.array([names.tolist().index(name) for name in dataset.gene_names])
+    column = np.array([data["names"].tolist().index(name) for name in dataset.gene_names])
     source, target = column[edges.source], column[edges.target]
     ratios = []
     for kind in (perturbed[source], ~perturbed[source]):
@@ -66,8 +61,7 @@ def main() -> None:
     print("| data, share perturbed | ratio, perturbed | ratio, never perturbed | effect recovery |")
     print("|---|---|---|---|")
     for path in sorted(Path(sys.argv[1]).glob("*.npz")):
-        with np.load(path) as file:
-            data = {name: file[name] for name in file.files}
+        data = read_screen(path)
         effects = effects_on_the_scale_of_the_data(data)
         for fraction in FRACTIONS:
             values = np.array([measure(data, effects, fraction, seed) for seed in seeds])
