@@ -133,9 +133,15 @@ def sparse_inverses(effects: Effects, penalties: np.ndarray) -> list[np.ndarray]
 
 def objective(inverse: np.ndarray, effects: Effects, penalty: float) -> float:
     """Return ½ Σ W (R − V⁻¹)² + λ Σ |V| off the diagonal."""
-    misfit = effects.ratios - np.linalg.inv(inverse)
-    size = np.abs(inverse).sum() - np.abs(np.diag(inverse)).sum()
-    return float(0.5 * (effects.weights * misfit**2).sum() + penalty * size)
+    return float(_misfit(effects, np.linalg.inv(inverse)) + penalty * _size(inverse))
+
+
+def _misfit(effects: Effects, total: np.ndarray) -> float:
+    return 0.5 * (effects.weights * (effects.ratios - total) ** 2).sum()
+
+
+def _size(inverse: np.ndarray) -> float:
+    return np.abs(inverse).sum() - np.abs(np.diag(inverse)).sum()
 
 
 def direct_effects(inverse: np.ndarray) -> np.ndarray:
@@ -149,8 +155,8 @@ def _minimised(inverse: np.ndarray, effects: Effects, penalty: float) -> np.ndar
     """Minimise the objective by proximal gradient steps, whose length is halved until they go down."""
     ratios, weights, _ = effects
     total = np.linalg.inv(inverse)
-    loss = 0.5 * (weights * (ratios - total) ** 2).sum()
-    length, value = 1.0, objective(inverse, effects, penalty)
+    loss = _misfit(effects, total)
+    length, value = 1.0, loss + penalty * _size(inverse)
     for _ in range(MAX_STEPS):
         gradient = total.T @ (weights * (ratios - total)) @ total.T
         for _ in range(_MAX_HALVINGS):
@@ -160,14 +166,14 @@ def _minimised(inverse: np.ndarray, effects: Effects, penalty: float) -> np.ndar
             except np.linalg.LinAlgError:
                 length /= 2
                 continue
-            next_loss = 0.5 * (weights * (ratios - next_total) ** 2).sum()
+            next_loss = _misfit(effects, next_total)
             if next_loss <= loss + (gradient * step).sum() + (step**2).sum() / (2 * length):
                 break
             length /= 2
         else:
             return inverse
         inverse, total, loss = inverse + step, next_total, next_loss
-        before, value = value, loss + penalty * (np.abs(inverse).sum() - np.abs(np.diag(inverse)).sum())
+        before, value = value, loss + penalty * _size(inverse)
         if before - value < TOLERANCE * before:
             break
         length *= 1.5

@@ -171,15 +171,16 @@ class FittedNetwork(NetworkPictures, Described):
         InputError
             The gene is not in the network.
         """
-        return self._edges_of("source", gene, self.edges(num_edges, rank_by=rank_by))
+        return self._edges_of("source", gene, num_edges, rank_by)
 
     def regulators(self, gene: str, num_edges: int | None = None, *, rank_by: str | None = None) -> pd.DataFrame:
         """Return those of the strongest edges that lead to a gene; see :meth:`targets`."""
-        return self._edges_of("target", gene, self.edges(num_edges, rank_by=rank_by))
+        return self._edges_of("target", gene, num_edges, rank_by)
 
-    def _edges_of(self, end: str, gene: str, edges: pd.DataFrame) -> pd.DataFrame:
+    def _edges_of(self, end: str, gene: str, num_edges: int | None, rank_by: str | None) -> pd.DataFrame:
         if gene not in self.gene_names:
             raise InputError.of("gene", repr(gene), f"one of the network's genes, such as {self.gene_names[0]!r}")
+        edges = self.edges(num_edges, rank_by=rank_by)
         return edges[edges[end] == gene].reset_index(drop=True)
 
     def to_regulon(self, num_edges: int | None = None) -> pd.DataFrame:

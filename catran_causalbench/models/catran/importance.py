@@ -53,7 +53,7 @@ class CellStatistics:
     def of(cls, dataset: PerturbationDataset) -> CellStatistics:
         """Compute them."""
         statistics = sufficient_statistics(dataset, num_folds=1, seed=0)
-        measured = statistics.effects([0])
+        measured = statistics.all_effects
         varies = measured.deviation > _SMALLEST_DEVIATION
         importance = _shrunk_effects(measured) * varies
         np.fill_diagonal(importance, 0)

@@ -14,6 +14,7 @@ Either correlation, times the depth of p's own knockdown, predicts an effect, al
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -46,6 +47,11 @@ class SufficientStatistics:
     total: np.ndarray
     square: np.ndarray
     covariance: np.ndarray
+
+    @cached_property
+    def all_effects(self) -> PerturbationEffects:
+        """Return the effects that are measured in all cells."""
+        return self.effects(list(range(len(self.count))))
 
     def effects(self, folds: list[int]) -> PerturbationEffects:
         """Return the effects that are measured in the cells of some folds."""
@@ -104,7 +110,7 @@ class Associations:
     @classmethod
     def of(cls, statistics: SufficientStatistics) -> Associations:
         """Compute them from the cells of all labels and folds."""
-        measured = statistics.effects(list(range(len(statistics.count))))
+        measured = statistics.all_effects
         sources = np.flatnonzero(measured.perturbed)
         effects = measured.effect[sources] / measured.error[sources, None]
         depths = effects[np.arange(len(sources)), sources]

@@ -167,7 +167,7 @@ class EvidenceTrainingPlan(TrainingPlan):
         self.settings = settings
         statistics = sufficient_statistics(dataset, settings.folds, seed)
         associations = Associations.of(statistics)
-        measured = statistics.effects(list(range(settings.folds)))
+        measured = statistics.all_effects
         self.evidence = PairEvidence.gather(measured, associations, settings)
         folds = self._held_out_folds(statistics, associations, measured)
         self.can_learn = bool(folds)
