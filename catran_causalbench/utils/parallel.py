@@ -40,7 +40,7 @@ def in_threads(work: Callable[[Share], None], shares: Sequence[Share], worthwhil
     import torch
 
     threads = min(_threads or torch.get_num_threads(), len(shares)) if worthwhile else 1
-    if threads == 1:
+    if threads <= 1:
         for share in shares:
             work(share)
         return

@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse.linalg
+import torch
 from threadpoolctl import threadpool_limits
+
+from catran_causalbench.utils.parallel import in_threads
 
 _FACTORS_PER_GENE, _MAX_FACTORS = 0.05, 20  # both limit the number of latent factors
 # Neighbouring eigenvalues of simulated networks without factors differ by a ratio of 1.05 to 1.3, with factors by more.
 _SMALLEST_GAP = 1.4
 # How many standard errors better another number must predict the measured effects.
 _SURE = 2.0
+_MANY_GENES = 1000  # of which a few eigenpairs are faster found by iteration
+_TOLERANCE = 1e-10  # of the eigenvalues, relative
+_SOURCES_PER_BLOCK = 64
+CPU = torch.device("cpu")
 
 
 def factor_adjusted_correlations(
-    correlation: np.ndarray, sources: np.ndarray, effects: np.ndarray, depths: np.ndarray
+    correlation: np.ndarray, sources: np.ndarray, effects: np.ndarray, depths: np.ndarray, device: torch.device = CPU
 ) -> np.ndarray:
     """Return the correlations of all pairs without shared latent factors, G × G, symmetric, 0 on the diagonal.
 
@@ -32,23 +40,50 @@ def factor_adjusted_correlations(
     sources, effects, depths
         S perturbed genes; S × G, their effects on all genes, 0 on themselves; S, the depth of their knockdowns. The
         latter two are in standard errors of the source. Without perturbations S is 0.
+    device
+        Where the eigenvectors of many genes are found.
     """
     genes = len(correlation)
     most = min(_MAX_FACTORS, int(_FACTORS_PER_GENE * genes))
-    if not most:
-        return _without_diagonal(correlation)
-    with threadpool_limits(1, user_api="blas"):  # the rounding must not depend on the number of threads
-        values, components = scipy.linalg.eigh(correlation, subset_by_index=(genes - 1 - most, genes - 1))
-    values, components = values[::-1], components[:, ::-1]
-    number = _choose(_largest_gap(values), _losses(correlation, values, components, sources, effects, depths))
-    leading = components[:, :number]
-    return _without_diagonal(unit_diagonal(correlation - (leading * values[:number]) @ leading.T))
+    left = correlation.copy()
+    if most:
+        with threadpool_limits(1, user_api="blas"):  # the rounding must not depend on the number of threads
+            values, components = _leading_eigenpairs(correlation, most + 1, device)
+            losses = _losses(correlation, values, components, sources, effects, depths)
+            number = _choose(_largest_gap(values), losses)
+            leading = components[:, :number]
+            left -= (leading * values[:number]) @ leading.T
+        _scale_to_unit_diagonal(left)
+    np.fill_diagonal(left, 0)
+    return left
+
+
+def _leading_eigenpairs(symmetric: np.ndarray, number: int, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest eigenvalues, descending, and their eigenvectors as columns."""
+    genes = len(symmetric)
+    if genes < _MANY_GENES:
+        values, vectors = scipy.linalg.eigh(symmetric, subset_by_index=(genes - number, genes - 1))
+        return values[::-1], vectors[:, ::-1]
+    matrix = torch.from_numpy(symmetric).to(device)
+    operator = scipy.sparse.linalg.LinearOperator(
+        symmetric.shape, lambda vector: (matrix @ torch.from_numpy(vector.ravel()).to(device)).cpu().numpy(), dtype=float
+    )
+    start = np.random.default_rng(0).normal(size=genes)
+    values, vectors = scipy.sparse.linalg.eigsh(operator, number, v0=start, tol=_TOLERANCE)
+    order = np.argsort(-values)
+    return values[order], vectors[:, order]
 
 
 def unit_diagonal(symmetric: np.ndarray) -> np.ndarray:
     """Scale rows and columns of a covariance alike, so that its diagonal is 1."""
+    scaled = symmetric.copy()
+    _scale_to_unit_diagonal(scaled)
+    return scaled
+
+
+def _scale_to_unit_diagonal(symmetric: np.ndarray) -> None:
     scale = np.sqrt(np.diag(symmetric).clip(0)) + 1e-9
-    return symmetric / np.outer(scale, scale)
+    symmetric /= np.outer(scale, scale)
 
 
 def _largest_gap(values: np.ndarray) -> int:
@@ -73,18 +108,29 @@ def _losses(
     The prediction is a multiple of correlation × depth; the multiple follows from all other sources. The loss is the
     squared error, less a constant.
     """
-    losses = []
-    for number in range(len(values)):
-        leading = components[:, :number]
-        left = correlation - (leading * values[:number]) @ leading.T
-        scale = np.sqrt(np.diag(left).clip(0)) + 1e-9
-        predicted = left[sources] / np.outer(scale[sources], scale) * depths[:, None]
-        predicted[np.arange(len(sources)), sources] = 0
-        product, square = (predicted * effects).sum(axis=1), (predicted**2).sum(axis=1)
-        # A negative multiple would reward the mirror image that the removal of real effects leaves behind.
-        multiple = ((product.sum() - product) / (square.sum() - square).clip(1e-9)).clip(0)
-        losses.append(multiple**2 * square - 2 * multiple * product)
-    return np.array(losses)
+    product, square = np.zeros((2, len(values), len(sources)))
+    removed = np.cumsum(components**2 * values, axis=1)  # G × numbers, from the diagonal, by so many factors and one
+    left_of_variance = np.column_stack([np.diag(correlation), np.diag(correlation)[:, None] - removed[:, :-1]])
+    scale = np.sqrt(left_of_variance.clip(0)) + 1e-9
+
+    def predict(block: slice) -> None:
+        chosen = sources[block]
+        own, left = (np.arange(len(chosen)), chosen), correlation[chosen]
+        left[own] = 0
+        for number in range(len(values)):
+            factor = scale[:, number]
+            predicted = left * (depths[block] / factor[chosen])[:, None]
+            predicted /= factor
+            product[number, block] = np.einsum("sg,sg->s", predicted, effects[block])
+            square[number, block] = np.einsum("sg,sg->s", predicted, predicted)
+            left -= np.outer(components[chosen, number] * values[number], components[:, number])
+            left[own] = 0
+
+    in_threads(predict, [slice(i, i + _SOURCES_PER_BLOCK) for i in range(0, len(sources), _SOURCES_PER_BLOCK)])
+    # A negative multiple would reward the mirror image that the removal of real effects leaves behind.
+    others = (sums.sum(axis=1, keepdims=True) - sums for sums in (product, square))
+    multiple = np.divide(next(others), next(others).clip(1e-9)).clip(0)
+    return multiple**2 * square - 2 * multiple * product
 
 
 def _choose(number: int, losses: np.ndarray) -> int:
@@ -93,9 +139,3 @@ def _choose(number: int, losses: np.ndarray) -> int:
     gain = losses[number] - losses[best]
     sure = len(gain) > 1 and gain.mean() > _SURE * gain.std(ddof=1) / np.sqrt(len(gain))
     return best if sure else number
-
-
-def _without_diagonal(symmetric: np.ndarray) -> np.ndarray:
-    result = symmetric.copy()
-    np.fill_diagonal(result, 0)
-    return result

@@ -44,9 +44,9 @@ class PairEvidence:
     Attributes
     ----------
     effect, partial, factor_adjusted
-        The measured effect, and those that the two correlations predict; 0 on the diagonal.
-    effect_score, partial_score
-        The first two as multiples of their standard errors.
+        The measured effect and the two correlations, which predict effects times the depth; 0 on the diagonal.
+    num_cells
+        From which the correlations were computed.
     perturbed, error, depth
         Whether a gene was perturbed, the standard error of its effects (1 without them), the depth of its knockdown.
     deviation
@@ -61,8 +61,7 @@ class PairEvidence:
     effect: torch.Tensor
     partial: torch.Tensor
     factor_adjusted: torch.Tensor
-    effect_score: torch.Tensor
-    partial_score: torch.Tensor
+    num_cells: int
     perturbed: torch.Tensor
     error: torch.Tensor
     depth: torch.Tensor
@@ -80,26 +79,24 @@ class PairEvidence:
         """Collect effects and associations; the settings name the features and terms to leave out."""
         effect = measured.effect.copy()
         np.fill_diagonal(effect, 0)
-        depth, error = knockdown_depths(measured), np.where(measured.perturbed, measured.error, 1.0)
-        partial, adjusted = (matrix * depth[:, None] for matrix in (associations.partial, associations.factor_adjusted))
+        error = np.where(measured.perturbed, measured.error, 1.0)
         arrays = {
             "effect": effect,
-            "partial": partial,
-            "factor_adjusted": adjusted,
-            "effect_score": effect / error[:, None],
-            "partial_score": associations.partial * np.sqrt(associations.num_cells),
+            "partial": associations.partial,  # shared by all folds, as is the next one
+            "factor_adjusted": associations.factor_adjusted,
             "perturbed": measured.perturbed,
             "error": error,
-            "depth": depth,
+            "depth": knockdown_depths(measured),
             "deviation": measured.deviation,
         }
-        tensors = {name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}
-        activity = _beyond_noise(tensors["effect_score"])
+        tensors = {name: torch.from_numpy(np.asarray(array, np.float32)) for name, array in arrays.items()}
+        activity = _beyond_noise(tensors["effect"] / tensors["error"][:, None])
         return cls(
             **tensors,
+            num_cells=associations.num_cells,
             source_activity=activity.sum(dim=1),
             target_activity=activity.sum(dim=0),
-            association=_beyond_noise(tensors["partial_score"]).sum(dim=1),
+            association=_beyond_noise(tensors["partial"] * associations.num_cells**0.5).sum(dim=1),
             disabled_features=tuple(map(FEATURES.index, settings.disabled_features)),
             disabled_terms=tuple(map(TERMS.index, settings.disabled_terms)),
         )
@@ -127,25 +124,27 @@ class PairEvidence:
             N, this sign.
         """
         num_genes, num_sources = len(self.depth), self.perturbed.sum().clamp_min(1)
-        effect, score = self.effect[source, target] * is_perturbed, self.effect_score[source, target] * is_perturbed
-        partial, partial_score = self.partial[source, target], self.partial_score[source, target]
+        depth, measured = self.depth[source], self.effect[source, target]
+        measured_score, effect = measured / self.error[source], measured * is_perturbed
+        correlation = self.partial[source, target]
+        partial, partial_score = correlation * depth, correlation * self.num_cells**0.5
         sign = torch.where(effect != 0, effect.sign(), torch.where(partial < 0, -1.0, 1.0))
-        adjusted = self.factor_adjusted[source, target] * sign
-        own, own_association = _beyond_noise(self.effect_score[source, target]), _beyond_noise(partial_score)
+        adjusted = self.factor_adjusted[source, target] * depth * sign
+        own, own_association = _beyond_noise(measured_score), _beyond_noise(partial_score)
         features = torch.stack(
             [
-                score.abs().log1p(),
+                (measured_score * is_perturbed).abs().log1p(),
                 is_perturbed,
-                self.depth[source],
+                depth,
                 self.deviation[target].log(),
-                (partial_score * sign * self.depth[source].sign()).clamp(-8, 8) / 2,
+                (partial_score * sign * depth.sign()).clamp(-8, 8) / 2,
                 (10 * partial * sign).clamp(-3, 3),
                 # Activities leave out the pair's own score, which must not enter twice.
                 ((self.source_activity[source] - own) / num_genes).clamp_min(0).log1p() * is_perturbed,
                 ((self.target_activity[target] - own) / num_sources).clamp_min(0).log1p(),
                 ((self.association[source] - own_association) / num_genes).clamp_min(0).log1p(),
                 ((self.association[target] - own_association) / num_genes).clamp_min(0).log1p(),
-                self.effect_score[target, source].abs().log1p(),
+                (self.effect[target, source] / self.error[target]).abs().log1p(),
                 adjusted.sign() * (10 * adjusted.abs()).log1p(),
             ],
             dim=1,

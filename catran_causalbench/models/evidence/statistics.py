@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from threadpoolctl import threadpool_limits
 
-from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
-from catran_causalbench.models.evidence.factors import factor_adjusted_correlations, unit_diagonal
+from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.models.evidence.factors import CPU, factor_adjusted_correlations, unit_diagonal
+from catran_causalbench.models.evidence.sums import sum_over_cells
 from catran_causalbench.utils.parallel import in_threads
 
 # Added to the diagonal of the correlations before they are inverted, so that few cells do not blow up their noise.
 _RIDGE = 0.05
-_CELLS_PER_BLOCK = 4096
-_MIN_GENES_PER_PANEL, _MAX_PANELS = 64, 16  # narrower panels would make BLAS slow
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,19 @@ class SufficientStatistics:
     ----------
     count
         folds × (G + 1), cells.
-    total, square
-        folds × (G + 1) × G, sums of expression and of its square.
+    centre
+        G, near the mean of all cells.
+    total
+        folds × (G + 1) × G, float32, sums of expression minus the centre.
+    square
+        folds × G, sums of squared distances from the mean of the same label and fold; without the label of the gene
+        itself, since a knockdown changes a gene's own variance.
     covariance
         G × G, of expression within labels, pooled over all cells.
     """
 
     count: np.ndarray
+    centre: np.ndarray
     total: np.ndarray
     square: np.ndarray
     covariance: np.ndarray
@@ -55,19 +61,33 @@ class SufficientStatistics:
 
     def effects(self, folds: list[int]) -> PerturbationEffects:
         """Return the effects that are measured in the cells of some folds."""
-        count, total, square = (sums[folds].sum(axis=0) for sums in (self.count, self.total, self.square))
-        genes = total.shape[1]
-        mean = total / np.maximum(count, 1)[:, None]
-        within = square - count[:, None] * mean**2
-        freedom = np.repeat(np.maximum(count - 1, 0)[:, None], genes, axis=1)
-        np.fill_diagonal(within[:genes], 0)  # a knockdown changes a gene's own variance
-        np.fill_diagonal(freedom[:genes], 0)
-        variance = within.sum(axis=0) / np.maximum(freedom.sum(axis=0), 1)
+        genes = len(self.centre)
+        mean, count = self._means(folds)
+        within = self.square[folds].sum(axis=0)
+        for fold in folds if len(folds) > 1 else []:
+            between, cells = self._means([fold])
+            between -= mean
+            np.fill_diagonal(between[:genes], 0)
+            within += np.float32(cells) @ np.square(between, out=between)
+        freedom = np.maximum(count - 1, 0)
+        variance = within / np.maximum(freedom.sum() - freedom[:genes], 1)
         deviation = np.sqrt(np.maximum(variance, 0)) + 1e-6
         perturbed = (count[:genes] > 0) & (count[genes] > 0)
-        effect = np.where(perturbed[:, None], (mean[:genes] - mean[genes]) / deviation, 0)
+        control_mean = mean[genes].copy()
+        mean -= control_mean
+        effect = mean[:genes]
+        effect /= np.float32(deviation)
+        effect[~perturbed] = 0
         error = np.sqrt(1 / np.maximum(count[:genes], 1) + 1 / np.maximum(count[genes], 1))
-        return PerturbationEffects(effect, np.where(perturbed, error, np.nan), deviation, mean[genes])
+        return PerturbationEffects(effect, np.where(perturbed, error, np.nan), deviation, self.centre + control_mean)
+
+    def _means(self, folds: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the means of the labels minus the centre, (G + 1) × G, and the numbers of their cells."""
+        count, total = self.count[folds].sum(axis=0), self.total[folds[0]].copy()
+        for fold in folds[1:]:
+            total += self.total[fold]
+        total /= np.maximum(np.float32(count), 1)[:, None]
+        return total, count
 
 
 @dataclass(frozen=True)
@@ -108,56 +128,33 @@ class Associations:
     num_cells: int
 
     @classmethod
-    def of(cls, statistics: SufficientStatistics) -> Associations:
+    def of(cls, statistics: SufficientStatistics, device: torch.device = CPU) -> Associations:
         """Compute them from the cells of all labels and folds."""
         measured = statistics.all_effects
         sources = np.flatnonzero(measured.perturbed)
-        effects = measured.effect[sources] / measured.error[sources, None]
-        depths = effects[np.arange(len(sources)), sources]
-        effects[np.arange(len(sources)), sources] = 0
-        adjusted = factor_adjusted_correlations(unit_diagonal(statistics.covariance), sources, effects, depths)
-        return cls(partial_correlations(statistics.covariance), adjusted, int(statistics.count.sum()))
+        own = np.arange(len(sources)), sources
+        effects = measured.effect[sources] / np.float32(measured.error[sources, None])
+        depths = effects[own].astype(float)
+        effects[own] = 0
+        correlation = unit_diagonal(statistics.covariance)
+        found: dict[str, np.ndarray] = {}
+
+        def find(name: str) -> None:
+            if name == "partial":
+                found[name] = np.float32(_partial(correlation, device))
+            else:
+                found[name] = np.float32(factor_adjusted_correlations(correlation, sources, effects, depths, device))
+
+        with _one_thread():
+            in_threads(find, ["factor_adjusted", "partial"], worthwhile=device.type == "cpu")
+        return cls(**found, num_cells=int(statistics.count.sum()))
 
 
-def sufficient_statistics(dataset: PerturbationDataset, num_folds: int, seed: int) -> SufficientStatistics:
+def sufficient_statistics(
+    dataset: PerturbationDataset, num_folds: int, seed: int, device: torch.device = CPU
+) -> SufficientStatistics:
     """Sum over the cells of every label, which are dealt at random to the folds; excluded cells are left out."""
-    genes = dataset.num_genes
-    rng = np.random.default_rng(seed)
-    count = np.zeros((num_folds, genes + 1))
-    total, square = np.zeros((2, num_folds, genes + 1, genes))
-    for code in [*dataset.perturbed_genes, CONTROL]:
-        cells = dataset.expression[rng.permutation(np.flatnonzero(dataset.intervention == code))]
-        label = genes if code == CONTROL else code
-        for fold in range(num_folds):
-            part = cells[fold::num_folds]
-            count[fold, label] = len(part)
-            total[fold, label] = part.sum(axis=0, dtype=np.float64)
-            square[fold, label] = np.einsum("cg,cg->g", part, part, dtype=np.float64)
-    mean = total.sum(axis=0) / np.maximum(count.sum(axis=0), 1)[:, None]
-    return SufficientStatistics(count, total, square, _pooled_covariance(dataset, mean.astype(np.float32)))
-
-
-def _pooled_covariance(dataset: PerturbationDataset, mean: np.ndarray) -> np.ndarray:
-    """Compute the covariance around the means of the labels, (G + 1) × G.
-
-    The upper triangle, in panels of genes: BLAS must not share a product between threads, see :func:`_one_thread`.
-    """
-    genes = dataset.num_genes
-    included = np.flatnonzero(dataset.intervention >= CONTROL)
-    label = np.where(dataset.intervention == CONTROL, genes, dataset.intervention)
-    width = max(_MIN_GENES_PER_PANEL, -(-genes // _MAX_PANELS))
-    panels = [slice(start, start + width) for start in range(0, genes, width)]
-    total = np.zeros((genes, genes))
-
-    def add(panel: slice) -> None:
-        total[panel, panel.start :] += centred[:, panel].T @ centred[:, panel.start :]
-
-    with _one_thread():
-        for cells in np.split(included, range(_CELLS_PER_BLOCK, len(included), _CELLS_PER_BLOCK)):
-            centred = dataset.expression[cells] - mean[label[cells]]
-            in_threads(add, panels)
-    total = np.triu(total) + np.triu(total, 1).T
-    return total / max(len(included) - len(np.unique(label[included])), 1)
+    return SufficientStatistics(*sum_over_cells(dataset, num_folds, seed, device))
 
 
 def partial_correlations(covariance: np.ndarray) -> np.ndarray:
@@ -166,12 +163,21 @@ def partial_correlations(covariance: np.ndarray) -> np.ndarray:
     The weight of gene p in the best linear prediction of gene l from all others is minus the entry (p, l) of the
     inverse covariance over the entry (l, l); scaled alike for both genes it is their partial correlation.
     """
-    correlation = unit_diagonal(covariance)
     with _one_thread():
-        inverse = np.linalg.inv(correlation + _RIDGE * np.eye(len(correlation)))
-    partial = -unit_diagonal(inverse)
-    np.fill_diagonal(partial, 0)
-    return partial
+        return _partial(unit_diagonal(covariance), CPU)
+
+
+def _partial(correlation: np.ndarray, device: torch.device) -> np.ndarray:
+    regularised = torch.tensor(correlation, device=device)
+    regularised.diagonal().add_(_RIDGE)
+    factor = torch.linalg.cholesky(regularised)
+    del regularised
+    partial = torch.cholesky_inverse(factor)
+    del factor
+    scale = partial.diagonal().sqrt()
+    partial /= torch.outer(-scale, scale)
+    partial.fill_diagonal_(0)
+    return partial.cpu().numpy()
 
 
 def knockdown_depths(measured: PerturbationEffects) -> np.ndarray:

@@ -165,8 +165,9 @@ class EvidenceTrainingPlan(TrainingPlan):
     def __init__(self, dataset: PerturbationDataset, settings: EvidenceSettings, seed: int) -> None:
         super().__init__(1, "evidence.learning_rate", uses_gpu=False)  # gates are small and train on the CPU
         self.settings = settings
-        statistics = sufficient_statistics(dataset, settings.folds, seed)
-        associations = Associations.of(statistics)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # for what costs cells × genes²
+        statistics = sufficient_statistics(dataset, settings.folds, seed, device)
+        associations = Associations.of(statistics, device)
         measured = statistics.all_effects
         self.evidence = PairEvidence.gather(measured, associations, settings)
         folds = self._held_out_folds(statistics, associations, measured)
@@ -261,9 +262,9 @@ class EvidenceTrainingPlan(TrainingPlan):
             sources = np.flatnonzero(rest.perturbed & held_out.perturbed)
             if len(sources):
                 # In the unit of the evidence, which must not depend on the held-out cells.
-                effect = held_out.effect * held_out.deviation / rest.deviation
+                effect = held_out.effect * np.float32(held_out.deviation / rest.deviation)
                 evidence = PairEvidence.gather(rest, associations, self.settings)
-                arrays = np.float32(effect), np.float32(held_out.error), sources
+                arrays = effect, np.float32(held_out.error), sources
                 folds.append(HeldOutFold(evidence, 1.0, *map(torch.from_numpy, arrays)))
         if folds and not measured.perturbed.all():
             arrays = np.float32(measured.effect), np.float32(measured.error), np.flatnonzero(measured.perturbed)

@@ -73,8 +73,9 @@ def test_evidence_is_turned_to_the_sign_of_the_effect():
     _, terms, sign = evidence.look_up(source, target, is_perturbed)
     assert (terms[:, 0] >= 0).all()
     assert (terms[is_perturbed == 0, 1] >= 0).all()
-    torch.testing.assert_close(terms[:, 1] * sign, evidence.partial[source, target])
-    torch.testing.assert_close(terms[:, 2] * sign, evidence.factor_adjusted[source, target])
+    for term, correlation in ((1, evidence.partial), (2, evidence.factor_adjusted)):
+        predicted = correlation[source, target] * evidence.depth[source]
+        torch.testing.assert_close(terms[:, term] * sign, predicted)
 
 
 def test_untrained_gates_weigh_all_pairs_alike():
@@ -84,9 +85,10 @@ def test_untrained_gates_weigh_all_pairs_alike():
         rows = attention.attention_rows(torch.tensor([3, 0]))
     for row, target in zip(rows, (3, 0), strict=True):
         for source in range(dataset.num_genes):
-            effect, partial = evidence.effect[source, target], evidence.partial[source, target]
+            effect, depth = evidence.effect[source, target], evidence.depth[source]
+            partial, adjusted = (depth * matrix[source, target] for matrix in (evidence.partial, evidence.factor_adjusted))
             sign = effect.sign() if effect != 0 else partial.sign()
-            agreed = sign * (0.1 * partial + 0.05 * evidence.factor_adjusted[source, target])
+            agreed = sign * (0.1 * partial + 0.05 * adjusted)
             expected = (0.5 * effect.abs() + agreed + 0.002) * evidence.deviation[target]
             assert row[source].item() == pytest.approx(expected.item(), abs=1e-6)
 
