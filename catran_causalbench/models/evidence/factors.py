@@ -65,9 +65,12 @@ def _leading_eigenpairs(symmetric: np.ndarray, number: int, device: torch.device
         values, vectors = scipy.linalg.eigh(symmetric, subset_by_index=(genes - number, genes - 1))
         return values[::-1], vectors[:, ::-1]
     matrix = torch.from_numpy(symmetric).to(device)
-    operator = scipy.sparse.linalg.LinearOperator(
-        symmetric.shape, lambda vector: (matrix @ torch.from_numpy(vector.ravel()).to(device)).cpu().numpy(), dtype=float
-    )
+
+    def multiply(vector: np.ndarray) -> np.ndarray:
+        product: np.ndarray = (matrix @ torch.from_numpy(vector.ravel()).to(device)).cpu().numpy()
+        return product
+
+    operator = scipy.sparse.linalg.LinearOperator(symmetric.shape, multiply, dtype=float)
     start = np.random.default_rng(0).normal(size=genes)
     values, vectors = scipy.sparse.linalg.eigsh(operator, number, v0=start, tol=_TOLERANCE)
     order = np.argsort(-values)

@@ -1,7 +1,8 @@
 """Sums over the cells of every label and fold, in one pass, on the CPU or on a GPU.
 
 Cells are read in the order of their labels, block by block. What a block holds of a label, its piece, is centred at its
-own mean before it is squared, so that nothing is lost to cancellation in float32; blocks are added up in float64. Most labels lie in one block. The pieces of the others are put together at the end:
+own mean before it is squared, so that nothing is lost to cancellation in float32; blocks are added up in float64. Most
+labels lie in one block. The pieces of the others are put together at the end:
 
     Σ (x − m)(x − m)ᵀ = Σ over pieces p of Σ (x − m_p)(x − m_p)ᵀ + n_p (m_p − m)(m_p − m)ᵀ.
 
@@ -10,7 +11,7 @@ A device holds one block and genes × genes sums. On the CPU, threads share the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -22,14 +23,15 @@ from torch.nn.functional import embedding_bag
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 from catran_causalbench.utils.parallel import in_threads, prefetched
 
-_CELLS_PER_BLOCK = 4096
-_MIN_GENES_PER_PANEL, _MAX_PANELS = 64, 16  # narrower panels would make BLAS slow
+_CELLS_PER_BLOCK = 8192
+# Narrower panels would make BLAS slow, or the other passes over a block.
+_MIN_GENES_TO_MULTIPLY, _MIN_GENES_TO_CENTRE, _MAX_PANELS = 64, 192, 16
 
 
 class CellSums(NamedTuple):
     """Sums over cells; see :class:`~catran_causalbench.models.evidence.statistics.SufficientStatistics`."""
 
-    count: np.ndarray
+    cells: np.ndarray
     centre: np.ndarray
     total: np.ndarray
     square: np.ndarray
@@ -39,7 +41,7 @@ class CellSums(NamedTuple):
 class _Piece(NamedTuple):
     """The cells of a label in one block: their number in each fold, and their sums (folds × G)."""
 
-    count: np.ndarray
+    cells: np.ndarray
     total: np.ndarray
 
 
@@ -92,8 +94,6 @@ class _Sums:
         self._square = torch.zeros(folds, genes, dtype=torch.float64, device=device)
         self._product = torch.zeros(genes, genes, dtype=torch.float64, device=device)
         self._pieces: dict[int, list[_Piece]] = {}
-        width = max(_MIN_GENES_PER_PANEL, -(-genes // _MAX_PANELS))
-        self._panels = [slice(start, min(start + width, genes)) for start in range(0, genes, width)]
         self._is_first = True
 
     def add(self, rows: torch.Tensor, label: np.ndarray, fold: np.ndarray) -> None:
@@ -128,7 +128,7 @@ class _Sums:
                 part[self._on_device(own), self._on_device(labels[own] - panel.start)] = 0
             self._square[:, panel] += cells_of_fold @ square - groups_of_fold @ between
 
-        self._in_threads(centre)
+        self._in_threads(centre, _MIN_GENES_TO_CENTRE)
         self._add_products(rows)
         sums = total.cpu().numpy()
         self._total[group_fold, group_label] += np.float32(sums)
@@ -151,7 +151,7 @@ class _Sums:
             square.copy_(square.triu() + square.triu(1).T)
             self._product[panel.stop :, panel] = self._product[panel, panel.stop :].T
 
-        self._in_threads(mirror)
+        self._in_threads(mirror, _MIN_GENES_TO_CENTRE)
         covariance, square = self._product.cpu().numpy(), self._square.cpu().numpy()
         return CellSums(self._count, self._centre.double().cpu().numpy(), self._total, square, covariance)
 
@@ -174,10 +174,13 @@ class _Sums:
         def add(panel: slice) -> None:
             self._product[panel, panel.start :] += _product(rows[:, panel].T, rows[:, panel.start :])
 
-        self._in_threads(add)
+        self._in_threads(add, _MIN_GENES_TO_MULTIPLY)
 
-    def _in_threads(self, work) -> None:  # type: ignore[no-untyped-def]
-        in_threads(work, self._panels, worthwhile=self._device.type == "cpu")
+    def _in_threads(self, work: Callable[[slice], None], least: int) -> None:
+        """Do some work for every panel of genes, of at least so many genes unless it is the last."""
+        width = max(least, -(-self._genes // _MAX_PANELS))
+        panels = [slice(start, min(start + width, self._genes)) for start in range(0, self._genes, width)]
+        in_threads(work, panels, worthwhile=self._device.type == "cpu")
 
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)

@@ -86,7 +86,9 @@ def test_untrained_gates_weigh_all_pairs_alike():
     for row, target in zip(rows, (3, 0), strict=True):
         for source in range(dataset.num_genes):
             effect, depth = evidence.effect[source, target], evidence.depth[source]
-            partial, adjusted = (depth * matrix[source, target] for matrix in (evidence.partial, evidence.factor_adjusted))
+            partial, adjusted = (
+                depth * matrix[source, target] for matrix in (evidence.partial, evidence.factor_adjusted)
+            )
             sign = effect.sign() if effect != 0 else partial.sign()
             agreed = sign * (0.1 * partial + 0.05 * adjusted)
             expected = (0.5 * effect.abs() + agreed + 0.002) * evidence.deviation[target]

@@ -16,7 +16,8 @@ from catran_causalbench.utils import parallel
 def small_blocks(monkeypatch):
     """Let blocks cut labels and folds, and panels cut the genes."""
     monkeypatch.setattr(sums, "_CELLS_PER_BLOCK", 37)
-    monkeypatch.setattr(sums, "_MIN_GENES_PER_PANEL", 5)
+    monkeypatch.setattr(sums, "_MIN_GENES_TO_MULTIPLY", 5)
+    monkeypatch.setattr(sums, "_MIN_GENES_TO_CENTRE", 4)
 
 
 def offset_data():
@@ -34,7 +35,7 @@ def within(values, label):
 
 
 @pytest.mark.guarantee(
-    "Evidence", "Sums over cells in float32 blocks equal the formulas in float64, also far from 0 and in small blocks."
+    "Statistics", "Sums over cells in float32 blocks equal the formulas in float64, also far from 0 and in small blocks."
 )
 def test_sums_equal_the_naive_formulas(small_blocks):
     dataset = offset_data()
@@ -102,9 +103,7 @@ def test_a_gene_that_does_not_vary_within_labels_varies_by_nothing(small_blocks)
 def test_tf32_is_off_during_sums_and_restored(monkeypatch):
     before, seen = torch.get_float32_matmul_precision(), []
     product = sums._product
-    monkeypatch.setattr(
-        sums, "_product", lambda *of: seen.append(torch.get_float32_matmul_precision()) or product(*of)
-    )
+    monkeypatch.setattr(sums, "_product", lambda *of: seen.append(torch.get_float32_matmul_precision()) or product(*of))
     torch.set_float32_matmul_precision("high")
     try:
         sufficient_statistics(offset_data(), 2, seed=0)
