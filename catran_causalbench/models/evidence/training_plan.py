@@ -194,8 +194,9 @@ class EvidenceTrainingPlan(TrainingPlan):
     def configure_optimizers(self) -> lightning.utilities.types.OptimizerLRSchedulerConfig:
         """Return AdamW under one cycle of the learning rate."""
         settings = self.settings
-        optimiser = torch.optim.AdamW(self.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
+        rate, decay = settings.learning_rate, settings.weight_decay
+        optimiser = torch.optim.AdamW(self.parameters(), rate, weight_decay=decay, fused=True)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=settings.steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def training_step(self, minibatch: PairMinibatch, step: int) -> torch.Tensor:
