@@ -23,6 +23,7 @@ from torch import nn
 from catran_causalbench.models.evidence.calibration import PowerLaw
 from catran_causalbench.models.evidence.config import FEATURES, TERMS, EvidenceSettings
 from catran_causalbench.models.evidence.statistics import Associations, PerturbationEffects, knockdown_depths
+from catran_causalbench.utils.parallel import in_threads
 
 IS_PERTURBED = FEATURES.index("is_perturbed")
 # Effects and partial correlations below so many standard errors do not count towards a gene's activity.
@@ -34,7 +35,7 @@ _SMALLEST_SPREAD = 0.05
 # They stay within e^±3 of this, so that none vanishes.
 _START = (0.5, 0.1, 0.05, 0.002)
 _GATE_RANGE = 3.0
-PAIRS_PER_BLOCK = 2**18
+PAIRS_PER_BLOCK = 2**15
 _AS_IT_IS = PowerLaw()
 _silu_backward = torch.ops.aten.silu_backward
 
@@ -285,17 +286,16 @@ class GatedAttention(nn.Module):
     def attention_rows(self, targets: torch.Tensor) -> torch.Tensor:
         """Return the expected size of the effects of all G genes on some targets: targets × G, on the data's scale."""
         num_genes = len(self.evidence.depth)
-        rows = []
-        for block in targets.split(max(1, PAIRS_PER_BLOCK // num_genes)):
+        rows = torch.empty(len(targets), num_genes)
+
+        def fill(block: torch.Tensor) -> None:
             source = torch.arange(num_genes).repeat(len(block))
-            target = block.repeat_interleave(num_genes)
+            target = targets[block].repeat_interleave(num_genes)
             is_perturbed = self.evidence.perturbed[source]
             features, terms, _ = self.evidence.look_up(source, target, is_perturbed)
-            effect = self.gates(features, terms)[0].mean(dim=0)
-            effect = torch.where(
-                is_perturbed > 0,
-                self.perturbed(effect, self.evidence.error[source]),
-                self.unperturbed(effect, self.evidence.error[source]),
-            )
-            rows.append((effect * self.evidence.deviation[target]).view(len(block), num_genes))
-        return torch.cat(rows)
+            effect, error = self.gates(features, terms)[0].mean(dim=0), self.evidence.error[source]
+            effect = torch.where(is_perturbed > 0, self.perturbed(effect, error), self.unperturbed(effect, error))
+            rows[block] = (effect * self.evidence.deviation[target]).view(len(block), num_genes)
+
+        in_threads(torch.no_grad()(fill), torch.arange(len(targets)).split(max(1, PAIRS_PER_BLOCK // num_genes)))
+        return rows

@@ -153,7 +153,7 @@ class PairLoader:
             target = torch.randint(genes - 1, (count,), generator=generator)
             target += target >= source  # any gene but the source
             if self._knows_all_pairs:
-                parts.append([column[place * genes + target] for column in fold.all_pairs])
+                parts.append([column.index_select(0, place * genes + target) for column in fold.all_pairs])
             else:
                 parts.append(fold.pairs(source, target))
         return PairMinibatch(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
@@ -235,7 +235,8 @@ class EvidenceTrainingPlan(TrainingPlan):
         sample = self._sample
         chosen = sample.features[:, IS_PERTURBED] == is_perturbed
         with torch.no_grad():
-            effect, _ = self.gates(sample.features[chosen], sample.terms[chosen])
+            blocks = zip(*(part[chosen].split(PAIRS_PER_BLOCK) for part in (sample.features, sample.terms)), strict=True)
+            effect = torch.cat([self.gates(*block)[0] for block in blocks], dim=1)
         source = sample.source[chosen]
         expected = effect.gather(0, self._left_out_by[source][None])[0]
         repeats = len(source) / max(self.loader.num_pairs(is_perturbed), 1)
