@@ -235,7 +235,9 @@ class EvidenceTrainingPlan(TrainingPlan):
         sample = self._sample
         chosen = sample.features[:, IS_PERTURBED] == is_perturbed
         with torch.no_grad():
-            blocks = zip(*(part[chosen].split(PAIRS_PER_BLOCK) for part in (sample.features, sample.terms)), strict=True)
+            blocks = zip(
+                *(part[chosen].split(PAIRS_PER_BLOCK) for part in (sample.features, sample.terms)), strict=True
+            )
             effect = torch.cat([self.gates(*block)[0] for block in blocks], dim=1)
         source = sample.source[chosen]
         expected = effect.gather(0, self._left_out_by[source][None])[0]
