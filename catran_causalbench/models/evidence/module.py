@@ -171,7 +171,7 @@ class _WeighedEvidence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, inputs: torch.Tensor, kind: torch.Tensor, evidence: torch.Tensor, *parameters: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return effect and gate deviation from inputs × N, kind (members × 2 × N) and evidence (4 × N)."""
@@ -190,9 +190,7 @@ class _WeighedEvidence(torch.autograd.Function):
         return weighed.sum(dim=1), deviation.square().sum(dim=1)
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: Any, of_effect: torch.Tensor, of_gate_deviation: torch.Tensor
-    ) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, of_effect: torch.Tensor, of_gate_deviation: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of the parameters; d exp(r · tanh(x / r)) / dx = exp(r · tanh(x / r)) · (1 − tanh²)."""
         inputs, kind, first, hidden_1, second, hidden_2, deviation, bounded, weighed, weight_2, weight_3 = (
             ctx.saved_tensors

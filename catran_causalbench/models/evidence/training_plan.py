@@ -235,9 +235,8 @@ class EvidenceTrainingPlan(TrainingPlan):
         sample = self._sample
         chosen = sample.features[:, IS_PERTURBED] == is_perturbed
         with torch.no_grad():
-            blocks = zip(
-                *(part[chosen].split(PAIRS_PER_BLOCK) for part in (sample.features, sample.terms)), strict=True
-            )
+            columns = sample.features[chosen], sample.terms[chosen]
+            blocks = zip(*(column.split(PAIRS_PER_BLOCK) for column in columns), strict=True)
             effect = torch.cat([self.gates(*block)[0] for block in blocks], dim=1)
         source = sample.source[chosen]
         expected = effect.gather(0, self._left_out_by[source][None])[0]
