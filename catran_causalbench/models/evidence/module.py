@@ -162,7 +162,7 @@ def _beyond_noise(score: torch.Tensor) -> torch.Tensor:
 
 
 def _without_noise(value: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
-    """Shrink values, the nearer to the noise the more, by the non-negative garrote (L. Breiman, Technometrics, 1995)."""
+    """Shrink values, more so near the noise, by the non-negative garrote (L. Breiman, Technometrics 37, 1995)."""
     return value * (1 - (_NOISE / score).square()).clamp_min(0)
 
 

@@ -101,7 +101,9 @@ class Associations:
     """Correlations among cells of one label, G × G each, symmetric, 0 on the diagonal, and the number of these cells.
 
     See :func:`partial_correlations` and
-    :func:`~catran_causalbench.models.evidence.factors.factor_adjusted_correlations`.
+    :func:`~catran_causalbench.models.evidence.factors.factor_adjusted_correlations`. Without perturbations, which would
+    tell what either is worth, the geometric mean of partial and plain correlation takes the place of the former: it is
+    large only where both are.
     """
 
     partial: np.ndarray
@@ -116,8 +118,11 @@ class Associations:
         effects = measured.effect[sources] / measured.error[sources, None]
         depths = effects[np.arange(len(sources)), sources]
         effects[np.arange(len(sources)), sources] = 0
-        adjusted = factor_adjusted_correlations(unit_diagonal(statistics.covariance), sources, effects, depths)
-        return cls(partial_correlations(statistics.covariance), adjusted, int(statistics.count.sum()))
+        correlation, partial = unit_diagonal(statistics.covariance), partial_correlations(statistics.covariance)
+        adjusted = factor_adjusted_correlations(correlation, sources, effects, depths)
+        if not len(sources):
+            partial = np.sign(partial) * np.sqrt(np.abs(partial * correlation))
+        return cls(partial, adjusted, int(statistics.count.sum()))
 
 
 def sufficient_statistics(dataset: PerturbationDataset, num_folds: int, seed: int) -> SufficientStatistics:

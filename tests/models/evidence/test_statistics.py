@@ -95,6 +95,18 @@ def test_associations_come_from_the_cells_of_all_folds(dataset):
     assert associations.num_cells == (dataset.intervention >= CONTROL).sum()
 
 
+def test_without_perturbations_partial_and_plain_correlation_count_together(dataset):
+    associations = Associations.of(sufficient_statistics(dataset.controls_only(), 3, seed=0))
+    controls = dataset.control_cells().astype(float)
+    plain, partial = np.corrcoef(controls.T), partial_correlations(np.cov(controls.T))
+    for source in range(dataset.num_genes):
+        for target in set(range(dataset.num_genes)) - {source}:
+            mean = (abs(plain[source, target]) * abs(partial[source, target])) ** 0.5
+            expected = mean if partial[source, target] > 0 else -mean
+            assert associations.partial[source, target] == pytest.approx(expected, abs=1e-4)
+    assert not np.diag(associations.partial).any()
+
+
 def test_knockdown_depths_are_measured_or_expected(dataset):
     measured = sufficient_statistics(dataset, 2, seed=0).effects([0, 1])
     depths = knockdown_depths(measured)
