@@ -94,7 +94,8 @@ def test_untrained_gates_weigh_all_pairs_alike():
         for source in range(dataset.num_genes):
             effect, partial = evidence.effect[source, target], evidence.partial[source, target]
             sign = effect.sign() if effect != 0 else partial.sign()
-            agreed = sign * (0.1 * shrunk_partial(evidence, source, target) + 0.05 * evidence.factor_adjusted[source, target])
+            adjusted = evidence.factor_adjusted[source, target]
+            agreed = sign * (0.1 * shrunk_partial(evidence, source, target) + 0.05 * adjusted)
             expected = (0.5 * effect.abs() + agreed + 0.002) * evidence.deviation[target]
             assert row[source].item() == pytest.approx(expected.item(), abs=1e-6)
 
