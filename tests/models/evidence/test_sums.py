@@ -35,7 +35,8 @@ def within(values, label):
 
 
 @pytest.mark.guarantee(
-    "Statistics", "Sums over cells in float32 blocks equal the formulas in float64, also far from 0 and in small blocks."
+    "Statistics",
+    "Sums over cells in float32 blocks equal the formulas in float64, also far from 0 and in small blocks.",
 )
 def test_sums_equal_the_naive_formulas(small_blocks):
     dataset = offset_data()
