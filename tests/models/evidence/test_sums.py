@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from helpers import random_data
+from helpers import QUICK_EVIDENCE, random_data
 
-from catran_causalbench import validate_dataset
+from catran_causalbench import infer_network, validate_dataset
 from catran_causalbench.data.dataset import CONTROL
 from catran_causalbench.models.evidence import factors, sums
 from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
@@ -125,3 +125,16 @@ def test_iterated_eigenpairs_are_those_of_the_whole_decomposition(monkeypatch):
     iterated = factors.factor_adjusted_correlations(correlation, sources, effects, np.full(40, -9.0))
     assert np.abs(whole - correlation)[~np.eye(120, dtype=bool)].max() > 0.1
     np.testing.assert_allclose(iterated, whole, atol=1e-7)
+
+
+def test_blocks_panels_and_iteration_keep_the_edges(monkeypatch):
+    dataset = validate_dataset(*random_data(cells=2000, genes=40))
+    pairs = []
+    for path in ("as it is", "as for many genes and cells"):
+        if path != "as it is":
+            monkeypatch.setattr(sums, "_CELLS_PER_BLOCK", 37)
+            monkeypatch.setattr(sums, "_MIN_GENES_TO_MULTIPLY", 5)
+            monkeypatch.setattr(factors, "_MANY_GENES", 0)
+        edges = infer_network(dataset, QUICK_EVIDENCE, seed=0).edges(200)
+        pairs.append(set(zip(edges["source"], edges["target"], strict=True)))
+    assert len(pairs[0] & pairs[1]) >= 198
