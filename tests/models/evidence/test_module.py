@@ -157,6 +157,41 @@ def test_a_gate_network_is_calibrated_on_the_sources_that_were_dealt_to_it():
     assert pairs.weight == pytest.approx(3 * 6 * 11 / len(pairs.source))
 
 
+def test_the_gates_and_their_gradients_are_those_of_the_plain_formula():
+    """Forward and backward pass are written by hand; here torch differentiates one pair and one network at a time."""
+    generator = torch.Generator().manual_seed(0)
+    gates = GateModule(2, 5, generator).double()
+    for parameter in gates.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
+    features, noise = torch.randn(2, 40, 12, dtype=torch.float64, generator=generator)
+    gates.standardise(features)
+    features[:, IS_PERTURBED] = (features[:, IS_PERTURBED] > 0).double()
+    terms = torch.randn(40, 3, dtype=torch.float64, generator=generator)
+
+    def plain(member, pair):
+        weight_1, bias_1, weight_2, bias_2, weight_3, level = (parameter[member] for parameter in gates.parameters())
+        x = (features[pair] - gates.centre) / gates.spread + noise[pair]
+        for weight, bias in ((weight_1, bias_1), (weight_2, bias_2)):
+            x = x @ weight + bias[0]
+            x = x * torch.sigmoid(x)
+        deviation = x @ weight_3
+        strength = gates.start * torch.exp(3 * torch.tanh((level[int(features[pair, IS_PERTURBED])] + deviation) / 3))
+        return (strength[:3] * terms[pair]).sum() + strength[3], (deviation**2).sum()
+
+    expected = [[plain(member, pair) for pair in range(40)] for member in range(2)]
+    expected = [torch.stack([torch.stack([both[n] for both in row]) for row in expected]) for n in range(2)]
+    found = gates(features, terms, noise)
+    weights = torch.randn(2, 2, 40, dtype=torch.float64, generator=generator)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    gradients = [
+        torch.autograd.grad((weights * torch.stack(list(result))).sum(), list(gates.parameters()))
+        for result in (found, expected)
+    ]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_the_number_of_parameters_is_far_below_the_papers():
     gates = GateModule(3, 24, torch.Generator())
     assert sum(parameter.numel() for parameter in gates.parameters()) < 9000
