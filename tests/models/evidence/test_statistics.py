@@ -140,11 +140,12 @@ def test_the_depth_of_other_genes_is_predicted_by_ridge_regression():
 def test_the_depth_of_other_genes_lies_within_the_range_of_those_measured():
     level = np.array([1.0, 1.1, 1.2, 1.3, 50.0, -50.0])
     depths = knockdown_depths(measured_depths(-level, level, np.arange(6) < 4))
-    assert (depths[4:] == [-1.3, -1.0]).all() or (depths[4:] == [-1.3, -1.3]).all()
+    assert ((depths[4:] >= -1.3) & (depths[4:] <= -1.0)).all()
 
 
 def test_knockdowns_in_both_directions_do_not_cancel():
     """Some screens set genes to a value, which lies above that of controls for some and below for others."""
     depth = np.array([-3.0, 3.0, -3.0, 3.0, -3.0, 0.0])
-    depths = knockdown_depths(measured_depths(depth, np.ones(6), np.arange(6) < 5))
-    assert depths[5] == pytest.approx(-3.0)
+    for usual, depth in ((-3.0, depth), (3.0, -depth)):
+        depths = knockdown_depths(measured_depths(depth, np.ones(6), np.arange(6) < 5))
+        assert depths[5] == pytest.approx(usual)
