@@ -89,8 +89,8 @@ class ConditionalFits:
         """How far variation around the mean may speak for a source, 0 to 1.
 
         What shifts measurements only, as a cell's size does, makes genes vary together also where one of them is
-        perturbed. It shows in sources that the shift alone rules out: there, variation should speak against the source,
-        too. The difference between what speaks against and for them, over the sum, is squared, so that it must be clear.
+        perturbed. It shows in sources that the shift alone rules out: variation should speak against them, too. The
+        difference between what speaks against and for them, over the sum, is squared, so that it must be clear.
         """
         ruled_out = self.within_ratio[self.shift_ratio < _MISLEADS]
         difference = -ruled_out.sum() / (np.abs(ruled_out).sum() + _LOG_RATIOS_ADDED)
