@@ -20,7 +20,7 @@ from catran_causalbench.grn.fitted_network import FittedNetwork
 from catran_causalbench.methods import CATRAN, find_method
 from catran_causalbench.training.run_directory import RunDirectory
 from catran_causalbench.utils.isolation import one_at_a_time
-from catran_causalbench.utils.progress import report
+from catran_causalbench.utils.parallel import prefetched
 from catran_causalbench.utils.validation import checked, choice, number
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ def infer_network(
     seed = checked("seed", seed, int, _SEED)
     chosen = find_method(method)
     config = chosen.settings(load_config(config))
-    report("Measuring effects")
-    measured = measure_effects(dataset)
     settings = {"method": chosen.name, **config.to_mapping()}
-    with one_at_a_time():
+    # Effects are measured in a second thread meanwhile, in the data as they were given.
+    with one_at_a_time(), prefetched(map(measure_effects, [dataset])) as effects:
         dataset = remove_batch_shifts(preprocess(dataset, config.data.preprocessing))
         with RunDirectory.prepare(config.output.run_directory, settings, dataset, seed) as directory:
             scores = chosen.score_pairs(dataset, config, seed, directory)
             np.fill_diagonal(scores.weights, 0)
+            measured = next(effects)
             network = FittedNetwork(
                 gene_names=dataset.gene_names,
                 weights=scores.weights,

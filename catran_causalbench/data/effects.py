@@ -12,7 +12,7 @@ from catran_causalbench.errors import warn
 
 Floats = NDArray[np.float64]
 
-_CELLS_PER_BLOCK = 4096
+_CELLS_PER_BLOCK = 512
 _SMALLEST_SKEWNESS = 1e-4  # with less, a gamma distribution is normal as far as p-values show
 _SMALLEST_P_VALUE = np.finfo(np.float32).tiny
 _SURE = 1e-3  # largest p-value of a change of a perturbed gene's own expression that counts

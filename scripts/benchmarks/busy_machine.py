@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Time every preset and `evaluate` while other processes use the cores, beside the same with one thread.
+"""Time every preset and `evaluate` on an idle machine, and while other processes use the cores.
 
-    python scripts/benchmarks/busy_machine.py            # about ten minutes on 2 cores
-    python scripts/benchmarks/busy_machine.py --busy 0   # the same on an idle machine
+    python scripts/benchmarks/busy_machine.py                                    # about twenty minutes on 2 cores
+    python scripts/benchmarks/busy_machine.py evidence evaluate --repeats 5      # some of them
 
-Each measurement is a process of its own, with threads as they come or with OMP_NUM_THREADS=1, in turn. Imports, reading
-and compiling are not part of its time. Threads that wait for others without giving up their core would show here: the
-time on a busy machine would be several times that of one thread. The data are SIMULATED. Prints a table in Markdown.
+Each measurement is a process of its own, in turn: with threads as they come on the idle machine, the same beside busy
+processes, and with OMP_NUM_THREADS=1 beside them. Imports, reading and compiling are not part of its time. Threads that
+wait for others without giving up their core would show in the ratio of the last two. The data are SIMULATED. Prints a
+table in Markdown: medians and ranges.
 """
 
 from __future__ import annotations
@@ -47,15 +48,14 @@ def main() -> None:
         simulate = ("simulate", "--output", str(data), "--size", options.size)
         command = [sys.executable, "-m", "catran_causalbench", *simulate]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        with busy_processes(options.busy):
-            times = {task: measured(task, data, options.repeats) for task in tasks}
+        times = {task: measured(task, data, options.repeats, options.busy) for task in tasks}
     machine = describe_machine()
-    print(f"{machine['cores']} cores of an {machine['processor']}, {options.busy} busy processes beside it;")
+    print(f"{machine['cores']} cores of an {machine['processor']}; {options.busy} busy processes beside it;")
     print(f"SIMULATED data of the size {options.size}; median of {options.repeats} runs (least to most)\n")
-    print("| | as it comes | one thread | ratio |\n|---|---|---|---|")
-    for task, (default, single) in times.items():
-        ratio = statistics.median(default) / statistics.median(single)
-        print(f"| `{task}` | {shown(default)} | {shown(single)} | {ratio:.2f} |")
+    print("| | idle machine | busy machine | busy machine, one thread | ratio of the last two |\n|---|---|---|---|---|")
+    for task, (idle, busy, single) in times.items():
+        ratio = statistics.median(busy) / statistics.median(single)
+        print(f"| `{task}` | {shown(idle)} | {shown(busy)} | {shown(single)} | {ratio:.2f} |")
 
 
 def parsed_options() -> argparse.Namespace:
@@ -81,6 +81,7 @@ def busy_processes(number: int) -> Iterator[None]:
     finally:
         for process in processes:
             process.kill()
+            process.join()
 
 
 def compute_forever() -> None:
@@ -89,15 +90,17 @@ def compute_forever() -> None:
         sum(range(10_000))
 
 
-def measured(task: str, data: Path, repeats: int) -> tuple[list[float], list[float]]:
-    """Return the seconds with threads as they come, and with one thread, measured in turn."""
-    times: tuple[list[float], list[float]] = ([], [])
+def measured(task: str, data: Path, repeats: int, busy: int) -> list[list[float]]:
+    """Return the seconds on the idle machine, on the busy one, and there with one thread, measured in turn."""
     thread_variables = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     plain = {name: value for name, value in os.environ.items() if name not in thread_variables}
+    conditions = (0, plain), (busy, plain), (busy, {**plain, "OMP_NUM_THREADS": "1"})
+    times: list[list[float]] = [[] for _ in conditions]
     for _ in range(repeats):
-        for seconds, environment in zip(times, (plain, {**plain, "OMP_NUM_THREADS": "1"}), strict=True):
+        for seconds, (number, environment) in zip(times, conditions, strict=True):
             command = [sys.executable, __file__, "--worker", task, "--data", str(data)]
-            output = subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout
+            with busy_processes(number):
+                output = subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout
             seconds.append(float(output.split()[-1]))
     return times
 

@@ -29,7 +29,6 @@ def test_piped_output_names_each_stage_once(screen, tmp_path):
     stages_shown = [line for line in lines if line.endswith("…")]
     assert stages_shown == [
         "Reading the cells …",
-        "Measuring effects …",
         "Preparing the model, with sums over all cells …",
         "Training …",
     ]
@@ -50,11 +49,11 @@ def test_a_bar_shows_how_much_of_a_stage_is_done(monkeypatch):
     monkeypatch.setattr(Progress, "update", lambda self, task, **values: shown.append(values))
     with stages.stages_shown(quiet=False):
         report("Reading the cells", 3, 10)
-        report("Measuring effects")
+        report("Preparing the model")
     report("nobody listens any more")
     assert shown == [
         {"description": "Reading the cells", "completed": 3, "total": 10},
-        {"description": "Measuring effects", "completed": 0, "total": None},
+        {"description": "Preparing the model", "completed": 0, "total": None},
     ]
 
 

@@ -15,6 +15,7 @@ from catran_causalbench.errors import TrainingError
 from catran_causalbench.models.catran.config import CatranSettings
 from catran_causalbench.models.catran.importance import CellStatistics
 from catran_causalbench.utils.distributed import local_rows
+from catran_causalbench.utils.parallel import prefetched
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,6 +76,14 @@ class MinibatchLoader:
         return len(self._expression) // self.cells
 
     def __iter__(self) -> Iterator[Minibatch]:
+        """Yield the minibatches; on a CPU a second thread draws each while the module learns from the one before."""
+        if self._device.type == "cpu":
+            with prefetched(self._drawn()) as minibatches:
+                yield from minibatches
+        else:
+            yield from self._drawn()
+
+    def _drawn(self) -> Iterator[Minibatch]:
         generator = torch.Generator(self._device)
         seed = _mixed_seed(self._seed, self._current_epoch())
         num_cells = len(self._expression)

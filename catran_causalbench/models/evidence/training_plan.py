@@ -153,7 +153,7 @@ class PairLoader:
             target = torch.randint(genes - 1, (count,), generator=generator)
             target += target >= source  # any gene but the source
             if self._knows_all_pairs:
-                parts.append([column[place * genes + target] for column in fold.all_pairs])
+                parts.append([column.index_select(0, place * genes + target) for column in fold.all_pairs])
             else:
                 parts.append(fold.pairs(source, target))
         return PairMinibatch(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
@@ -194,8 +194,9 @@ class EvidenceTrainingPlan(TrainingPlan):
     def configure_optimizers(self) -> lightning.utilities.types.OptimizerLRSchedulerConfig:
         """Return AdamW under one cycle of the learning rate."""
         settings = self.settings
-        optimiser = torch.optim.AdamW(self.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
+        rate, decay = settings.learning_rate, settings.weight_decay
+        optimiser = torch.optim.AdamW(self.parameters(), rate, weight_decay=decay, fused=True)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=settings.steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def training_step(self, minibatch: PairMinibatch, step: int) -> torch.Tensor:
@@ -234,7 +235,9 @@ class EvidenceTrainingPlan(TrainingPlan):
         sample = self._sample
         chosen = sample.features[:, IS_PERTURBED] == is_perturbed
         with torch.no_grad():
-            effect, _ = self.gates(sample.features[chosen], sample.terms[chosen])
+            columns = sample.features[chosen], sample.terms[chosen]
+            blocks = zip(*(column.split(PAIRS_PER_BLOCK) for column in columns), strict=True)
+            effect = torch.cat([self.gates(*block)[0] for block in blocks], dim=1)
         source = sample.source[chosen]
         expected = effect.gather(0, self._left_out_by[source][None])[0]
         repeats = len(source) / max(self.loader.num_pairs(is_perturbed), 1)
