@@ -9,11 +9,12 @@ so every source p of a target l is put to the test in the cells in which p was p
 A gene downstream of l predicts l in most cells, but misleads where it was perturbed. Such sources are dropped, and the
 target is regressed again on the others. The score combines the total weight W with the t-value of p,
 
-    W[p, l]^(1 − e) · (1 + P(cause)[p, l] · P(forward)[p, l] · (|t[p, l]| − 1)₊).
+    W[p, l]^(1 − e) · (1 + P(cause)[p, l] · P(forward)[p, l] · (√max(|t[p, l]|, 1) − 1))².
 
 Both probabilities follow from the log ratios, and e is the share of the variance that the causes explain: the more the
 regressions explain, the less the size of the total effect counts. Where cells do not vary through the network, t-values
-are small and e is near 0, which leaves the total ranking.
+are small and e is near 0, which leaves the total ranking. The square makes a large t-value of an unlikely cause, which
+factors that act on many genes produce, count for less.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _MAX_SOURCES, _CELLS_PER_SOURCE = 100, 10  # of a regression: sources at most, a
 _RIDGE = 1e-3  # of a gene's variance
 _MISLEADS = -3.0  # log ratio of a source that is dropped: its own perturbation speaks 20 : 1 against it
 _MAX_ROUNDS = 15
-_NOISE, _STRONG = 1.0, 4.0  # t-values that count at all, and that hardly arise by chance
+_STRONG = 4.0  # t-value that hardly arises by chance
+_LOG_RATIOS_ADDED = 5.0  # to those of the sources that tell whether variation can speak for a source
 _PAIRS_ADDED, _SMALLEST_SHARE, _MAX_STEPS = 2, 0.01, 100  # of the estimate of how many sources are causes
 _LARGEST_LOG_RATIO = 50.0
 _SMALLEST_WEIGHT = 1e-3  # of the mean total weight; smaller ones are levelled, their order is kept
@@ -55,7 +57,8 @@ class ConditionalFits:
         Share of the target's variance that is attributed to the source: its slope times its covariance with the target.
     shift_ratio, within_ratio
         The two parts of the log ratio, 0 where the source was not perturbed: one from the mean of the cells in which
-        it was, relative to controls, and one from the variation around that mean.
+        it was, relative to controls, and one from the variation around that mean. Those of a source that was dropped
+        are from its last regression: where the perturbation of one gene rules out one direction, the other is likelier.
     perturbed
         G, true where the source was perturbed.
     """
@@ -71,15 +74,27 @@ class ConditionalFits:
         off_diagonal = ~np.eye(len(total), dtype=bool)
         weight = total.astype(np.float64) / max(np.abs(total[off_diagonal]).mean(), np.finfo(np.float32).tiny)
         weight = (weight + np.hypot(weight, 2 * _SMALLEST_WEIGHT)) / 2  # above 0, in the same order
-        # What shifts measurements only, as a cell's size does, makes genes vary together also where one is perturbed.
-        against = self.shift_ratio + self.within_ratio.clip(max=0)
-        strong = off_diagonal & (np.abs(self.t_value) > _STRONG) & self.perturbed[:, None]
-        is_cause = _probability(against, _share_of_causes(against[strong]))
+        size = np.abs(self.t_value)
+        trusted = self.shift_ratio + self.within_ratio.clip(max=0) + self.trust * self.within_ratio.clip(0)
+        strong = off_diagonal & (size > _STRONG) & self.perturbed[:, None]
+        is_cause = _probability(trusted, _share_of_causes(trusted[strong]))
         ratio = self.shift_ratio + self.within_ratio
         is_forward = _probability(np.log(weight / weight.T) + ratio - ratio.T)
         explained = (is_cause * self.contribution).sum(axis=0).clip(0, 1).mean()
-        dependence = (np.abs(self.t_value) - _NOISE).clip(0)
-        return np.where(off_diagonal, weight ** (1 - explained) * (1 + is_cause * is_forward * dependence), 0)
+        dependence = 1 + is_cause * is_forward * (np.sqrt(np.maximum(size, 1)) - 1)
+        return np.where(off_diagonal, weight ** (1 - explained) * dependence**2, 0)
+
+    @property
+    def trust(self) -> float:
+        """How far variation around the mean may speak for a source, 0 to 1.
+
+        What shifts measurements only, as a cell's size does, makes genes vary together also where one of them is
+        perturbed. It shows in sources that the shift alone rules out: variation should speak against them, too. The
+        difference between what speaks against and for them, over the sum, is squared, so that it must be clear.
+        """
+        ruled_out = self.within_ratio[self.shift_ratio < _MISLEADS]
+        difference = -ruled_out.sum() / (np.abs(ruled_out).sum() + _LOG_RATIOS_ADDED)
+        return float(max(difference, 0) ** 2)
 
 
 def direct_weights(dataset: PerturbationDataset, total: np.ndarray) -> np.ndarray:
@@ -92,11 +107,11 @@ def fit_conditionally(dataset: PerturbationDataset, total: np.ndarray) -> Condit
     """Regress every target, and drop the sources that mislead until there are none."""
     cells, genes = _PooledCells(dataset), dataset.num_genes
     sources = cells.candidates(total)
-    t_value, contribution, shift_ratio, within_ratio = matrices = np.zeros((4, genes, genes))
+    t_value, contribution, shift_ratio, within_ratio = np.zeros((4, genes, genes))
     remaining: list[int] = list(range(genes))
     for _ in range(_MAX_ROUNDS):
         regressions = [cells.regress(target, sources[target]) for target in remaining]
-        matrices[:, :, remaining] = 0
+        t_value[:, remaining] = contribution[:, remaining] = 0
         for fit in regressions:
             t_value[fit.sources, fit.target], contribution[fit.sources, fit.target] = fit.t_value, fit.contribution
         for source in dataset.perturbed_genes:

@@ -16,11 +16,11 @@ CHAINS, LENGTH, CELLS = 6, 4, 50
 GENES = CHAINS * LENGTH
 
 
-def chains(noise=1.0, factor=0.0, seed=0):
+def chains(noise=1.0, factor=0.0, seed=0, spared=0.0):
     """Give a simulated screen of genes that regulate each other in chains, its direct edges and its total effects.
 
     The genes of a chain stand in random columns. ``noise`` passes through the network; ``factor`` is the size of what
-    shifts all measurements of a cell alike, as its size does.
+    shifts all measurements of a cell alike, as its size does; ``spared`` is what a knockdown leaves of a gene's noise.
     """
     rng = np.random.default_rng(seed)
     slopes = np.zeros((GENES, GENES))
@@ -31,9 +31,9 @@ def chains(noise=1.0, factor=0.0, seed=0):
     knocked_down = np.arange(10 * CELLS, len(intervention)), intervention[10 * CELLS :]
     expression = own
     for _ in range(LENGTH):  # one step along the chains
-        expression[knocked_down] = -2.0
+        expression[knocked_down] = -2.0 + spared * own[knocked_down]
         expression = own + expression @ slopes
-    expression[knocked_down] = -2.0
+    expression[knocked_down] = -2.0 + spared * own[knocked_down]
     measured = expression + 0.3 * rng.normal(size=expression.shape) + factor * rng.normal(size=(len(expression), 1))
     if noise < 1:
         measured += rng.normal(size=expression.shape)
@@ -138,6 +138,31 @@ def least_squares(sources, values):
     return slope, residual @ residual / (len(values) - len(slope))
 
 
+def test_variation_speaks_for_sources_only_where_it_does_not_for_those_that_are_none():
+    for factor, lowest, highest in ((0.0, 0.4, 1.0), (1.0, 0.0, 0.1)):
+        dataset, _, _ = chains(factor=factor, spared=1.0)
+        fits = fit_conditionally(dataset, measured_effects(dataset))
+        assert lowest <= fits.trust <= highest
+    assert replace(fits, within_ratio=-np.abs(fits.within_ratio)).trust > 0.8
+    assert replace(fits, within_ratio=0 * fits.within_ratio).trust == 0
+
+
+def test_a_perturbation_without_effect_speaks_for_the_other_direction():
+    """Of genes that are never perturbed, whose targets at the ends of the chains are."""
+    dataset, edges, _ = chains()
+    ends = np.flatnonzero(~edges.any(axis=1))
+    chosen = np.isin(dataset.intervention, [CONTROL, *ends])
+    few = replace(dataset, expression=dataset.expression[chosen], intervention=dataset.intervention[chosen])
+    weights = np.ones((GENES, GENES))
+    fits = fit_conditionally(few, weights)
+    into_ends = edges & np.isin(np.arange(GENES), ends)
+    ratio = fits.shift_ratio + fits.within_ratio
+    assert not fits.t_value[into_ends.T].any(), "the genes at the ends are no sources"
+    assert (ratio[into_ends.T] < -3).all()
+    forgetful = replace(fits, shift_ratio=0 * ratio, within_ratio=np.where(ratio > 0, ratio, 0))
+    assert (fits.direct_weights(weights)[into_ends] > 1.3 * forgetful.direct_weights(weights)[into_ends]).all()
+
+
 @pytest.mark.guarantee("Determinism", "The ranking by direct effect does not depend on the order of genes or cells.")
 def test_the_order_of_genes_and_cells_does_not_matter():
     dataset, _, _ = chains()
@@ -193,11 +218,16 @@ def test_the_score_of_a_pair_is_that_of_the_description():
     genes = 12
     t_value, shift, within = rng.normal(0, 6, (genes, genes)), *rng.normal(0, 2, (2, genes, genes))
     contribution, perturbed = rng.uniform(0, 0.15, (genes, genes)), np.arange(genes) > 2
+    within[shift < -3] -= 2
     shift[~perturbed] = within[~perturbed] = 0
     total = rng.uniform(1, 2, (genes, genes))
     found = module.ConditionalFits(t_value, contribution, shift, within, perturbed).direct_weights(total)
     pairs = [(p, q) for p in range(genes) for q in range(genes) if p != q]
-    against = shift + np.minimum(within, 0)
+    ruled_out = [within[pair] for pair in pairs if shift[pair] < -3]
+    against, in_favour = -sum(min(ratio, 0) for ratio in ruled_out), sum(max(ratio, 0) for ratio in ruled_out)
+    trust = ((against - in_favour) / (against + in_favour + 5)) ** 2
+    assert against > 2 * in_favour, "the case must be one with some trust"
+    against = shift + np.minimum(within, 0) + trust * np.maximum(within, 0)
     strong = [against[pair] for pair in pairs if abs(t_value[pair]) > 4 and perturbed[pair[0]]]
     grid = np.linspace(0.001, 0.999, 999)
     likelihood = 2 * np.log(1 - grid) + sum(np.log(grid * np.exp(ratio) + 1 - grid) for ratio in strong)
@@ -209,8 +239,8 @@ def test_the_score_of_a_pair_is_that_of_the_description():
     unit = np.mean([total[pair] for pair in pairs])
     for p, q in pairs:
         odds = total[p, q] / total[q, p] * np.exp(shift[p, q] + within[p, q] - shift[q, p] - within[q, p])
-        dependence = 1 + is_cause[p, q] * odds / (1 + odds) * max(abs(t_value[p, q]) - 1, 0)
-        assert found[p, q] == pytest.approx((total[p, q] / unit) ** (1 - explained) * dependence, rel=0.02)
+        dependence = 1 + is_cause[p, q] * odds / (1 + odds) * (max(abs(t_value[p, q]), 1) ** 0.5 - 1)
+        assert found[p, q] == pytest.approx((total[p, q] / unit) ** (1 - explained) * dependence**2, rel=0.02)
 
 
 def test_the_share_of_causes_is_that_of_the_evidence():
