@@ -118,12 +118,15 @@ def test_the_run_directory_holds_settings_logs_checkpoint_and_edges(data, tmp_pa
     assert again == found, "a finished run, started again, gives what it gave"
 
 
-def in_directory(path, epochs):
-    return replace(quick(epochs=epochs), output=OutputSettings(edges=50, run_directory=str(path)))
+def in_directory(path, epochs, schedule="constant"):
+    return replace(
+        quick(epochs=epochs, learning_rate_schedule=schedule), output=OutputSettings(edges=50, run_directory=str(path))
+    )
 
 
-def test_an_interrupted_run_continues_to_the_same_edges(data, tmp_path, monkeypatch):
-    undisturbed = edges(data, in_directory(tmp_path / "whole", 4))
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_an_interrupted_run_continues_to_the_same_edges(data, tmp_path, monkeypatch, schedule):
+    undisturbed = edges(data, in_directory(tmp_path / "whole", 4, schedule))
 
     step = training_plan.CatranTrainingPlan.training_step
 
@@ -134,7 +137,7 @@ def test_an_interrupted_run_continues_to_the_same_edges(data, tmp_path, monkeypa
 
     monkeypatch.setattr(training_plan.CatranTrainingPlan, "training_step", interrupted)
     with pytest.raises(RuntimeError, match="pulled the plug"):
-        edges(data, in_directory(tmp_path / "broken", 4))
+        edges(data, in_directory(tmp_path / "broken", 4, schedule))
     assert not (tmp_path / "broken" / "edges.csv").exists()
     epochs_run = []
 
@@ -143,7 +146,7 @@ def test_an_interrupted_run_continues_to_the_same_edges(data, tmp_path, monkeypa
         return step(self, minibatch, number)
 
     monkeypatch.setattr(training_plan.CatranTrainingPlan, "training_step", counted)
-    resumed = edges(data, in_directory(tmp_path / "broken", 4))
+    resumed = edges(data, in_directory(tmp_path / "broken", 4, schedule))
     assert set(epochs_run) == {2, 3}
     assert resumed[0] == undisturbed[0]
     np.testing.assert_array_equal(resumed[1], undisturbed[1])

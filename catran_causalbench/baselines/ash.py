@@ -38,12 +38,16 @@ def ash(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     scores = np.full(effects.shape, -np.inf)
     if not known.any():
         return scores
-    effect, error = effects[known], errors[known]
-    low, high = half_uniforms(effect, error)
-    every = -(-len(effect) // MAX_PAIRS)
-    weights = mixture_weights(effect[::every], error[::every], low, high)
-    scores[known] = np.abs(posterior_means(effect, error, low, high, weights))
+    scores[known] = np.abs(shrunk_effects(effects[known], errors[known]))
     return scores
+
+
+def shrunk_effects(effects: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Return the posterior means of measured effects, from their standard errors above 0; float64, one per pair."""
+    low, high = half_uniforms(effects, errors)
+    every = -(-len(effects) // MAX_PAIRS)
+    weights = mixture_weights(effects[::every], errors[::every], low, high)
+    return posterior_means(effects, errors, low, high, weights)
 
 
 def half_uniforms(effects: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,9 @@ class CatranSettings(Validated):
         Size of a minibatch; all cells or genes where there are fewer.
     learning_rate, weight_decay
         Of Lion; the decay is multiplied by the learning rate, as in its paper.
+    learning_rate_schedule
+        ``constant``, or ``linear``: the learning rate falls to 0 over all steps. Lion moves every weight by the
+        learning rate in each step, so that at a constant rate no weight comes to rest.
     masked_fraction
         Share of the genes that are masked in every cell, rounded down to a whole number of genes.
     masking
@@ -57,7 +60,7 @@ class CatranSettings(Validated):
     importance
         ``error_ratio``: importances are ratios of prediction errors in the minibatch, and the interventional loss is
         attention's Huber distance from them (§1.4); ``effects``: they are perturbation effects in all training cells,
-        shrunk by their noise, or squared correlations where the source is not perturbed, and the loss is the
+        adaptively shrunk, or squared correlations where the source is not perturbed, and the loss is the
         cross-entropy of attention.
     edge_weight
         ``attention`` itself (§1.5), or ``expected_effect``: attention times the scale of the target, for standardised
@@ -81,6 +84,7 @@ class CatranSettings(Validated):
     interventional_weight: float = number(1.0, 0)
     importance_gradient: bool = True
     steps: int | None = number(None, 1)
+    learning_rate_schedule: str = choice("constant", "linear")
     standardise: bool = False
     initial_deviation: float = number(0.001, 0, 10, above_low=True)
     self_attention: bool = True

@@ -1,7 +1,7 @@
 """What all training cells say about genes and pairs, and the loss that compares attention with it.
 
 The paper (§1.4) measures the importance of a source for a target in every minibatch, by a ratio of prediction errors.
-Here it is the source's perturbation effect on the target, shrunk by its noise, measured once in all training cells; for
+Here it is the source's perturbation effect on the target, shrunk adaptively, measured once in all training cells; for
 a source that is not perturbed, its share of the target's squared correlations.
 """
 
@@ -11,13 +11,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
+from catran_causalbench.baselines.ash import shrunk_effects
 from catran_causalbench.data.dataset import PerturbationDataset
-from catran_causalbench.models.evidence.statistics import PerturbationEffects, sufficient_statistics
+from catran_causalbench.models.evidence.statistics import (
+    PerturbationEffects,
+    SufficientStatistics,
+    sufficient_statistics,
+)
 
-_NOISE = 1.0  # standard errors of an effect that do not count
 _LARGEST_EXCESS = 400.0  # so that a single effect does not make all others of its gene credible
 _SMALLEST_EXCESS = 0.01
+_SMALLEST_COUPLING = 0.01  # so that sources never perturbed keep an order
 _SMALLEST_DEVIATION = 1e-5  # of a gene that varies within labels
 _SMALLEST_ATTENTION = 1e-12
 
@@ -33,13 +39,16 @@ class CellStatistics:
     signs
         G × G, of the covariances among cells of one label: −1, 0 or 1.
     importance
-        G × G, target × source: the shrunk size of the effect, in the target's standard deviations; 0 on the diagonal
+        G × G, target × source: the expected size of the effect, in the target's standard deviations; 0 on the diagonal
         and NaN where the source was not perturbed.
     association
         G × G, target × source: the square of the correlation among cells of one label, as a share of the target's sum;
         0 on the diagonal and NaN where the source was perturbed.
     depth
         Median size of the perturbed genes' effects on their own expression, in standard deviations; 1 without any.
+    coupling
+        Share of the squared correlations among cells of one label that lies beyond those of independent genes, 0.01 to
+        1: whether correlations say anything about how genes act on each other.
     """
 
     control_mean: torch.Tensor
@@ -48,6 +57,7 @@ class CellStatistics:
     importance: torch.Tensor
     association: torch.Tensor
     depth: float
+    coupling: float
 
     @classmethod
     def of(cls, dataset: PerturbationDataset) -> CellStatistics:
@@ -55,8 +65,7 @@ class CellStatistics:
         statistics = sufficient_statistics(dataset, num_folds=1, seed=0)
         measured = statistics.all_effects
         varies = measured.deviation > _SMALLEST_DEVIATION
-        importance = _shrunk_effects(measured) * varies
-        np.fill_diagonal(importance, 0)
+        importance = _expected_sizes(measured, varies)
         importance[~measured.perturbed] = np.nan
         own = np.abs(np.diag(measured.effect))[measured.perturbed]
         arrays = {
@@ -66,8 +75,9 @@ class CellStatistics:
             "importance": importance.T,
             "association": _squared_correlation_shares(statistics.covariance, measured.perturbed),
         }
+        tensors = {name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}
         depth = float(np.median(own)) if len(own) else 1.0
-        return cls(**{name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}, depth=depth)
+        return cls(**tensors, depth=depth, coupling=_coupling(statistics))
 
     def to(self, device: torch.device) -> CellStatistics:
         """Return the same with the statistics of the genes on a device."""
@@ -78,21 +88,38 @@ class CellStatistics:
         return (expression - self.control_mean[genes]) / self.deviation[genes]
 
 
+def _coupling(statistics: SufficientStatistics) -> float:
+    """Return the share of the squared correlations beyond 1 / (cells − labels) each, those of independent genes."""
+    cells = statistics.count.sum(axis=0)
+    squared = _squared_correlations(statistics.covariance)
+    varying = np.count_nonzero(np.diag(statistics.covariance) > _SMALLEST_DEVIATION**2)
+    by_chance = varying * (varying - 1) / max(cells.sum() - np.count_nonzero(cells), 1)
+    return 1 - min(by_chance / max(squared.sum(), _SMALLEST_ATTENTION), 1 - _SMALLEST_COUPLING)
+
+
+def _squared_correlations(covariance: np.ndarray) -> np.ndarray:
+    """Return G × G squared correlations, 0 on the diagonal and for genes that do not vary."""
+    variance = np.diag(covariance).clip(_SMALLEST_DEVIATION**2)
+    squared = covariance**2 / variance / variance[:, None]
+    np.fill_diagonal(squared, 0)
+    return squared
+
+
 def _squared_correlation_shares(covariance: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
     """Return each source's share of a target's squared correlations, target × source, NaN for perturbed sources."""
-    squared = covariance**2 / np.diag(covariance).clip(_SMALLEST_DEVIATION**2)
-    np.fill_diagonal(squared, 0)
+    squared = _squared_correlations(covariance)
     shares = squared / squared.sum(axis=1, keepdims=True).clip(_SMALLEST_ATTENTION)
     shares[:, perturbed] = np.nan
     return shares
 
 
-def _shrunk_effects(measured: PerturbationEffects) -> np.ndarray:
-    """Return the expected size of the effects, source × target, in the targets' standard deviations.
+def _expected_sizes(measured: PerturbationEffects, varies: np.ndarray) -> np.ndarray:
+    """Return the expected size of the effects on genes that vary, source × target, in the targets' standard deviations.
 
-    An effect counts beyond one standard error, times τ² / (τ² + 1), where τ² is the variance of the true effects in
-    squared standard errors that the other pairs suggest: the mean of how far those of the same source, and those on the
-    same target, vary beyond their noise.
+    Adaptive shrinkage tells effects from noise by the distribution of all effects alone. Pairs differ further, so its
+    result is multiplied by τ² / (τ² + 1), where τ² is the variance of the true effects in squared standard errors that
+    related pairs suggest: the mean of how far the others of the same source, and those on the same target, vary beyond
+    their noise.
     """
     perturbed, error = measured.perturbed, np.where(measured.perturbed, measured.error, 1)[:, None]
     excess = np.where(perturbed[:, None], (measured.effect / error) ** 2 - 1, 0).clip(max=_LARGEST_EXCESS)
@@ -100,7 +127,12 @@ def _shrunk_effects(measured: PerturbationEffects) -> np.ndarray:
     of_source = (excess.sum(axis=1, keepdims=True) - excess) / max(len(excess) - 2, 1)
     on_target = (excess.sum(axis=0, keepdims=True) - excess) / max(perturbed.sum() - 1, 1)
     variance = (of_source.clip(_SMALLEST_EXCESS) + on_target.clip(_SMALLEST_EXCESS)) / 2
-    return (np.abs(measured.effect) - _NOISE * error).clip(0) * variance / (variance + 1)
+    pairs = perturbed[:, None] & varies & ~np.eye(len(perturbed), dtype=bool)
+    size = np.zeros(pairs.shape)
+    if pairs.any():
+        with threadpool_limits(1, user_api="blas"):  # its rounding depends on the number of threads
+            size[pairs] = np.abs(shrunk_effects(measured.effect[pairs], np.broadcast_to(error, pairs.shape)[pairs]))
+    return size * variance / (variance + 1)
 
 
 def importance_cross_entropy(attention: torch.Tensor, importance: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,8 @@ class ExpectedEffects(nn.Module):
       importances.
     * Any other source gets what the module predicts: its attention, times the slope of the target's prediction over the
       mixed expression in controls, times the depth of a knockdown. Half of that counts, since a prediction does not
-      tell which of two genes acts on the other.
+      tell which of two genes acts on the other, and of this the coupling of the genes: where they vary independently of
+      each other, the slopes are those of noise.
 
     Both are multiplied by the target's standard deviation, for the scale of the data.
 
@@ -41,7 +42,7 @@ class ExpectedEffects(nn.Module):
         self.module = module
         self.perturbed = ~statistics.importance.diagonal().isnan()
         self.size = statistics.importance.nansum(dim=1) * statistics.deviation
-        predicted = _CAUSAL_SHARE * statistics.depth * prediction_slopes(module, controls)
+        predicted = _CAUSAL_SHARE * statistics.coupling * statistics.depth * prediction_slopes(module, controls)
         self.predicted = predicted * statistics.deviation
 
     def attention_rows(self, targets: torch.Tensor) -> torch.Tensor:

@@ -67,9 +67,14 @@ class CatranTrainingPlan(TrainingPlan):
         """Return the minibatch as it is: it was drawn on the device."""
         return batch
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return Lion (paper §1.2)."""
-        return Lion(self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
+    def configure_optimizers(self) -> Any:
+        """Return Lion (paper §1.2), and the schedule of its learning rate if it is not constant."""
+        lion = Lion(self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
+        if self.settings.learning_rate_schedule == "constant":
+            return lion
+        steps = self.epochs * _steps_per_epoch(self.settings, self.dataset.num_cells)
+        schedule = torch.optim.lr_scheduler.LambdaLR(lion, lambda step: 1 - step / steps)
+        return {"optimizer": lion, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, minibatch: Minibatch, step: int) -> dict[str, torch.Tensor]:
         """Return a minibatch's loss, and all its terms for the history."""
@@ -151,4 +156,9 @@ def _epochs(settings: CatranSettings, num_cells: int) -> int:
     """Return the number of passes over the cells, for a number of steps where one is set."""
     if settings.steps is None:
         return settings.epochs
-    return -(-settings.steps // (num_cells // min(settings.cells_per_minibatch, num_cells)))
+    return -(-settings.steps // _steps_per_epoch(settings, num_cells))
+
+
+def _steps_per_epoch(settings: CatranSettings, num_cells: int) -> int:
+    """Return the number of whole minibatches in one pass over the cells."""
+    return num_cells // min(settings.cells_per_minibatch, num_cells)

@@ -26,7 +26,7 @@ from catran_causalbench.models.evidence.statistics import Associations, Perturba
 from catran_causalbench.utils.parallel import in_threads
 
 IS_PERTURBED = FEATURES.index("is_perturbed")
-# Effects and partial correlations below so many standard errors do not count towards a gene's activity.
+# Partial correlations below so many standard errors do not count, nor do effects towards a gene's activity.
 _NOISE = 2.0
 _LARGEST_SCORE = 1e6  # so that sums of squares stay finite
 # A feature that hardly varies among the training pairs may vary among others, where it must not dominate the rest.
@@ -133,6 +133,7 @@ class PairEvidence:
         effect, score = self.effect[source, target] * is_perturbed, self.effect_score[source, target] * is_perturbed
         partial, partial_score = self.partial[source, target], self.partial_score[source, target]
         sign = torch.where(effect != 0, effect.sign(), torch.where(partial < 0, -1.0, 1.0))
+        partial = _without_noise(partial, partial_score)
         adjusted = self.factor_adjusted[source, target] * sign
         own, own_association = _beyond_noise(self.effect_score[source, target]), _beyond_noise(partial_score)
         features = torch.stack(
@@ -161,6 +162,11 @@ class PairEvidence:
 
 def _beyond_noise(score: torch.Tensor) -> torch.Tensor:
     return (score.abs() - _NOISE).clamp(0, _LARGEST_SCORE).square()
+
+
+def _without_noise(value: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
+    """Shrink values, more so near the noise, by the non-negative garrote (L. Breiman, Technometrics 37, 1995)."""
+    return value * (1 - (_NOISE / score).square()).clamp_min(0)
 
 
 class _WeighedEvidence(torch.autograd.Function):

@@ -25,6 +25,7 @@ from catran_causalbench.utils.parallel import in_threads
 
 # Added to the diagonal of the correlations before they are inverted, so that few cells do not blow up their noise.
 _RIDGE = 0.05
+_DEPTH_RIDGE = 1.0  # the same for the depth of knockdowns, as a number of genes
 _CELLS_PER_BLOCK = 4096
 _MIN_GENES_PER_PANEL, _MAX_PANELS = 64, 16  # narrower panels would make BLAS slow
 
@@ -100,7 +101,9 @@ class Associations:
     """Correlations among cells of one label, G × G each, symmetric, 0 on the diagonal, and the number of these cells.
 
     See :func:`partial_correlations` and
-    :func:`~catran_causalbench.models.evidence.factors.factor_adjusted_correlations`.
+    :func:`~catran_causalbench.models.evidence.factors.factor_adjusted_correlations`. Without perturbations, which would
+    tell what either is worth, the geometric mean of partial and plain correlation takes the place of the former: it is
+    large only where both are.
     """
 
     partial: np.ndarray
@@ -115,8 +118,11 @@ class Associations:
         effects = measured.effect[sources] / measured.error[sources, None]
         depths = effects[np.arange(len(sources)), sources]
         effects[np.arange(len(sources)), sources] = 0
-        adjusted = factor_adjusted_correlations(unit_diagonal(statistics.covariance), sources, effects, depths)
-        return cls(partial_correlations(statistics.covariance), adjusted, int(statistics.count.sum()))
+        correlation, partial = unit_diagonal(statistics.covariance), partial_correlations(statistics.covariance)
+        adjusted = factor_adjusted_correlations(correlation, sources, effects, depths)
+        if not len(sources):
+            partial = np.sign(partial) * np.sqrt(np.abs(partial * correlation))
+        return cls(partial, adjusted, int(statistics.count.sum()))
 
 
 def sufficient_statistics(dataset: PerturbationDataset, num_folds: int, seed: int) -> SufficientStatistics:
@@ -177,18 +183,22 @@ def partial_correlations(covariance: np.ndarray) -> np.ndarray:
 def knockdown_depths(measured: PerturbationEffects) -> np.ndarray:
     """Return by how many of its standard deviations each gene's own expression changes when it is knocked down, G.
 
-    For a gene that was never perturbed this is predicted from the perturbed genes of its mean and variance; it is −1
-    where no gene was perturbed.
+    For a gene that was never perturbed, the size is predicted from the perturbed genes of its mean and variance, within
+    the range of theirs: a few genes do not tell what lies beyond. The direction is the usual one. Without any perturbed
+    gene the depth is −1.
     """
     perturbed = measured.perturbed
     if not perturbed.any():
         return np.full(len(perturbed), -1.0)
-    level = measured.control_mean
-    terms = np.stack([level, level**2, 1 / measured.deviation, np.ones_like(level)], axis=1)
-    depth = np.diag(measured.effect)
+    level, depth = measured.control_mean, np.diag(measured.effect)
+    terms = np.stack([level, level**2, 1 / measured.deviation], axis=1)
+    terms = (terms - terms[perturbed].mean(axis=0)) / (terms[perturbed].std(axis=0) + 1e-9)
+    known, size = terms[perturbed], np.abs(depth[perturbed])
     with _one_thread():
-        weights = np.linalg.lstsq(terms[perturbed], depth[perturbed], rcond=None)[0]
-        return np.where(perturbed, depth, terms @ weights)
+        penalised = known.T @ known + _DEPTH_RIDGE * np.eye(terms.shape[1])
+        predicted = size.mean() + terms @ np.linalg.solve(penalised, known.T @ (size - size.mean()))
+    direction = 1.0 if np.median(depth[perturbed]) > 0 else -1.0
+    return np.where(perturbed, depth, direction * predicted.clip(size.min(), size.max()))
 
 
 def _one_thread() -> threadpool_limits:

@@ -6,6 +6,7 @@ import torch
 from helpers import randomised
 
 from catran_causalbench import validate_dataset
+from catran_causalbench.baselines import ash
 from catran_causalbench.data.dataset import CONTROL, EXCLUDED
 from catran_causalbench.models.catran.importance import CellStatistics, importance_cross_entropy
 from catran_causalbench.models.catran.module import CatranModule
@@ -47,6 +48,11 @@ def naive_importance(effect, error):
     genes = len(effect)
     perturbed = [source for source in range(genes) if np.isfinite(error[source])]
     importance = np.full((genes, genes), np.nan)
+    pairs = [(source, target) for source in perturbed for target in range(genes) if source != target]
+    effects, errors = np.array([effect[pair] for pair in pairs]), np.array([error[source] for source, _ in pairs])
+    low, high = ash.half_uniforms(effects, errors)  # tests/baselines/test_ash.py has their independent checks
+    weights = ash.mixture_weights(effects, errors, low, high)
+    shrunk = dict(zip(pairs, ash.posterior_means(effects, errors, low, high, weights), strict=True))
     for source in perturbed:
         for target in range(genes):
             others = [effect[source, other] for other in range(genes) if other not in (source, target)]
@@ -54,8 +60,8 @@ def naive_importance(effect, error):
             others = [(effect[o, target], error[o]) for o in perturbed if o not in (source, target)]
             on_target = sum(min((e / se) ** 2 - 1, 400) for e, se in others) / (len(perturbed) - 1)
             variance = (max(of_source, 0.01) + max(on_target, 0.01)) / 2
-            beyond = max(abs(effect[source, target]) - error[source], 0)
-            importance[target, source] = 0 if source == target else beyond * variance / (variance + 1)
+            size = abs(shrunk.get((source, target), 0))
+            importance[target, source] = size * variance / (variance + 1)
     return importance
 
 
@@ -76,13 +82,27 @@ def test_statistics_equal_loops():
     shares = squared / squared.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found.association[:, 9:], shares[:, 9:], rtol=1e-2, atol=1e-4)
     assert found.association[:, :9].isnan().all()
+    freedom = (dataset.intervention != EXCLUDED).sum() - 10
+    assert found.coupling == pytest.approx(max(1 - 12 * 11 / freedom / squared.sum(), 0.01), rel=0.02)
 
 
 def test_effects_of_an_active_source_are_shrunk_less():
     importance = CellStatistics.of(hub_data()).importance
-    _, _, effect, error = naive_statistics(hub_data())
-    kept = importance.T.numpy()[:-3] / (np.abs(effect) - error[:, None]).clip(1e-9)[:-3]
-    assert kept[0, 1:].min() > 0.9 > 0.6 > np.median(kept[1, 2:])
+    _, _, effect, _ = naive_statistics(hub_data())
+    kept = importance.T.numpy()[:-3] / np.abs(effect)[:-3]
+    assert kept[0, 1:].min() > 0.6 > 0.2 > np.median(kept[1, 2:])
+
+
+def test_coupling_is_that_of_the_genes_beyond_chance():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(8, 1, (400, 15))
+    names = [f"gene{number:02d}" for number in range(15)]
+    independent, coupled = (
+        CellStatistics.of(validate_dataset(np.float32(matrix), ["non-targeting"] * 400, names)).coupling
+        for matrix in (noise, noise + 2 * rng.normal(0, 1, (400, 1)).clip(-2, 2))
+    )
+    assert independent < 0.2
+    assert coupled > 0.95
 
 
 def test_controls_alone_have_associations_but_no_importances():
@@ -178,5 +198,6 @@ def test_effects_of_other_sources_are_those_that_the_module_predicts(dataset):
     predicted = torch.cat([module(cells, genes)[0] for cells in controls.split(50)]).detach().numpy()
     slopes = [abs(np.polyfit(mixed[:, gene], predicted[:, gene], 1)[0]) for gene in range(12)]
     np.testing.assert_allclose(prediction_slopes(module, controls), slopes, rtol=1e-3)
-    expected = attention.numpy() * (0.5 * statistics.depth * np.array(slopes) * statistics.deviation.numpy())[:, None]
+    scale = 0.5 * statistics.coupling * statistics.depth * statistics.deviation.numpy()
+    expected = attention.numpy() * (scale * np.array(slopes))[:, None]
     np.testing.assert_allclose(effects[:, 9:], expected[:, 9:], rtol=1e-3, atol=1e-9)

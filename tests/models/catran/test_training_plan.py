@@ -1,12 +1,16 @@
 """The preset ``catran``: what its settings do to a training, and the quality of its edges beside that of ``paper``."""
 
+import itertools
+
 import numpy as np
 import pytest
-from helpers import random_data
+import yaml
+from helpers import REPOSITORY, random_data
 
 from catran_causalbench import InputError, infer_network, load_config, validate_dataset
 from catran_causalbench.config import CatranSettings
 from catran_causalbench.models.catran.training_plan import CatranTrainingPlan
+from catran_causalbench.training.trainer import train
 
 
 @pytest.mark.parametrize(("steps", "cells", "epochs"), [(None, 100, 25), (12, 100, 2), (13, 100, 3), (5, 5000, 5)])
@@ -15,12 +19,29 @@ def test_a_number_of_steps_is_rounded_up_to_whole_passes(steps, cells, epochs):
     assert CatranTrainingPlan(validate_dataset(*random_data(cells=600)), settings, seed=0).epochs == epochs
 
 
+@pytest.mark.parametrize(("schedule", "last"), [("constant", 1.0), ("linear", 1 / 12)])
+def test_the_learning_rate_follows_its_schedule(schedule, last):
+    rates = []
+
+    class Watched(CatranTrainingPlan):
+        def training_step(self, minibatch, step):
+            rates.append(self.optimizers().param_groups[0]["lr"])
+            return super().training_step(minibatch, step)
+
+    settings = CatranSettings(learning_rate=0.01, learning_rate_schedule=schedule, steps=11, cells_per_minibatch=100)
+    dataset = validate_dataset(*random_data(cells=650))
+    train(Watched(dataset, settings, seed=0))
+    np.testing.assert_allclose(rates, 0.01 * np.linspace(1, last, 12))
+
+
 def test_expected_effects_need_standardised_genes():
     with pytest.raises(InputError, match=r"catran\.edge_weight: found 'expected_effect' of genes that are not"):
         CatranSettings(edge_weight="expected_effect")
 
 
-@pytest.mark.parametrize("name", ["standardise", "signed_mixing", "importance", "edge_weight"])
+@pytest.mark.parametrize(
+    "name", ["standardise", "signed_mixing", "importance", "edge_weight", "learning_rate_schedule"]
+)
 def test_every_setting_of_the_preset_reaches_the_training(name):
     """Each of them back at its default gives other edges; the tests of the module and the losses show the others."""
     read_out = {"edge_weight": "attention"} if name == "standardise" else {}
@@ -38,6 +59,16 @@ def test_the_loss_gets_the_importances_of_perturbed_and_of_other_sources():
     plan = CatranTrainingPlan(validate_dataset(*random_data()), load_config("catran").catran, seed=0)
     of_perturbed, of_others = plan.importance
     assert of_perturbed.isnan().any(dim=0).logical_xor(of_others.isnan().any(dim=0)).all()
+
+
+def test_the_ablation_leads_from_the_paper_to_the_preset_one_change_at_a_time():
+    experiments = REPOSITORY / "scripts" / "experiments"
+    files = sorted((experiments / "network").glob("*.yaml"))
+    listed = yaml.safe_load((experiments / "network.yaml").read_text(encoding="utf-8"))["methods"]
+    assert [name for name in listed if name.endswith(".yaml")] == [f"network/{path.name}" for path in files]
+    walk = [CatranSettings(), *(load_config(path).catran for path in files), load_config("catran").catran]
+    for before, after in itertools.pairwise(map(vars, walk)):
+        assert sum(before[name] != after[name] for name in before) == 1
 
 
 def linear_screen(genes=40, cells=25, controls=600, seed=3):

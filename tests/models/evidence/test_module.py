@@ -67,6 +67,12 @@ def test_a_pairs_own_effect_enters_no_activity():
     torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-4)
 
 
+def shrunk_partial(evidence, source, target):
+    """The effect that the partial correlation of a pair predicts, 0 within two standard errors."""
+    score = float(evidence.partial_score[source, target])
+    return float(evidence.partial[source, target]) * max(1 - 4 / score**2, 0) if score else 0.0
+
+
 def test_evidence_is_turned_to_the_sign_of_the_effect():
     dataset, evidence = gathered()
     source, target = all_pairs(dataset.num_genes)
@@ -74,7 +80,9 @@ def test_evidence_is_turned_to_the_sign_of_the_effect():
     _, terms, sign = evidence.look_up(source, target, is_perturbed)
     assert (terms[:, 0] >= 0).all()
     assert (terms[is_perturbed == 0, 1] >= 0).all()
-    torch.testing.assert_close(terms[:, 1] * sign, evidence.partial[source, target])
+    shrunk = torch.tensor([shrunk_partial(evidence, *pair) for pair in zip(source, target, strict=True)])
+    assert 0.1 < (shrunk == 0).float().mean() < 0.99
+    torch.testing.assert_close(terms[:, 1] * sign, shrunk)
     torch.testing.assert_close(terms[:, 2] * sign, evidence.factor_adjusted[source, target])
 
 
@@ -87,7 +95,8 @@ def test_untrained_gates_weigh_all_pairs_alike():
         for source in range(dataset.num_genes):
             effect, partial = evidence.effect[source, target], evidence.partial[source, target]
             sign = effect.sign() if effect != 0 else partial.sign()
-            agreed = sign * (0.1 * partial + 0.05 * evidence.factor_adjusted[source, target])
+            adjusted = evidence.factor_adjusted[source, target]
+            agreed = sign * (0.1 * shrunk_partial(evidence, source, target) + 0.05 * adjusted)
             expected = (0.5 * effect.abs() + agreed + 0.002) * evidence.deviation[target]
             assert row[source].item() == pytest.approx(expected.item(), abs=1e-6)
 

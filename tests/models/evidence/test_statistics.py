@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 from helpers import random_data
+from sklearn.linear_model import Ridge
 
 from catran_causalbench import validate_dataset
 from catran_causalbench.data.dataset import CONTROL
 from catran_causalbench.models.evidence import statistics as module
 from catran_causalbench.models.evidence.statistics import (
     Associations,
+    PerturbationEffects,
     knockdown_depths,
     partial_correlations,
     sufficient_statistics,
@@ -93,6 +95,18 @@ def test_associations_come_from_the_cells_of_all_folds(dataset):
     assert associations.num_cells == (dataset.intervention >= CONTROL).sum()
 
 
+def test_without_perturbations_partial_and_plain_correlation_count_together(dataset):
+    associations = Associations.of(sufficient_statistics(dataset.controls_only(), 3, seed=0))
+    controls = dataset.control_cells().astype(float)
+    plain, partial = np.corrcoef(controls.T), partial_correlations(np.cov(controls.T))
+    for source in range(dataset.num_genes):
+        for target in set(range(dataset.num_genes)) - {source}:
+            mean = (abs(plain[source, target]) * abs(partial[source, target])) ** 0.5
+            expected = mean if partial[source, target] > 0 else -mean
+            assert associations.partial[source, target] == pytest.approx(expected, abs=1e-4)
+    assert not np.diag(associations.partial).any()
+
+
 def test_knockdown_depths_are_measured_or_expected(dataset):
     measured = sufficient_statistics(dataset, 2, seed=0).effects([0, 1])
     depths = knockdown_depths(measured)
@@ -101,3 +115,35 @@ def test_knockdown_depths_are_measured_or_expected(dataset):
     assert np.isfinite(depths).all()
     controls = sufficient_statistics(dataset.controls_only(), 2, seed=0).effects([0, 1])
     np.testing.assert_array_equal(knockdown_depths(controls), -1)
+
+
+def measured_depths(depth, level, perturbed):
+    """Effects whose diagonal is given; nothing else of them is needed here."""
+    genes = len(depth)
+    error = np.where(perturbed, 0.1, np.nan)
+    return PerturbationEffects(np.diag(np.where(perturbed, depth, 0.0)), error, np.ones(genes), level)
+
+
+def test_the_depth_of_other_genes_is_predicted_by_ridge_regression():
+    rng = np.random.default_rng(0)
+    level, perturbed = rng.uniform(1, 4, 40), np.arange(40) < 15
+    depth = -0.4 * level + rng.normal(0, 0.1, 40)
+    depths = knockdown_depths(measured_depths(depth, level, perturbed))
+    terms = np.stack([level, level**2], axis=1)
+    terms = (terms - terms[perturbed].mean(axis=0)) / terms[perturbed].std(axis=0)
+    model = Ridge(alpha=1.0).fit(terms[perturbed], -depth[perturbed])
+    expected = model.predict(terms).clip(-depth[perturbed].max(), -depth[perturbed].min())
+    np.testing.assert_allclose(depths[~perturbed], -expected[~perturbed], rtol=1e-6)
+
+
+def test_the_depth_of_other_genes_lies_within_the_range_of_those_measured():
+    level = np.array([1.0, 1.1, 1.2, 1.3, 50.0, -50.0])
+    depths = knockdown_depths(measured_depths(-level, level, np.arange(6) < 4))
+    assert (depths[4:] == [-1.3, -1.0]).all() or (depths[4:] == [-1.3, -1.3]).all()
+
+
+def test_knockdowns_in_both_directions_do_not_cancel():
+    """Some screens set genes to a value, which lies above that of controls for some and below for others."""
+    depth = np.array([-3.0, 3.0, -3.0, 3.0, -3.0, 0.0])
+    depths = knockdown_depths(measured_depths(depth, np.ones(6), np.arange(6) < 5))
+    assert depths[5] == pytest.approx(-3.0)
