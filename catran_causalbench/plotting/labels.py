@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -46,37 +46,32 @@ def place_labels(axes: Axes, labels: Iterable[Label], discs: np.ndarray, lines: 
         Points along the edges, which names avoid if they can.
     """
     from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.figure import Figure
     from matplotlib.patheffects import withStroke
 
     renderers = [
         RendererAgg(1, 1, dpi) for dpi in (100, DPI)
     ]  # letters are rounded to pixels, on a screen and in a file
+    sheet = Figure()  # names are measured on it: to change the resolution of a full figure takes long
     page = np.array([axes.get_xlim()[1], axes.get_ylim()[1]])
     taken, left_out = discs, 0
     for label in labels:
         sizes = sorted({label.size, max(_SMALLEST, 0.8 * label.size), _SMALLEST}, reverse=True)
         for gaps, size in itertools.product((_GAPS[:2], _GAPS), sizes):  # near its gene, rather than large
-            text = axes.text(
-                float(label.centre[0]),
-                float(label.centre[1]),
-                label.name,
-                fontsize=size,
-                ha="center",
-                va="center",
-                parse_math=False,
-            )
-            text.set(fontweight="bold" if label.bold else "normal", color=INK, zorder=6)
-            boxes = [text.get_window_extent(each, dpi=each.dpi).size * 72 / each.dpi for each in renderers]
+            style: dict[str, Any] = {"fontsize": size, "fontweight": "bold" if label.bold else "normal"}
+            style |= {"ha": "center", "va": "center", "parse_math": False}
+            measured = sheet.text(0, 0, label.name, **style)
+            boxes = [measured.get_window_extent(each, dpi=each.dpi).size * 72 / each.dpi for each in renderers]
+            measured.remove()
             extent = 1.02 * np.max(boxes, axis=0) + 2 * _CLEARANCE
             found = _best_place(label, extent, gaps, taken, lines, page)
             if found is not None:
                 middle, gap = found
-                text.set_position((float(middle[0]), float(middle[1])))
-                text.set_path_effects([withStroke(linewidth=2, foreground="white")])
+                halo = [withStroke(linewidth=2, foreground="white")]
+                axes.text(*middle.tolist(), label.name, **style, color=INK, zorder=6, path_effects=halo)
                 taken = np.vstack([taken, [*(middle - extent / 2), *(middle + extent / 2)]])
                 _lead(axes, label, middle, extent / 2, gap)
                 break
-            text.remove()
         else:
             left_out += 1
     return left_out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -24,7 +25,8 @@ def place_genes(graph: nx.DiGraph, radius: dict[str, float], page: tuple[float, 
     import networkx as nx
 
     components = sorted(nx.weakly_connected_components(graph), key=lambda genes: (-len(genes), min(genes)))
-    boxes = [_component_layout(graph, sorted(genes)) for genes in components]
+    with threadpool_limits(1, user_api="blas"):  # threads wait for each other longer than small products take
+        boxes = [_component_layout(graph, sorted(genes)) for genes in components]
     corners = _pack([size for _, size in boxes], page[0] / page[1])
     genes = [gene for layout, _ in boxes for gene in layout]
     points = np.concatenate(

@@ -11,6 +11,7 @@ from helpers import random_data
 from catran_causalbench import CatranConfig, infer_network, validate_dataset
 from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.evaluation.ground_truth import effect_recovery
+from catran_causalbench.models.evidence import module
 from catran_causalbench.models.evidence.module import IS_PERTURBED, GatedAttention, GateModule, PairEvidence
 from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
 from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
@@ -101,6 +102,16 @@ def test_untrained_gates_weigh_all_pairs_alike():
             agreed = sign * (0.1 * shrunk_partial(evidence, source, target) + 0.05 * adjusted)
             expected = (0.5 * effect.abs() + agreed + 0.002) * evidence.deviation[target]
             assert row[source].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_blocks_of_targets_change_no_attention(monkeypatch):
+    dataset, evidence = gathered()
+    gates = GateModule(2, 8, torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(gates.weight_3, generator=torch.Generator().manual_seed(1))
+    attention, targets = GatedAttention(evidence, gates), torch.tensor([5, 0, 11, 3, 7])
+    at_once = attention.attention_rows(targets)
+    monkeypatch.setattr(module, "PAIRS_PER_BLOCK", 2 * dataset.num_genes)
+    torch.testing.assert_close(attention.attention_rows(targets), at_once)
 
 
 def test_a_held_out_fold_is_no_part_of_the_evidence():
