@@ -42,7 +42,7 @@ def main() -> None:
         path = Path(folder, "random.h5ad")
         write_screen(path, options.genes, options.cells)
         dataset = read_screen(path, perturbation_key=KEY).dataset()
-        command = ["fit", str(path), "--output", str(Path(folder, "network")), "--overwrite", "--quiet", "--json"]
+        command = ["fit", str(path), "--output", str(Path(folder, "network")), "--overwrite", "--quiet"]
         actions: dict[str, Callable[[], object]] = {
             "reading": lambda: read_screen(path, perturbation_key=KEY),
             "`infer_network`": lambda: catran.infer_network(dataset),
