@@ -145,8 +145,7 @@ def test_the_depth_of_other_genes_lies_within_the_range_of_those_measured():
 
 def test_knockdowns_in_both_directions_do_not_cancel():
     """Some screens set genes to a value, which lies above that of controls for some and below for others."""
-    measured = np.array([-3.0, 3.0, -3.0, 3.0, -3.0, 0.0])
-    for usual in (-3.0, 3.0):
-        depth = measured if usual < 0 else -measured
-        depths = knockdown_depths(measured_depths(depth, np.ones(6), np.arange(6) < 5))
+    depth = np.array([-3.0, 3.0, -3.0, 3.0, -3.0, 0.0])
+    for usual, given in ((-3.0, depth), (3.0, -depth)):
+        depths = knockdown_depths(measured_depths(given, np.ones(6), np.arange(6) < 5))
         assert depths[5] == pytest.approx(usual)
