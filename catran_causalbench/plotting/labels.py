@@ -68,7 +68,9 @@ def place_labels(axes: Axes, labels: Iterable[Label], discs: np.ndarray, lines: 
             if found is not None:
                 middle, gap = found
                 halo = [withStroke(linewidth=2, foreground="white")]
-                axes.text(*middle.tolist(), label.name, **style, color=INK, zorder=6, path_effects=halo)
+                axes.text(
+                    float(middle[0]), float(middle[1]), label.name, **style, color=INK, zorder=6, path_effects=halo
+                )
                 taken = np.vstack([taken, [*(middle - extent / 2), *(middle + extent / 2)]])
                 _lead(axes, label, middle, extent / 2, gap)
                 break
