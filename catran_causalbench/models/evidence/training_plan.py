@@ -23,13 +23,8 @@ from torch.nn.functional import huber_loss
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.models.evidence.calibration import PROPORTIONAL, LeftOutPairs, PowerLaw
 from catran_causalbench.models.evidence.config import EvidenceSettings
-from catran_causalbench.models.evidence.module import (
-    IS_PERTURBED,
-    PAIRS_PER_BLOCK,
-    GatedAttention,
-    GateModule,
-    PairEvidence,
-)
+from catran_causalbench.models.evidence.gates import IS_PERTURBED, GateModule
+from catran_causalbench.models.evidence.module import PAIRS_PER_BLOCK, GatedAttention, PairEvidence
 from catran_causalbench.models.evidence.statistics import (
     Associations,
     PerturbationEffects,

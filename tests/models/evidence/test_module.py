@@ -12,7 +12,8 @@ from catran_causalbench import CatranConfig, infer_network, validate_dataset
 from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.evaluation.ground_truth import effect_recovery
 from catran_causalbench.models.evidence import module
-from catran_causalbench.models.evidence.module import IS_PERTURBED, GatedAttention, GateModule, PairEvidence
+from catran_causalbench.models.evidence.gates import IS_PERTURBED, GateModule
+from catran_causalbench.models.evidence.module import GatedAttention, PairEvidence
 from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
 from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
 from catran_causalbench.simulation.causal_model import sample_causal_model
