@@ -23,7 +23,7 @@ from torch.nn.functional import embedding_bag
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 from catran_causalbench.utils.parallel import in_threads, prefetched
 
-_CELLS_PER_BLOCK = 8192
+_CELLS_PER_BLOCK = 4096
 # Narrower panels would make BLAS slow, or the other passes over a block.
 _MIN_GENES_TO_MULTIPLY, _MIN_GENES_TO_CENTRE, _MAX_PANELS = 64, 192, 16
 
