@@ -36,13 +36,6 @@ class TrainingPlan(lightning.LightningModule):
         self.uses_gpu = uses_gpu
         self._rows: list[dict[str, float]] = []
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; Lightning notes the current hook dozens of times a step, which modules check at length."""
-        if name == "_current_fx_name":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
-
     def record(self, step: int, losses: dict[str, Tensor]) -> None:
         """Keep losses by name, and write them to the progress bar and the logs, where there are any."""
         self._rows.append({"step": step, **{name: float(value) for name, value in losses.items()}})

@@ -85,7 +85,7 @@ class PowerLaw:
             return cls()
         precision = pairs.precision
         ratio = (pairs.expected / pairs.error).clip(_SMALLEST_RATIO)
-        powers = pairs.error * ratio ** exponents[:, None]  # exponents × N
+        powers = pairs.error * np.exp(np.outer(exponents, np.log(ratio)))  # exponents × N
         product, square = powers @ (precision * pairs.observed), powers**2 @ precision
         explained = product.clip(0) ** 2 / square
         best = int(np.argmax(explained - ((exponents - 1) / _EXPONENT_SPREAD) ** 2))
