@@ -3,7 +3,7 @@
 Four screens by other people's simulators (SDCD, SERGIO, Harissa and a network model with technical noise; 60 to 120
 genes, 60 cells each), read from ../shared/data/independent, which is no part of the repository; the same with factors
 added that shift all measurements of a cell; and screens by this project's simulator, also with stronger factors and
-with little noise that passes through the network. Writes the table of docs/experiments/evidence.md to standard output. Each
+with little noise that passes through the network. Prints the table of docs/experiments/evidence.md. Each
 row is the mean and standard deviation over draws: 90 % of the cells and, where not all genes are perturbed, other
 perturbed genes; or other networks of this project's simulator. A draw takes five seconds of one core.
 
