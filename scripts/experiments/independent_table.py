@@ -29,17 +29,18 @@ def main() -> None:
     if options.methods:
         runs = runs[runs["method"].isin(options.methods.split(","))]
     sets = runs["data"].nunique()
-    cells = {column: _cells(runs, *column, sets) for column in COLUMNS}
+    columns = [(name, share) for name, share in COLUMNS if share in set(runs["fraction"])]
+    cells = {column: _cells(runs, *column, sets) for column in columns}
     mean = runs[runs["fraction"] == 1].groupby(["method", "data"])["effect_recovery"].mean().groupby("method").mean()
-    print("| method | " + " | ".join(f"{METRICS[name].heading}, {share:.0%}" for name, share in COLUMNS) + " |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
+    print("| method | " + " | ".join(f"{METRICS[name].heading}, {share:.0%}" for name, share in columns) + " |")
+    print("|---" * (len(columns) + 1) + "|")
     for method in mean.sort_values(ascending=False).index:
         shown = f"**{method}**" if str(method).startswith("catran") else str(method)
-        print(f"| {shown} | " + " | ".join(cells[column].get(method, "–") for column in COLUMNS) + " |")
+        print(f"| {shown} | " + " | ".join(cells[column].get(method, "–") for column in columns) + " |")
     seeds = runs.groupby("method")["seed"].nunique()
     few = ", ".join(f"{method} {count}" for method, count in seeds.items() if count < seeds.max())
     print(f"\nSIMULATED by other authors: {', '.join(sorted(runs['data'].unique()))}. Mean over data sets ± their")
-    print(f"standard deviation, each the mean over {seeds.max()} seeds" + f" ({few})" * bool(few) + ".")
+    print(f"standard deviation; seeds: {seeds.max()}" + f" ({few})" * bool(few) + ".")
     print("A star marks a method that finished fewer data sets.")
 
 
