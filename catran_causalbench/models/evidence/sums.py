@@ -23,7 +23,7 @@ from torch.nn.functional import embedding_bag
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 from catran_causalbench.utils.parallel import in_threads, prefetched
 
-_CELLS_PER_BLOCK = 4096
+_FEWEST_CELLS_PER_BLOCK = 4096
 # Narrower panels would make BLAS slow, or the other passes over a block.
 _MIN_GENES_TO_MULTIPLY, _MIN_GENES_TO_CENTRE, _MAX_PANELS = 64, 192, 16
 
@@ -48,8 +48,9 @@ class _Piece(NamedTuple):
 def sum_over_cells(dataset: PerturbationDataset, num_folds: int, seed: int, device: torch.device) -> CellSums:
     """Deal the cells of every label at random to the folds, and sum over them; excluded cells are left out."""
     cells, label, fold = _deal(dataset, num_folds, seed)
-    starts = range(0, len(cells), _CELLS_PER_BLOCK)
-    blocks = (slice(start, start + _CELLS_PER_BLOCK) for start in starts)
+    # With fewer cells than genes, adding up the products would take longer than they do.
+    per_block = max(_FEWEST_CELLS_PER_BLOCK, dataset.num_genes)
+    blocks = (slice(start, start + per_block) for start in range(0, len(cells), per_block))
 
     def read() -> Iterator[tuple[torch.Tensor, np.ndarray, np.ndarray]]:
         for block in blocks:

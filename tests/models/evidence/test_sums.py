@@ -15,7 +15,7 @@ from catran_causalbench.utils import parallel
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Let blocks cut labels and folds, and panels cut the genes."""
-    monkeypatch.setattr(sums, "_CELLS_PER_BLOCK", 37)
+    monkeypatch.setattr(sums, "_FEWEST_CELLS_PER_BLOCK", 37)
     monkeypatch.setattr(sums, "_MIN_GENES_TO_MULTIPLY", 5)
     monkeypatch.setattr(sums, "_MIN_GENES_TO_CENTRE", 4)
 
@@ -73,7 +73,7 @@ def test_sums_equal_the_naive_formulas(small_blocks):
 def test_blocks_change_no_more_than_rounding(monkeypatch):
     dataset = offset_data()
     whole = sufficient_statistics(dataset, 3, seed=0)
-    monkeypatch.setattr(sums, "_CELLS_PER_BLOCK", 11)
+    monkeypatch.setattr(sums, "_FEWEST_CELLS_PER_BLOCK", 11)
     cut = sufficient_statistics(dataset, 3, seed=0)
     np.testing.assert_array_equal(cut.count, whole.count)
     np.testing.assert_allclose(cut.covariance, whole.covariance, atol=1e-5)
@@ -132,7 +132,7 @@ def test_blocks_panels_and_iteration_keep_the_edges(monkeypatch):
     pairs = []
     for path in ("as it is", "as for many genes and cells"):
         if path != "as it is":
-            monkeypatch.setattr(sums, "_CELLS_PER_BLOCK", 37)
+            monkeypatch.setattr(sums, "_FEWEST_CELLS_PER_BLOCK", 37)
             monkeypatch.setattr(sums, "_MIN_GENES_TO_MULTIPLY", 5)
             monkeypatch.setattr(factors, "_MANY_GENES", 0)
         edges = infer_network(dataset, QUICK_EVIDENCE, seed=0).edges(200)
