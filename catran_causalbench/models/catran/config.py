@@ -42,7 +42,8 @@ class CatranSettings(Validated):
     importance_gradient
         Whether the importances have gradients ("differentiable gene importance test"), or only the attention has.
     steps
-        Minibatches to train on, rounded up to whole passes, in place of ``epochs``.
+        Minibatches to train on, in place of ``epochs``. Where a pass has fewer, they are rounded up to whole passes;
+        where it has more, it ends early.
     standardise
         Whether every gene is centred at its mean in controls and scaled to a standard deviation of 1 within labels.
     initial_deviation
@@ -105,3 +106,8 @@ class CatranSettings(Validated):
     def uses_statistics(self) -> bool:
         """Whether anything is measured in all training cells; the paper's model sees minibatches only."""
         return self.standardise or self.signed_mixing or self.importance == "effects"
+
+    def steps_per_epoch(self, num_cells: int) -> int:
+        """Return the number of whole minibatches in a pass over the cells, or ``steps`` if those are fewer."""
+        whole = num_cells // min(self.cells_per_minibatch, num_cells)
+        return whole if self.steps is None else min(whole, self.steps)

@@ -73,7 +73,7 @@ class MinibatchLoader:
         self._current_epoch = current_epoch
 
     def __len__(self) -> int:
-        return len(self._expression) // self.cells
+        return self.settings.steps_per_epoch(len(self._expression))
 
     def __iter__(self) -> Iterator[Minibatch]:
         """Yield the minibatches; on a CPU a second thread draws each while the module learns from the one before."""

@@ -72,7 +72,7 @@ class CatranTrainingPlan(TrainingPlan):
         lion = Lion(self.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
         if self.settings.learning_rate_schedule == "constant":
             return lion
-        steps = self.epochs * _steps_per_epoch(self.settings, self.dataset.num_cells)
+        steps = self.epochs * self.settings.steps_per_epoch(self.dataset.num_cells)
         schedule = torch.optim.lr_scheduler.LambdaLR(lion, lambda step: 1 - step / steps)
         return {"optimizer": lion, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -156,9 +156,4 @@ def _epochs(settings: CatranSettings, num_cells: int) -> int:
     """Return the number of passes over the cells, for a number of steps where one is set."""
     if settings.steps is None:
         return settings.epochs
-    return -(-settings.steps // _steps_per_epoch(settings, num_cells))
-
-
-def _steps_per_epoch(settings: CatranSettings, num_cells: int) -> int:
-    """Return the number of whole minibatches in one pass over the cells."""
-    return num_cells // min(settings.cells_per_minibatch, num_cells)
+    return -(-settings.steps // settings.steps_per_epoch(num_cells))

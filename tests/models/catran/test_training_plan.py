@@ -19,6 +19,14 @@ def test_a_number_of_steps_is_rounded_up_to_whole_passes(steps, cells, epochs):
     assert CatranTrainingPlan(validate_dataset(*random_data(cells=600)), settings, seed=0).epochs == epochs
 
 
+def test_a_pass_ends_after_the_number_of_steps():
+    plan = CatranTrainingPlan(
+        validate_dataset(*random_data(cells=600)), CatranSettings(steps=4, cells_per_minibatch=100), seed=0
+    )
+    assert plan.epochs == 1
+    assert len(list(plan.train_dataloader())) == len(plan.train_dataloader()) == 4
+
+
 @pytest.mark.parametrize(("schedule", "last"), [("constant", 1.0), ("linear", 1 / 12)])
 def test_the_learning_rate_follows_its_schedule(schedule, last):
     rates = []
