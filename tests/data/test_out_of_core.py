@@ -105,7 +105,7 @@ def test_without_room_anywhere_the_error_says_how_much_is_needed(no_memory, monk
         allocate_matrix(100_000, 10_000)
 
 
-# Reads a matrix of 240 MB, beside which the file holds another, with room for 200 MB beyond what the libraries take.
+# Reads a matrix of 300 MB, beside which the file holds another, with room for 250 MB beyond what the libraries take.
 CHILD = """
 import resource, sys
 import anndata, torch, openpyxl
@@ -117,7 +117,7 @@ from catran_causalbench.models.evidence.statistics import sufficient_statistics
 path, share, directory = sys.argv[1:]
 catran_causalbench.data.out_of_core._SHARE_OF_MEMORY = float(share)
 data = {line.split(":")[0]: line.split(":")[1] for line in open("/proc/self/status")}["VmData"]
-limit = int(data.split()[0]) * 1024 + 200_000_000
+limit = int(data.split()[0]) * 1024 + 250_000_000
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 dataset = read_screen(path, perturbation_key="target", genes="all").dataset()
 print(sufficient_statistics(dataset, 2, 0).count.sum())
@@ -132,7 +132,7 @@ convert_screen(f"{directory}/again", made / "dataset_k562.npz")
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory by Linux's resource limits")
 def test_less_memory_than_the_matrix_takes_is_enough(tmp_path):
-    cells, genes, present = 200_000, 300, 15
+    cells, genes, present = 250_000, 300, 15
     rng = np.random.default_rng(0)
     places = (rng.integers(genes, size=(cells, 1)) + genes // present * np.arange(present)) % genes
     starts = np.arange(cells + 1) * present
