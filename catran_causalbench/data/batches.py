@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.errors import InputError, warn
+from catran_causalbench.utils.parallel import blas_on_one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ def remove_batch_shifts(dataset: PerturbationDataset) -> PerturbationDataset:
         total = np.stack([dataset.expression[rows].sum(axis=0, dtype=np.float64) for rows in cells.values()])
         normal[np.ix_(present, present)] += np.diag(count) - np.outer(count, count) / count.sum()
         moments[present] += total - np.outer(count / count.sum(), total.sum(axis=0))
-    with threadpool_limits(1, user_api="blas"):  # or rounding would depend on the number of threads
+    with blas_on_one_thread():
         shift = np.linalg.lstsq(normal, moments, rcond=None)[0]  # up to a constant, which the labels could hold as well
         shift = (shift - controls / controls.sum() @ shift).astype(np.float32)
     expression = allocate_matrix(*dataset.expression.shape)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+
+from catran_causalbench.utils.parallel import blas_on_one_thread
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -25,7 +26,7 @@ def place_genes(graph: nx.DiGraph, radius: dict[str, float], page: tuple[float, 
     import networkx as nx
 
     components = sorted(nx.weakly_connected_components(graph), key=lambda genes: (-len(genes), min(genes)))
-    with threadpool_limits(1, user_api="blas"):  # threads wait for each other longer than small products take
+    with blas_on_one_thread():  # threads wait for each other longer than small products take
         boxes = [_component_layout(graph, sorted(genes)) for genes in components]
     corners = _pack([size for _, size in boxes], page[0] / page[1])
     genes = [gene for layout, _ in boxes for gene in layout]

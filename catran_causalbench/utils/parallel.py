@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from threadpoolctl import threadpool_limits
 
 Share = TypeVar("Share")
 Item = TypeVar("Item")
@@ -33,6 +36,13 @@ def torch_on_one_thread() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         _threads = outer
+
+
+def blas_on_one_thread() -> threadpool_limits:
+    """Hold BLAS and LAPACK to one thread: on some processors their rounding depends on the number of threads."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")
 
 
 def in_threads(work: Callable[[Share], None], shares: Sequence[Share], worthwhile: bool = True) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from catran_causalbench.baselines.ash import shrunk_effects
 from catran_causalbench.data.dataset import PerturbationDataset
@@ -20,6 +19,7 @@ from catran_causalbench.models.evidence.statistics import (
     SufficientStatistics,
     sufficient_statistics,
 )
+from catran_causalbench.utils.parallel import blas_on_one_thread
 
 _LARGEST_EXCESS = 400.0  # so that a single effect does not make all others of its gene credible
 _SMALLEST_EXCESS = 0.01
@@ -65,6 +65,7 @@ class CellStatistics:
         statistics = sufficient_statistics(dataset, num_folds=1, seed=0)
         measured = statistics.all_effects
         varies = measured.deviation > _SMALLEST_DEVIATION
+        squared = _squared_correlations(statistics.covariance)
         importance = _expected_sizes(measured, varies)
         importance[~measured.perturbed] = np.nan
         own = np.abs(np.diag(measured.effect))[measured.perturbed]
@@ -73,11 +74,11 @@ class CellStatistics:
             "deviation": np.where(varies, measured.deviation, 1),
             "signs": np.sign(statistics.covariance),
             "importance": importance.T,
-            "association": _squared_correlation_shares(statistics.covariance, measured.perturbed),
+            "association": _shares(squared, measured.perturbed),
         }
         tensors = {name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}
         depth = float(np.median(own)) if len(own) else 1.0
-        return cls(**tensors, depth=depth, coupling=_coupling(statistics))
+        return cls(**tensors, depth=depth, coupling=_coupling(squared, statistics))
 
     def to(self, device: torch.device) -> CellStatistics:
         """Return the same with the statistics of the genes on a device."""
@@ -88,10 +89,9 @@ class CellStatistics:
         return (expression - self.control_mean[genes]) / self.deviation[genes]
 
 
-def _coupling(statistics: SufficientStatistics) -> float:
+def _coupling(squared: np.ndarray, statistics: SufficientStatistics) -> float:
     """Return the share of the squared correlations beyond 1 / (cells − labels) each, those of independent genes."""
     cells = statistics.count.sum(axis=0)
-    squared = _squared_correlations(statistics.covariance)
     varying = np.count_nonzero(np.diag(statistics.covariance) > _SMALLEST_DEVIATION**2)
     by_chance = varying * (varying - 1) / max(cells.sum() - np.count_nonzero(cells), 1)
     return 1 - min(by_chance / max(squared.sum(), _SMALLEST_ATTENTION), 1 - _SMALLEST_COUPLING)
@@ -105,9 +105,8 @@ def _squared_correlations(covariance: np.ndarray) -> np.ndarray:
     return squared
 
 
-def _squared_correlation_shares(covariance: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
+def _shares(squared: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
     """Return each source's share of a target's squared correlations, target × source, NaN for perturbed sources."""
-    squared = _squared_correlations(covariance)
     shares = squared / squared.sum(axis=1, keepdims=True).clip(_SMALLEST_ATTENTION)
     shares[:, perturbed] = np.nan
     return shares
@@ -130,7 +129,7 @@ def _expected_sizes(measured: PerturbationEffects, varies: np.ndarray) -> np.nda
     pairs = perturbed[:, None] & varies & ~np.eye(len(perturbed), dtype=bool)
     size = np.zeros(pairs.shape)
     if pairs.any():
-        with threadpool_limits(1, user_api="blas"):  # its rounding depends on the number of threads
+        with blas_on_one_thread():
             size[pairs] = np.abs(shrunk_effects(measured.effect[pairs], np.broadcast_to(error, pairs.shape)[pairs]))
     return size * variance / (variance + 1)
 

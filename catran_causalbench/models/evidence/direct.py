@@ -25,10 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from threadpoolctl import threadpool_limits
 
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 from catran_causalbench.models.evidence.statistics import partial_correlations
+from catran_causalbench.utils.parallel import blas_on_one_thread
 
 Floats = NDArray[np.float64]
 Genes = NDArray[np.int64]
@@ -99,7 +99,7 @@ class ConditionalFits:
 
 def direct_weights(dataset: PerturbationDataset, total: np.ndarray) -> np.ndarray:
     """Score all pairs by direct effect, float32, G × G, source × target, from their total weights (G × G)."""
-    with threadpool_limits(1, user_api="blas"):  # on some processors rounding depends on the number of threads
+    with blas_on_one_thread():
         return np.float32(fit_conditionally(dataset, total).direct_weights(total))
 
 

@@ -11,9 +11,8 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
 import torch
-from threadpoolctl import threadpool_limits
 
-from catran_causalbench.utils.parallel import in_threads
+from catran_causalbench.utils.parallel import blas_on_one_thread, in_threads
 
 _FACTORS_PER_GENE, _MAX_FACTORS = 0.05, 20  # both limit the number of latent factors
 # Neighbouring eigenvalues of simulated networks without factors differ by a ratio of 1.05 to 1.3, with factors by more.
@@ -47,7 +46,7 @@ def factor_adjusted_correlations(
     most = min(_MAX_FACTORS, int(_FACTORS_PER_GENE * genes))
     left = correlation.copy()
     if most:
-        with threadpool_limits(1, user_api="blas"):  # the rounding must not depend on the number of threads
+        with blas_on_one_thread():
             values, components = _leading_eigenpairs(correlation, most + 1, device)
             losses = _losses(correlation, values, components, sources, effects, depths)
             number = _choose(_largest_gap(values), losses)

@@ -18,12 +18,11 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.models.evidence.factors import CPU, factor_adjusted_correlations, unit_diagonal
 from catran_causalbench.models.evidence.sums import sum_over_cells
-from catran_causalbench.utils.parallel import in_threads
+from catran_causalbench.utils.parallel import blas_on_one_thread, in_threads
 
 # Added to the diagonal of the correlations before they are inverted, so that few cells do not blow up their noise.
 _RIDGE = 0.05
@@ -148,7 +147,7 @@ class Associations:
             else:
                 found[name] = np.float32(factor_adjusted_correlations(correlation, sources, effects, depths, device))
 
-        with _one_thread():
+        with blas_on_one_thread():
             in_threads(find, ["factor_adjusted", "partial"], worthwhile=device.type == "cpu")
         partial = found["partial"]
         if not len(sources):
@@ -169,7 +168,7 @@ def partial_correlations(covariance: np.ndarray) -> np.ndarray:
     The weight of gene p in the best linear prediction of gene l from all others is minus the entry (p, l) of the
     inverse covariance over the entry (l, l); scaled alike for both genes it is their partial correlation.
     """
-    with _one_thread():
+    with blas_on_one_thread():
         return _partial(unit_diagonal(covariance), CPU)
 
 
@@ -200,13 +199,8 @@ def knockdown_depths(measured: PerturbationEffects) -> np.ndarray:
     terms = np.stack([level, level**2, 1 / measured.deviation], axis=1)
     terms = (terms - terms[perturbed].mean(axis=0)) / (terms[perturbed].std(axis=0) + 1e-9)
     known, size = terms[perturbed], np.abs(depth[perturbed])
-    with _one_thread():
+    with blas_on_one_thread():
         penalised = known.T @ known + _DEPTH_RIDGE * np.eye(terms.shape[1])
         predicted = size.mean() + terms @ np.linalg.solve(penalised, known.T @ (size - size.mean()))
     direction = 1.0 if np.median(depth[perturbed]) > 0 else -1.0
     return np.where(perturbed, depth, direction * predicted.clip(size.min(), size.max()))
-
-
-def _one_thread() -> threadpool_limits:
-    """Hold BLAS and LAPACK to one thread: on some processors their rounding depends on the number of threads."""
-    return threadpool_limits(1, user_api="blas")

@@ -17,11 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch.nn.functional import embedding_bag
 
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
-from catran_causalbench.utils.parallel import in_threads, prefetched
+from catran_causalbench.utils.parallel import blas_on_one_thread, in_threads, prefetched
 
 _FEWEST_CELLS_PER_BLOCK = 4096
 # Narrower panels would make BLAS slow, or the other passes over a block.
@@ -57,8 +56,7 @@ def sum_over_cells(dataset: PerturbationDataset, num_folds: int, seed: int, devi
             yield torch.from_numpy(dataset.expression[cells[block]]), label[block], fold[block]
 
     sums = _Sums(label, fold, num_folds, dataset.num_genes, device)
-    # On some processors the rounding of BLAS depends on the number of threads.
-    with threadpool_limits(1, user_api="blas"), _exact_products(), prefetched(read()) as pieces:
+    with blas_on_one_thread(), _exact_products(), prefetched(read()) as pieces:
         for rows, labels, folds in pieces:
             sums.add(rows.to(device), labels, folds)
         return sums.finished()
