@@ -14,17 +14,12 @@ import torch
 
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.data.shrinkage import shrunk_effects
-from catran_causalbench.models.evidence.statistics import (
-    PerturbationEffects,
-    SufficientStatistics,
-    sufficient_statistics,
-)
+from catran_causalbench.models.evidence.shares import SMALLEST_DEVIATION, correlation_shares
+from catran_causalbench.models.evidence.statistics import PerturbationEffects, sufficient_statistics
 from catran_causalbench.utils.parallel import blas_on_one_thread
 
 _LARGEST_EXCESS = 400.0  # so that a single effect does not make all others of its gene credible
 _SMALLEST_EXCESS = 0.01
-_SMALLEST_COUPLING = 0.01  # so that sources never perturbed keep an order
-_SMALLEST_DEVIATION = 1e-5  # of a gene that varies within labels
 _SMALLEST_ATTENTION = 1e-12
 
 
@@ -64,8 +59,9 @@ class CellStatistics:
         """Compute them."""
         statistics = sufficient_statistics(dataset, num_folds=1, seed=0)
         measured = statistics.all_effects
-        varies = measured.deviation > _SMALLEST_DEVIATION
-        squared = _squared_correlations(statistics.covariance)
+        varies = measured.deviation > SMALLEST_DEVIATION
+        shares, coupling = correlation_shares(statistics)
+        shares[:, measured.perturbed] = np.nan
         importance = _expected_sizes(measured, varies)
         importance[~measured.perturbed] = np.nan
         own = np.abs(np.diag(measured.effect))[measured.perturbed]
@@ -74,11 +70,11 @@ class CellStatistics:
             "deviation": np.where(varies, measured.deviation, 1),
             "signs": np.sign(statistics.covariance),
             "importance": importance.T,
-            "association": _shares(squared, measured.perturbed),
+            "association": shares,
         }
         tensors = {name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}
         depth = float(np.median(own)) if len(own) else 1.0
-        return cls(**tensors, depth=depth, coupling=_coupling(squared, statistics))
+        return cls(**tensors, depth=depth, coupling=coupling)
 
     def to(self, device: torch.device) -> CellStatistics:
         """Return the same with the statistics of the genes on a device."""
@@ -87,29 +83,6 @@ class CellStatistics:
     def standardise(self, expression: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
         """Return the expression of n genes (cells × n) around their mean in controls, in standard deviations."""
         return (expression - self.control_mean[genes]) / self.deviation[genes]
-
-
-def _coupling(squared: np.ndarray, statistics: SufficientStatistics) -> float:
-    """Return the share of the squared correlations beyond 1 / (cells − labels) each, those of independent genes."""
-    cells = statistics.count.sum(axis=0)
-    varying = np.count_nonzero(np.diag(statistics.covariance) > _SMALLEST_DEVIATION**2)
-    by_chance = varying * (varying - 1) / max(cells.sum() - np.count_nonzero(cells), 1)
-    return 1 - min(by_chance / max(squared.sum(), _SMALLEST_ATTENTION), 1 - _SMALLEST_COUPLING)
-
-
-def _squared_correlations(covariance: np.ndarray) -> np.ndarray:
-    """Return G × G squared correlations, 0 on the diagonal and for genes that do not vary."""
-    variance = np.diag(covariance).clip(_SMALLEST_DEVIATION**2)
-    squared = covariance**2 / variance / variance[:, None]
-    np.fill_diagonal(squared, 0)
-    return squared
-
-
-def _shares(squared: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
-    """Return each source's share of a target's squared correlations, target × source, NaN for perturbed sources."""
-    shares = squared / squared.sum(axis=1, keepdims=True).clip(_SMALLEST_ATTENTION)
-    shares[:, perturbed] = np.nan
-    return shares
 
 
 def _expected_sizes(measured: PerturbationEffects, varies: np.ndarray) -> np.ndarray:

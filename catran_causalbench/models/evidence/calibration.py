@@ -13,8 +13,7 @@ from math import inf
 import numpy as np
 import torch
 
-EXPONENTS = np.linspace(0.5, 2.0, 31)
-PROPORTIONAL = np.ones(1)
+_EXPONENTS = np.linspace(0.5, 2.0, 31)
 _EXPONENT_SPREAD = 0.5  # of the prior around 1: the fewer pairs there are, the closer the exponent is to 1
 _SMALLEST_SCALE = 1e-3  # an order remains among sources of which nothing can be predicted
 _SMALLEST_RATIO = 1e-6  # a power of less would not be finite
@@ -73,7 +72,7 @@ class PowerLaw:
         return self.scale * known ** (self.exponent - 1) * effect
 
     @classmethod
-    def fit(cls, pairs: LeftOutPairs, exponents: np.ndarray = EXPONENTS) -> PowerLaw:
+    def fit(cls, pairs: LeftOutPairs) -> PowerLaw:
         """Fit by least squares, and change the scale no more than the left-out sources demand.
 
         The scale which keeps the sum of the effects stays unless it lies more than a standard error, between sources,
@@ -85,10 +84,10 @@ class PowerLaw:
             return cls()
         precision = pairs.precision
         ratio = (pairs.expected / pairs.error).clip(_SMALLEST_RATIO)
-        powers = pairs.error * np.exp(np.outer(exponents, np.log(ratio)))  # exponents × N
+        powers = pairs.error * np.exp(np.outer(_EXPONENTS, np.log(ratio)))  # exponents × N
         product, square = powers @ (precision * pairs.observed), powers**2 @ precision
         explained = product.clip(0) ** 2 / square
-        best = int(np.argmax(explained - ((exponents - 1) / _EXPONENT_SPREAD) ** 2))
+        best = int(np.argmax(explained - ((_EXPONENTS - 1) / _EXPONENT_SPREAD) ** 2))
         power, scale, neutral = (
             powers[best],
             product[best] / square[best],
@@ -97,7 +96,7 @@ class PowerLaw:
         residuals = np.bincount(pairs.source, precision * power * (pairs.observed - scale * power))
         error = np.sqrt((residuals**2).sum() * pairs.num_sources / (pairs.num_sources - 1)) / square[best]
         scale = np.clip(neutral / square[best], scale - error, scale + error)
-        return cls(max(float(scale), _SMALLEST_SCALE), float(exponents[best]), float(np.quantile(ratio, _KNOWN_SHARE)))
+        return cls(max(float(scale), _SMALLEST_SCALE), float(_EXPONENTS[best]), float(np.quantile(ratio, _KNOWN_SHARE)))
 
     def weakened(self, weight: float) -> PowerLaw:
         """Return the law to the power of a weight: itself for 1, no change for 0."""

@@ -24,6 +24,8 @@ FEATURES = (
 )
 # What the gates weigh, in the order of the sum.
 TERMS = ("effect", "partial", "factor_adjusted")
+# What counts beside the gates where a source was never perturbed.
+SHARE = "share"
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class EvidenceSettings(Validated):
     steps, pairs_per_minibatch, learning_rate, weight_decay
         Of the training by AdamW.
     disabled_features, disabled_terms
-        Inputs of the gates out of :data:`FEATURES`, and terms of their sum out of :data:`TERMS`, to leave out in
-        ablations.
+        Inputs of the gates out of :data:`FEATURES`, and terms of their sum out of :data:`TERMS` or :data:`SHARE`, to
+        leave out in ablations.
     """
 
     section: ClassVar[str] = "evidence"
@@ -61,4 +63,4 @@ class EvidenceSettings(Validated):
     learning_rate: float = number(0.015, 0, 1, above_low=True)
     weight_decay: float = number(0.001, 0, 100)
     disabled_features: tuple[str, ...] = choices(*FEATURES)
-    disabled_terms: tuple[str, ...] = choices(*TERMS)
+    disabled_terms: tuple[str, ...] = choices(*TERMS, SHARE)

@@ -23,12 +23,14 @@ from catran_causalbench.models.evidence.calibration import PowerLaw
 from catran_causalbench.models.evidence.config import FEATURES, TERMS, EvidenceSettings
 from catran_causalbench.models.evidence.gates import GateModule
 from catran_causalbench.models.evidence.statistics import Associations, PerturbationEffects, knockdown_depths
+from catran_causalbench.models.evidence.unperturbed import UnperturbedSources
 from catran_causalbench.utils.parallel import in_threads
 
 # Partial correlations below so many standard errors do not count, nor do effects towards a gene's activity.
 _NOISE = 2.0
 _LARGEST_SCORE = 1e6  # so that sums of squares stay finite
 PAIRS_PER_BLOCK = 2**15
+PARTIAL = TERMS.index("partial")
 _AS_IT_IS = PowerLaw()
 
 
@@ -93,7 +95,7 @@ class PairEvidence:
             target_activity=activity.sum(dim=0),
             association=_beyond_noise(tensors["partial"] * associations.num_cells**0.5).sum(dim=1),
             disabled_features=tuple(map(FEATURES.index, settings.disabled_features)),
-            disabled_terms=tuple(map(TERMS.index, settings.disabled_terms)),
+            disabled_terms=tuple(TERMS.index(term) for term in settings.disabled_terms if term in TERMS),
         )
 
     def look_up(
@@ -163,21 +165,21 @@ def _without_noise(value: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
 class GatedAttention(nn.Module):
     """Trained gates over the evidence of all training cells, averaged and calibrated: the soft adjacency.
 
-    The two calibrations are those of sources that were never perturbed, and of those that were.
+    The law is that of perturbed sources; the rules are those for sources that were never perturbed.
     """
 
     def __init__(
         self,
         evidence: PairEvidence,
         gates: GateModule,
-        unperturbed: PowerLaw = _AS_IT_IS,
         perturbed: PowerLaw = _AS_IT_IS,
+        unperturbed: UnperturbedSources | None = None,
     ) -> None:
         super().__init__()
         self.evidence = evidence
         self.gates = gates
-        self.unperturbed = unperturbed
         self.perturbed = perturbed
+        self.unperturbed = unperturbed
 
     def attention_rows(self, targets: torch.Tensor) -> torch.Tensor:
         """Return the expected size of the effects of all G genes on some targets: targets × G, on the data's scale."""
@@ -187,11 +189,20 @@ class GatedAttention(nn.Module):
         def fill(block: torch.Tensor) -> None:
             source = torch.arange(num_genes).repeat(len(block))
             target = targets[block].repeat_interleave(num_genes)
-            is_perturbed = self.evidence.perturbed[source]
-            features, terms, _ = self.evidence.look_up(source, target, is_perturbed)
-            effect, error = self.gates(features, terms)[0].mean(dim=0), self.evidence.error[source]
-            effect = torch.where(is_perturbed > 0, self.perturbed(effect, error), self.unperturbed(effect, error))
+            effect = self.expected_effects(source, target, self.evidence.perturbed[source])
             rows[block] = (effect * self.evidence.deviation[target]).view(len(block), num_genes)
 
         in_threads(torch.no_grad()(fill), torch.arange(len(targets)).split(max(1, PAIRS_PER_BLOCK // num_genes)))
         return rows
+
+    def expected_effects(self, source: torch.Tensor, target: torch.Tensor, is_perturbed: torch.Tensor) -> torch.Tensor:
+        """Return the expected size of the effects of N pairs, in the targets' standard deviations.
+
+        Sources count as perturbed (1) or not (0), as in :meth:`PairEvidence.look_up`.
+        """
+        features, terms, _ = self.evidence.look_up(source, target, is_perturbed)
+        effect = self.gates(features, terms)[0].mean(dim=0)
+        measured = self.perturbed(effect, self.evidence.error[source])
+        if self.unperturbed:
+            effect = self.unperturbed(effect, terms[:, PARTIAL], source, target)
+        return torch.where(is_perturbed > 0, measured, effect)

@@ -21,16 +21,17 @@ import torch
 from torch.nn.functional import huber_loss
 
 from catran_causalbench.data.dataset import PerturbationDataset
-from catran_causalbench.models.evidence.calibration import PROPORTIONAL, LeftOutPairs, PowerLaw
+from catran_causalbench.models.evidence.calibration import LeftOutPairs, PowerLaw
 from catran_causalbench.models.evidence.config import EvidenceSettings
 from catran_causalbench.models.evidence.gates import IS_PERTURBED, GateModule
-from catran_causalbench.models.evidence.module import PAIRS_PER_BLOCK, GatedAttention, PairEvidence
+from catran_causalbench.models.evidence.module import PAIRS_PER_BLOCK, PARTIAL, GatedAttention, PairEvidence
 from catran_causalbench.models.evidence.statistics import (
     Associations,
     PerturbationEffects,
     SufficientStatistics,
     sufficient_statistics,
 )
+from catran_causalbench.models.evidence.unperturbed import UnperturbedSources
 from catran_causalbench.training.history import TrainingPlan
 from catran_causalbench.utils.parallel import prefetched
 
@@ -167,6 +168,8 @@ class EvidenceTrainingPlan(TrainingPlan):
         self.evidence = PairEvidence.gather(measured, associations, settings)
         folds = self._held_out_folds(statistics, associations, measured)
         self.can_learn = bool(folds)
+        some_unperturbed = self.can_learn and not measured.perturbed.all()
+        self._unperturbed = UnperturbedSources.of(statistics, settings) if some_unperturbed else None
         self.loader = PairLoader(folds, settings, seed)
         # The gate network that does not learn from a source: perturbed sources are dealt like cards.
         sources = np.random.default_rng(seed).permutation(np.flatnonzero(measured.perturbed))
@@ -205,13 +208,13 @@ class EvidenceTrainingPlan(TrainingPlan):
         """Return calibrated attention by the trained gates, or attention by untrained gates without folds."""
         if not self.can_learn:
             return GatedAttention(self.evidence, self.gates)
-        unperturbed = PowerLaw.fit(self._left_out_pairs(0.0), PROPORTIONAL)
         # The law makes up for the prior, and has no use without it; but it is learned from fewer cells than are at hand
         # now, among which chance makes more of the largest effects, and so is too strict.
-        perturbed = PowerLaw.fit(self._left_out_pairs(1.0)).weakened(
-            self.loader.prior / (self.loader.prior + _STRICTNESS)
-        )
-        return GatedAttention(self.evidence, self.gates, unperturbed, perturbed)
+        perturbed = PowerLaw.fit(self._left_out_pairs()).weakened(self.loader.prior / (self.loader.prior + _STRICTNESS))
+        attention = GatedAttention(self.evidence, self.gates, perturbed)
+        if self._unperturbed:
+            attention.unperturbed = self._calibrated(self._unperturbed, attention)
+        return attention
 
     def _losses(self, minibatch: PairMinibatch) -> torch.Tensor:
         """Compute each gate network's loss: Huber loss of the standardised residual, and the prior of equal gates.
@@ -226,17 +229,16 @@ class EvidenceTrainingPlan(TrainingPlan):
         learned = self._left_out_by[minibatch.source] != torch.arange(len(losses))[:, None]  # gates × N
         return ((losses + penalty) * learned).sum(dim=1) / learned.sum(dim=1).clamp_min(1)
 
-    def _left_out_pairs(self, is_perturbed: float) -> LeftOutPairs:
-        """Let each network predict the sources that it has not learned from, as if perturbed (1) or not (0)."""
+    def _left_out_pairs(self) -> LeftOutPairs:
+        """Let each network predict the effects of perturbed sources that it has not learned from."""
         sample = self._sample
-        chosen = sample.features[:, IS_PERTURBED] == is_perturbed
-        with torch.no_grad():
-            columns = sample.features[chosen], sample.terms[chosen]
-            blocks = zip(*(column.split(PAIRS_PER_BLOCK) for column in columns), strict=True)
-            effect = torch.cat([self.gates(*block)[0] for block in blocks], dim=1)
+        chosen = sample.features[:, IS_PERTURBED] == 1
         source = sample.source[chosen]
-        expected = effect.gather(0, self._left_out_by[source][None])[0]
-        repeats = len(source) / max(self.loader.num_pairs(is_perturbed), 1)
+        columns = sample.features[chosen], sample.terms[chosen], source
+        with torch.no_grad():
+            blocks = zip(*(column.split(PAIRS_PER_BLOCK) for column in columns), strict=True)
+            expected = torch.cat([self._left_out(*block) for block in blocks])
+        repeats = len(source) / max(self.loader.num_pairs(is_perturbed=1.0), 1)
         return LeftOutPairs(
             expected=expected.double().numpy(),
             observed=sample.effect[chosen].double().numpy(),
@@ -244,6 +246,26 @@ class EvidenceTrainingPlan(TrainingPlan):
             source=source.numpy(),
             weight=1 / max(repeats, 1.0),
         )
+
+    def _left_out(self, features: torch.Tensor, terms: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        """Return of each pair what the network expects that has not learned from its source."""
+        return self.gates(features, terms)[0].gather(0, self._left_out_by[source][None])[0]
+
+    @torch.no_grad()
+    def _calibrated(self, rules: UnperturbedSources, attention: GatedAttention) -> UnperturbedSources:
+        """Compare what is expected of perturbed sources as if they were not with what is expected of them as they are.
+
+        Of many genes, some targets are drawn. Each gate network speaks for the sources that it has not learned from.
+        """
+        sources = self.evidence.perturbed.nonzero()[:, 0]
+        targets = torch.randperm(len(self.evidence.depth), generator=torch.Generator().manual_seed(0))
+        pairs = torch.cartesian_prod(sources, targets[: max(1, _SAMPLE // len(sources))])
+        found = []
+        for source, target in (block.T for block in pairs[pairs[:, 0] != pairs[:, 1]].split(PAIRS_PER_BLOCK)):
+            features, terms, _ = self.evidence.look_up(source, target, torch.zeros(len(source)))
+            expected = rules(self._left_out(features, terms, source), terms[:, PARTIAL], source, target)
+            found.append((expected, attention.expected_effects(source, target, torch.ones(len(source))), source))
+        return rules.calibrated(*(torch.cat(column) for column in zip(*found, strict=True)))
 
     def _held_out_folds(
         self, statistics: SufficientStatistics, associations: Associations, measured: PerturbationEffects

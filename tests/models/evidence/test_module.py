@@ -163,7 +163,7 @@ def test_a_gate_network_is_calibrated_on_the_sources_that_were_dealt_to_it():
     plan = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(gates=3), seed=0)
     for parameter in plan.gates.parameters():
         parameter.data[1] += 0.1
-    pairs = plan._left_out_pairs(1.0)
+    pairs = plan._left_out_pairs()
     chosen = plan._sample.features[:, IS_PERTURBED] == 1
     with torch.no_grad():
         every = plan.gates(plan._sample.features[chosen], plan._sample.terms[chosen])[0].double().numpy()
