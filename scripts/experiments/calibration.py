@@ -37,6 +37,7 @@ FRACTIONS = (0.25, 0.5, 1.0)
 FACTOR_STRENGTHS = (1, 3, 5)
 SPLITS = 20  # of the never perturbed sources
 FEWEST_EDGES = 10  # of a kind, for the ratio of a single draw
+NO_EFFECT = 1e-9  # a sum that is nothing but rounding
 
 
 def simulated_world(strength: float, seed: int) -> Screen:
@@ -106,8 +107,8 @@ def ratio(weight: np.ndarray, effect: np.ndarray, edges: np.ndarray) -> str:
     if edges.mean() < FEWEST_EDGES / 2:
         return "–"
     enough = edges >= FEWEST_EDGES
-    single = weight[enough] / effect[enough]
-    spread = f" ({single.min():.2f} to {single.max():.2f})" if enough.any() else ""
+    single = np.divide(weight, effect, out=np.full_like(weight, np.inf), where=effect > NO_EFFECT)[enough]
+    spread = f" ({single.min():.2f} to {single.max():.2f})".replace("inf", "∞") if enough.any() else ""
     return f"{weight.sum() / effect.sum():.2f}{spread}, {edges.mean():.0f} edges"
 
 

@@ -57,6 +57,17 @@ def test_the_share_of_a_hub_is_larger_than_that_of_its_targets():
     assert coupling > 0.95
 
 
+def test_only_sources_never_perturbed_among_perturbed_ones_need_rules():
+    matrix, labels, names = random_data()
+    labels = np.array(labels)
+    known = np.isin(labels, names)
+    everything = np.where(known, np.resize(names, len(labels)), labels)
+    for chosen in (everything, np.where(known, "excluded", labels)):
+        plan = EvidenceTrainingPlan(validate_dataset(matrix, chosen.tolist(), names), EvidenceSettings(), seed=0)
+        assert plan._unperturbed is None
+        assert plan.trained_module().unperturbed is None
+
+
 def test_half_of_the_sum_of_gates_and_rules_is_expected():
     plan = trained_plan()
     module, evidence = plan.trained_module(), plan.evidence
