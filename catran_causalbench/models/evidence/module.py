@@ -189,7 +189,7 @@ class GatedAttention(nn.Module):
             target = targets[block].repeat_interleave(num_genes)
             is_perturbed = self.evidence.perturbed[source]
             features, terms, _ = self.evidence.look_up(source, target, is_perturbed)
-            effect, error = self.gates(features, terms)[0].mean(dim=0), self.evidence.error[source]
+            effect, error = self.gates(self.gates.prepare(features, terms))[0].mean(dim=0), self.evidence.error[source]
             effect = torch.where(is_perturbed > 0, self.perturbed(effect, error), self.unperturbed(effect, error))
             rows[block] = (effect * self.evidence.deviation[target]).view(len(block), num_genes)
 

@@ -13,7 +13,7 @@ from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.evaluation.ground_truth import effect_recovery
 from catran_causalbench.models.evidence import module
 from catran_causalbench.models.evidence.gates import IS_PERTURBED, GateModule
-from catran_causalbench.models.evidence.module import GatedAttention, PairEvidence
+from catran_causalbench.models.evidence.module import PAIRS_PER_BLOCK, GatedAttention, PairEvidence
 from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
 from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
 from catran_causalbench.simulation.causal_model import sample_causal_model
@@ -139,7 +139,7 @@ def test_sources_judged_as_unperturbed_alone_are_no_fold():
 def test_members_learn_as_if_they_were_alone():
     dataset = validate_dataset(*random_data())
     several = EvidenceTrainingPlan(dataset, EvidenceSettings(gates=3), seed=0)
-    minibatch = several.loader.draw(500, torch.Generator().manual_seed(1))
+    minibatch = several.loader.minibatches(several.loader.draw(500, torch.Generator().manual_seed(1)))[0]
     several.training_step = several._losses  # Lightning's logging wants a trainer
     several._losses(minibatch).sum().backward()
     gradient = several.gates.weight_3.grad.clone()
@@ -151,10 +151,10 @@ def test_members_learn_as_if_they_were_alone():
 
 def test_a_gate_network_does_not_learn_from_the_sources_that_were_dealt_to_it():
     plan = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(gates=3), seed=0)
-    minibatch = plan.loader.draw(500, torch.Generator().manual_seed(1))
-    dealt = plan._left_out_by[minibatch.source]
+    drawn = plan.loader.draw(500, torch.Generator().manual_seed(1))
+    dealt, minibatch = plan._left_out_by[drawn.source], plan.loader.minibatches(drawn)[0]
     assert set(dealt.tolist()) == {0, 1, 2}
-    changed = replace(minibatch, effect=minibatch.effect + 5.0 * (dealt == 1))
+    changed = minibatch._replace(effect=minibatch.effect + 5.0 * (dealt == 1))
     before, after = plan._losses(minibatch), plan._losses(changed)
     assert (before != after).tolist() == [True, False, True]
 
@@ -166,7 +166,8 @@ def test_a_gate_network_is_calibrated_on_the_sources_that_were_dealt_to_it():
     pairs = plan._left_out_pairs(1.0)
     chosen = plan._sample.features[:, IS_PERTURBED] == 1
     with torch.no_grad():
-        every = plan.gates(plan._sample.features[chosen], plan._sample.terms[chosen])[0].double().numpy()
+        inputs = plan.gates.prepare(plan._sample.features[chosen], plan._sample.terms[chosen])
+        every = plan.gates(inputs)[0].double().numpy()
     expected = every[plan._left_out_by.numpy()[pairs.source], np.arange(len(pairs.source))]
     np.testing.assert_array_equal(pairs.expected, expected)
     assert pairs.weight == pytest.approx(3 * 6 * 11 / len(pairs.source))
@@ -195,7 +196,7 @@ def test_the_gates_and_their_gradients_are_those_of_the_plain_formula():
 
     expected = [[plain(member, pair) for pair in range(40)] for member in range(2)]
     expected = [torch.stack([torch.stack([both[n] for both in row]) for row in expected]) for n in range(2)]
-    found = gates(features, terms, noise)
+    found = gates(gates.prepare(features, terms, noise))
     weights = torch.randn(2, 2, 40, dtype=torch.float64, generator=generator)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -216,18 +217,11 @@ def test_the_fewer_pairs_the_more_input_noise():
     dataset = validate_dataset(*random_data())  # 12 genes, 6 of them perturbed
     loader = EvidenceTrainingPlan(dataset, EvidenceSettings(prior_pairs=50), seed=0).loader
     assert loader.prior == pytest.approx(50 / (3 * 6 * 11))
-    minibatch = next(iter(loader))
-    known = np.arange(minibatch.input_noise.shape[1]) == IS_PERTURBED
-    assert minibatch.input_noise[:, ~known].std().item() == pytest.approx(loader.prior**0.5, rel=0.02)
-    assert not minibatch.input_noise[:, known].any()
-
-
-def test_training_sees_the_input_noise():
-    plan = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(), seed=0)
-    torch.nn.init.ones_(plan.gates.weight_3)  # gates start equal, whatever they see
-    minibatch = next(iter(plan.loader))
-    clear = replace(minibatch, input_noise=0.0)
-    assert not torch.equal(plan._losses(minibatch), plan._losses(clear))
+    drawn = loader.draw(PAIRS_PER_BLOCK, torch.Generator().manual_seed(0))
+    noise = next(iter(loader)).inputs.features - loader.minibatches(drawn)[0].inputs.features
+    known = np.arange(len(noise)) == IS_PERTURBED
+    assert noise[~known].std().item() == pytest.approx(loader.prior**0.5, rel=0.02)
+    assert not noise[known].any()
 
 
 def mean_difference(dataset, num_edges):
