@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -21,6 +22,7 @@ import torch
 from torch.nn.functional import huber_loss
 
 from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.errors import warn
 from catran_causalbench.models.evidence.calibration import PROPORTIONAL, LeftOutPairs, PowerLaw
 from catran_causalbench.models.evidence.config import EvidenceSettings
 from catran_causalbench.models.evidence.gates import IS_PERTURBED, GateInputs, GateModule
@@ -31,11 +33,13 @@ from catran_causalbench.models.evidence.statistics import (
     SufficientStatistics,
     sufficient_statistics,
 )
+from catran_causalbench.models.evidence.sums import CPU
 from catran_causalbench.training.history import TrainingPlan
 from catran_causalbench.utils.parallel import in_threads, prefetched
 
 _HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
 _STRICTNESS = 0.1  # the weight of the prior at which calibration has half its strength
+_PAIRS_AT_ONCE = 2**15  # to be drawn
 _SAMPLE = 2**17  # pairs that set the scale of the features and calibrate the gates
 
 
@@ -150,7 +154,7 @@ class PairLoader:
     def _drawn(self) -> Iterator[list[PairMinibatch]]:
         """Yield a few minibatches at a time: threads that take many short turns wait for each other."""
         generator, size = torch.Generator().manual_seed(self._seed), self._settings.pairs_per_minibatch
-        at_once = max(1, PAIRS_PER_BLOCK // size)
+        at_once = max(1, _PAIRS_AT_ONCE // size)
         for step in range(0, len(self), at_once):
             pairs = self.draw(min(at_once, len(self) - step) * size, generator)
             noise = math.sqrt(self.prior) * torch.randn(pairs.features.shape, generator=generator)
@@ -197,13 +201,11 @@ class PairLoader:
         """Look up every pair of a row and any gene, the source included."""
         genes = torch.arange(self._num_genes)
         blocks = torch.arange(len(self._source)).split(max(1, PAIRS_PER_BLOCK // len(genes)))
-        parts: list[Any] = [None] * len(blocks)
 
-        def look_up(number: int) -> None:
-            row = blocks[number]
-            parts[number] = self._look_up(row.repeat_interleave(len(genes)), genes.repeat(len(row)))
+        def look_up(row: torch.Tensor) -> DrawnPairs:
+            return self._look_up(row.repeat_interleave(len(genes)), genes.repeat(len(row)))
 
-        in_threads(look_up, range(len(blocks)))
+        parts = in_threads(look_up, blocks)
         return DrawnPairs(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
@@ -213,9 +215,7 @@ class EvidenceTrainingPlan(TrainingPlan):
     def __init__(self, dataset: PerturbationDataset, settings: EvidenceSettings, seed: int) -> None:
         super().__init__(1, "evidence.learning_rate", uses_gpu=False)  # gates are small and train on the CPU
         self.settings = settings
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # for what costs cells × genes²
-        statistics = sufficient_statistics(dataset, settings.folds, seed, device)
-        associations = Associations.of(statistics, device)
+        statistics, associations = _statistics(dataset, settings, seed)
         measured = statistics.all_effects
         self.evidence = PairEvidence.gather(measured, associations, settings)
         folds = self._held_out_folds(statistics, associations, measured)
@@ -320,3 +320,21 @@ class EvidenceTrainingPlan(TrainingPlan):
             arrays = np.float32(measured.effect), np.float32(measured.error), np.flatnonzero(measured.perturbed)
             folds.append(HeldOutFold(self.evidence, 0.0, *map(torch.from_numpy, arrays)))
         return folds
+
+
+def _statistics(
+    dataset: PerturbationDataset, settings: EvidenceSettings, seed: int
+) -> tuple[SufficientStatistics, Associations]:
+    """Compute what costs cells × genes² or genes³ on a GPU that has enough memory, else on the CPU."""
+
+    def compute(device: torch.device) -> tuple[SufficientStatistics, Associations]:
+        statistics = sufficient_statistics(dataset, settings.folds, seed, device)
+        return statistics, Associations.of(statistics, device)
+
+    if torch.cuda.is_available():
+        with suppress(torch.cuda.OutOfMemoryError):
+            return compute(torch.device("cuda"))
+        warn(
+            f"the GPU has too little memory for matrices of {dataset.num_genes:,} genes; the CPU computes them instead"
+        )
+    return compute(CPU)

@@ -11,9 +11,10 @@ from helpers import random_data
 from catran_causalbench import CatranConfig, infer_network, validate_dataset
 from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.evaluation.ground_truth import effect_recovery
-from catran_causalbench.models.evidence import module
+from catran_causalbench.models.evidence import gates as gates_module
+from catran_causalbench.models.evidence import module, training_plan
 from catran_causalbench.models.evidence.gates import IS_PERTURBED, GateModule
-from catran_causalbench.models.evidence.module import PAIRS_PER_BLOCK, GatedAttention, PairEvidence
+from catran_causalbench.models.evidence.module import GatedAttention, PairEvidence
 from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
 from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
 from catran_causalbench.simulation.causal_model import sample_causal_model
@@ -173,8 +174,9 @@ def test_a_gate_network_is_calibrated_on_the_sources_that_were_dealt_to_it():
     assert pairs.weight == pytest.approx(3 * 6 * 11 / len(pairs.source))
 
 
-def test_the_gates_and_their_gradients_are_those_of_the_plain_formula():
+def test_the_gates_and_their_gradients_are_those_of_the_plain_formula(monkeypatch):
     """Forward and backward pass are written by hand; here torch differentiates one pair and one network at a time."""
+    monkeypatch.setattr(gates_module, "_PAIRS_PER_PRODUCT", 16)  # 40 pairs are two blocks and a half
     generator = torch.Generator().manual_seed(0)
     gates = GateModule(2, 5, generator).double()
     for parameter in gates.parameters():
@@ -213,11 +215,31 @@ def test_the_number_of_parameters_is_far_below_the_papers():
     assert sum(parameter.numel() for parameter in gates.parameters()) < 9000
 
 
+def test_pairs_are_drawn_alike_from_a_table_of_all_pairs_or_without_one():
+    loader = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(), seed=0).loader
+    from_table = loader.draw(1000, torch.Generator().manual_seed(1))
+    loader._all_pairs = None
+    for one, other in zip(from_table, loader.draw(1000, torch.Generator().manual_seed(1)), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_a_few_minibatches_at_a_time_mix_all_folds():
+    settings = EvidenceSettings(pairs_per_minibatch=300)
+    loader = EvidenceTrainingPlan(validate_dataset(*random_data()), settings, seed=0).loader
+    drawn = loader.draw(900, torch.Generator().manual_seed(1))
+    minibatches = loader.minibatches(drawn)
+    for number, minibatch in enumerate(minibatches):
+        torch.testing.assert_close(minibatch.effect, drawn.effect[300 * number : 300 * (number + 1)], rtol=0, atol=0)
+        torch.testing.assert_close(minibatch.weight.sum(dim=1), torch.ones(3))
+    unperturbed = torch.stack([minibatch.inputs.kind[0].mean() for minibatch in minibatches])
+    torch.testing.assert_close(unperturbed, torch.full((3,), 0.25), rtol=0.4, atol=0)  # one fold of four
+
+
 def test_the_fewer_pairs_the_more_input_noise():
     dataset = validate_dataset(*random_data())  # 12 genes, 6 of them perturbed
     loader = EvidenceTrainingPlan(dataset, EvidenceSettings(prior_pairs=50), seed=0).loader
     assert loader.prior == pytest.approx(50 / (3 * 6 * 11))
-    drawn = loader.draw(PAIRS_PER_BLOCK, torch.Generator().manual_seed(0))
+    drawn = loader.draw(training_plan._PAIRS_AT_ONCE, torch.Generator().manual_seed(0))
     noise = next(iter(loader)).inputs.features - loader.minibatches(drawn)[0].inputs.features
     known = np.arange(len(noise)) == IS_PERTURBED
     assert noise[~known].std().item() == pytest.approx(loader.prior**0.5, rel=0.02)
