@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from catran_causalbench.baselines.ash import shrunk_effects
 from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.data.shrinkage import shrunk_effects
 from catran_causalbench.models.evidence.statistics import (
     PerturbationEffects,
     SufficientStatistics,

@@ -6,7 +6,7 @@ import torch
 from helpers import randomised
 
 from catran_causalbench import validate_dataset
-from catran_causalbench.baselines import ash
+from catran_causalbench.data import shrinkage
 from catran_causalbench.data.dataset import CONTROL, EXCLUDED
 from catran_causalbench.models.catran.importance import CellStatistics, importance_cross_entropy
 from catran_causalbench.models.catran.module import CatranModule
@@ -50,9 +50,9 @@ def naive_importance(effect, error):
     importance = np.full((genes, genes), np.nan)
     pairs = [(source, target) for source in perturbed for target in range(genes) if source != target]
     effects, errors = np.array([effect[pair] for pair in pairs]), np.array([error[source] for source, _ in pairs])
-    low, high = ash.half_uniforms(effects, errors)  # tests/baselines/test_ash.py has their independent checks
-    weights = ash.mixture_weights(effects, errors, low, high)
-    shrunk = dict(zip(pairs, ash.posterior_means(effects, errors, low, high, weights), strict=True))
+    low, high = shrinkage.half_uniforms(effects, errors)  # tests/data/test_shrinkage.py has their independent checks
+    weights = shrinkage.mixture_weights(effects, errors, low, high)
+    shrunk = dict(zip(pairs, shrinkage.posterior_means(effects, errors, low, high, weights), strict=True))
     for source in perturbed:
         for target in range(genes):
             others = [effect[source, other] for other in range(genes) if other not in (source, target)]
