@@ -127,12 +127,12 @@ class Method:
 
         from catran_causalbench.grn.edges import collect_weights
         from catran_causalbench.models.evidence.direct import direct_weights
-        from catran_causalbench.utils.parallel import torch_on_one_thread
+        from catran_causalbench.utils.parallel import blas_on_one_thread, torch_on_one_thread
 
         trainer, catran, evidence = self.load()
         report("Preparing the model, with sums over all cells" if config.model == "evidence" else "Preparing the model")
         plan_class = catran.CatranTrainingPlan if config.model == "catran" else evidence.EvidenceTrainingPlan
-        with torch_on_one_thread():
+        with torch_on_one_thread(), blas_on_one_thread():
             plan = plan_class(dataset, config.model_settings, seed)
             trainer.train(plan, directory)
             module = plan.trained_module()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Share = TypeVar("Share")
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _threads = 0  # of in_threads while torch keeps to one; 0: as many as torch uses
 
@@ -45,17 +46,15 @@ def blas_on_one_thread() -> threadpool_limits:
     return threadpool_limits(1, user_api="blas")
 
 
-def in_threads(work: Callable[[Share], None], shares: Sequence[Share], worthwhile: bool = True) -> None:
+def in_threads(work: Callable[[Share], Result], shares: Sequence[Share], worthwhile: bool = True) -> list[Result]:
     """Do every share of some work, on as many threads as torch uses, or in the calling one where more do not pay."""
     import torch
 
     threads = min(_threads or torch.get_num_threads(), len(shares)) if worthwhile else 1
     if threads <= 1:
-        for share in shares:
-            work(share)
-        return
+        return [work(share) for share in shares]
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, shares))  # raises what a share raised
+        return list(pool.map(work, shares))  # raises what a share raised
 
 
 @contextmanager

@@ -19,15 +19,15 @@ factors that act on many genes produce, count for less.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
+from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.models.evidence.statistics import partial_correlations
+from catran_causalbench.models.evidence.sums import sum_over_cells
 from catran_causalbench.utils.parallel import blas_on_one_thread
 
 Floats = NDArray[np.float64]
@@ -42,7 +42,6 @@ _LOG_RATIOS_ADDED = 5.0  # to those of the sources that tell whether variation c
 _PAIRS_ADDED, _SMALLEST_SHARE, _MAX_STEPS = 2, 0.01, 100  # of the estimate of how many sources are causes
 _LARGEST_LOG_RATIO = 50.0
 _SMALLEST_WEIGHT = 1e-3  # of the mean total weight; smaller ones are levelled, their order is kept
-_CELLS_PER_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -174,10 +173,14 @@ class _PooledCells:
 
     def __init__(self, dataset: PerturbationDataset) -> None:
         self._dataset = dataset
-        self._centre, self._scale = np.zeros(dataset.num_genes), np.ones(dataset.num_genes)
-        self.num_cells = int((dataset.intervention >= CONTROL).sum())
-        self._centre = sum(block.sum(axis=0) for block in self._blocks()) / self.num_cells
-        gram = sum(block.T @ block for block in self._blocks())
+        sums = sum_over_cells(dataset, num_folds=1, seed=0)
+        cells, total = sums.cells[0], sums.total[0].astype(np.float64)
+        self.num_cells = int(cells.sum())
+        shift = total.sum(axis=0) / self.num_cells
+        self._centre = sums.centre + shift
+        # The sum of products within labels, and between their means.
+        between = (total / cells.clip(1)[:, None] - shift) * np.sqrt(cells)[:, None]
+        gram = sums.covariance * max(self.num_cells - np.count_nonzero(cells), 1) + between.T @ between
         deviation = np.sqrt(np.diag(gram) / self.num_cells)
         self._scale = np.where(deviation > 0, deviation, 1)
         self._gram = gram / np.outer(self._scale, self._scale)
@@ -234,9 +237,3 @@ class _PooledCells:
 
     def _perturbed(self, gene: int) -> Floats:
         return (self._dataset.perturbed_cells(gene) - self._centre) / self._scale
-
-    def _blocks(self) -> Iterator[Floats]:
-        included = np.flatnonzero(self._dataset.intervention >= CONTROL)
-        for start in range(0, len(included), _CELLS_PER_BLOCK):
-            cells = included[start : start + _CELLS_PER_BLOCK]
-            yield (self._dataset.expression[cells] - self._centre) / self._scale

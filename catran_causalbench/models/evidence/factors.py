@@ -12,6 +12,7 @@ import scipy.linalg
 import scipy.sparse.linalg
 import torch
 
+from catran_causalbench.models.evidence.sums import CPU
 from catran_causalbench.utils.parallel import blas_on_one_thread, in_threads
 
 _FACTORS_PER_GENE, _MAX_FACTORS = 0.05, 20  # both limit the number of latent factors
@@ -22,7 +23,6 @@ _SURE = 2.0
 _MANY_GENES = 1000  # of which a few eigenpairs are faster found by iteration
 _TOLERANCE = 1e-10  # of the eigenvalues, relative
 _SOURCES_PER_BLOCK = 64
-CPU = torch.device("cpu")
 
 
 def factor_adjusted_correlations(

@@ -29,7 +29,7 @@ from catran_causalbench.utils.parallel import in_threads
 # Partial correlations below so many standard errors do not count, nor do effects towards a gene's activity.
 _NOISE = 2.0
 _LARGEST_SCORE = 1e6  # so that sums of squares stay finite
-PAIRS_PER_BLOCK = 2**15
+PAIRS_PER_BLOCK = 2**14
 PARTIAL = TERMS.index("partial")
 _AS_IT_IS = PowerLaw()
 
@@ -144,13 +144,12 @@ class PairEvidence:
                 ((self.association[target] - own_association) / num_genes).clamp_min(0).log1p(),
                 (self.effect[target, source] / self.error[target]).abs().log1p(),
                 adjusted.sign() * (10 * adjusted.abs()).log1p(),
-            ],
-            dim=1,
+            ]
         )
-        terms = torch.stack([effect * sign, partial * sign, adjusted], dim=1)
-        features[:, list(self.disabled_features)] = 0
-        terms[:, list(self.disabled_terms)] = 0
-        return features, terms, sign
+        terms = torch.stack([effect * sign, partial * sign, adjusted])
+        features[list(self.disabled_features)] = 0
+        terms[list(self.disabled_terms)] = 0
+        return features.T, terms.T, sign
 
 
 def _beyond_noise(score: torch.Tensor) -> torch.Tensor:
@@ -201,7 +200,7 @@ class GatedAttention(nn.Module):
         Sources count as perturbed (1) or not (0), as in :meth:`PairEvidence.look_up`.
         """
         features, terms, _ = self.evidence.look_up(source, target, is_perturbed)
-        effect = self.gates(features, terms)[0].mean(dim=0)
+        effect = self.gates(self.gates.prepare(features, terms))[0].mean(dim=0)
         measured = self.perturbed(effect, self.evidence.error[source])
         if self.unperturbed:
             effect = self.unperturbed(effect, terms[:, PARTIAL], source, target)

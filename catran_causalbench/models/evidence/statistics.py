@@ -13,6 +13,7 @@ Either correlation, times the depth of p's own knockdown, predicts an effect, al
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,8 +21,8 @@ import numpy as np
 import torch
 
 from catran_causalbench.data.dataset import PerturbationDataset
-from catran_causalbench.models.evidence.factors import CPU, factor_adjusted_correlations, unit_diagonal
-from catran_causalbench.models.evidence.sums import sum_over_cells
+from catran_causalbench.models.evidence.factors import factor_adjusted_correlations, unit_diagonal
+from catran_causalbench.models.evidence.sums import CPU, sum_over_cells
 from catran_causalbench.utils.parallel import blas_on_one_thread, in_threads
 
 # Added to the diagonal of the correlations before they are inverted, so that few cells do not blow up their noise.
@@ -139,20 +140,15 @@ class Associations:
         depths = effects[own].astype(float)
         effects[own] = 0
         correlation = unit_diagonal(statistics.covariance)
-        found: dict[str, np.ndarray] = {}
-
-        def find(name: str) -> None:
-            if name == "partial":
-                found[name] = np.float32(_partial(correlation, device))
-            else:
-                found[name] = np.float32(factor_adjusted_correlations(correlation, sources, effects, depths, device))
-
+        work: list[Callable[[], np.ndarray]] = [
+            lambda: factor_adjusted_correlations(correlation, sources, effects, depths, device),
+            lambda: _partial(correlation, device),
+        ]
         with blas_on_one_thread():
-            in_threads(find, ["factor_adjusted", "partial"], worthwhile=device.type == "cpu")
-        partial = found["partial"]
+            adjusted, partial = in_threads(lambda find: np.float32(find()), work, worthwhile=device.type == "cpu")
         if not len(sources):
             partial = np.sign(partial) * np.sqrt(np.abs(partial * np.float32(correlation)))
-        return cls(partial, found["factor_adjusted"], int(statistics.count.sum()))
+        return cls(partial, adjusted, int(statistics.count.sum()))
 
 
 def sufficient_statistics(

@@ -22,6 +22,7 @@ from torch.nn.functional import embedding_bag
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 from catran_causalbench.utils.parallel import blas_on_one_thread, in_threads, prefetched
 
+CPU = torch.device("cpu")
 _FEWEST_CELLS_PER_BLOCK = 4096
 # Narrower panels would make BLAS slow, or the other passes over a block.
 _MIN_GENES_TO_MULTIPLY, _MIN_GENES_TO_CENTRE, _MAX_PANELS = 64, 192, 16
@@ -44,7 +45,7 @@ class _Piece(NamedTuple):
     total: np.ndarray
 
 
-def sum_over_cells(dataset: PerturbationDataset, num_folds: int, seed: int, device: torch.device) -> CellSums:
+def sum_over_cells(dataset: PerturbationDataset, num_folds: int, seed: int, device: torch.device = CPU) -> CellSums:
     """Deal the cells of every label at random to the folds, and sum over them; excluded cells are left out."""
     cells, label, fold = _deal(dataset, num_folds, seed)
     # With fewer cells than genes, adding up the products would take longer than they do.
@@ -55,7 +56,9 @@ def sum_over_cells(dataset: PerturbationDataset, num_folds: int, seed: int, devi
         for block in blocks:
             yield torch.from_numpy(dataset.expression[cells[block]]), label[block], fold[block]
 
-    sums = _Sums(label, fold, num_folds, dataset.num_genes, device)
+    # The mean of all cells is not known yet; this one is near it.
+    centre = torch.from_numpy(dataset.expression[cells[:per_block]]).mean(dim=0).to(device)
+    sums = _Sums(label, fold, num_folds, centre, device)
     with blas_on_one_thread(), _exact_products(), prefetched(read()) as pieces:
         for rows, labels, folds in pieces:
             sums.add(rows.to(device), labels, folds)
@@ -84,22 +87,21 @@ def _deal(dataset: PerturbationDataset, num_folds: int, seed: int) -> tuple[np.n
 class _Sums:
     """The sums over the blocks so far."""
 
-    def __init__(self, label: np.ndarray, fold: np.ndarray, folds: int, genes: int, device: torch.device) -> None:
+    def __init__(
+        self, label: np.ndarray, fold: np.ndarray, folds: int, centre: torch.Tensor, device: torch.device
+    ) -> None:
+        genes = len(centre)
         self._folds, self._genes, self._device = folds, genes, device
         place = np.bincount(fold * (genes + 1) + label, minlength=folds * (genes + 1))
         self._count = place.reshape(folds, genes + 1).astype(float)
-        self._centre = torch.zeros(genes)
+        self._centre = centre
         self._total = np.zeros((folds, genes + 1, genes), np.float32)
         self._square = torch.zeros(folds, genes, dtype=torch.float64, device=device)
         self._product = torch.zeros(genes, genes, dtype=torch.float64, device=device)
         self._pieces: dict[int, list[_Piece]] = {}
-        self._is_first = True
 
     def add(self, rows: torch.Tensor, label: np.ndarray, fold: np.ndarray) -> None:
         """Add a block of cells, cells × G, whose label and fold ascend; the rows are overwritten."""
-        if self._is_first:
-            self._centre = rows.mean(dim=0)  # near the mean of all cells, which is not known yet
-            self._is_first = False
         starts = np.flatnonzero(np.diff(label * self._folds + fold, prepend=-1))  # the first row of each group
         group_label, group_fold, group_size = label[starts], fold[starts], np.diff(np.append(starts, len(label)))
         first = np.flatnonzero(np.diff(group_label, prepend=-1))  # the first group of each piece

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -21,9 +22,10 @@ import torch
 from torch.nn.functional import huber_loss
 
 from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.errors import warn
 from catran_causalbench.models.evidence.calibration import LeftOutPairs, PowerLaw
 from catran_causalbench.models.evidence.config import EvidenceSettings
-from catran_causalbench.models.evidence.gates import IS_PERTURBED, GateModule
+from catran_causalbench.models.evidence.gates import IS_PERTURBED, GateInputs, GateModule
 from catran_causalbench.models.evidence.module import PAIRS_PER_BLOCK, PARTIAL, GatedAttention, PairEvidence
 from catran_causalbench.models.evidence.statistics import (
     Associations,
@@ -31,12 +33,14 @@ from catran_causalbench.models.evidence.statistics import (
     SufficientStatistics,
     sufficient_statistics,
 )
+from catran_causalbench.models.evidence.sums import CPU
 from catran_causalbench.models.evidence.unperturbed import UnperturbedSources
 from catran_causalbench.training.history import TrainingPlan
-from catran_causalbench.utils.parallel import prefetched
+from catran_causalbench.utils.parallel import in_threads, prefetched
 
 _HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
 _STRICTNESS = 0.1  # the weight of the prior at which calibration has half its strength
+_PAIRS_AT_ONCE = 2**15  # to be drawn
 _SAMPLE = 2**17  # pairs that set the scale of the features and calibrate the gates
 
 
@@ -62,46 +66,65 @@ class HeldOutFold:
     error: torch.Tensor
     sources: torch.Tensor
 
-    def pairs(self, source: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
-        """Return the columns of a :class:`PairMinibatch` for some pairs, without input noise."""
+    def look_up(self, source: torch.Tensor, target: torch.Tensor) -> DrawnPairs:
+        """Return features, terms and held-out effects of some pairs."""
         features, terms, sign = self.evidence.look_up(source, target, torch.full((len(source),), self.is_perturbed))
-        return [features, terms, self.effect[source, target] * sign, self.error[source], source]
-
-    @cached_property
-    def all_pairs(self) -> list[torch.Tensor]:
-        """The columns for every pair of one of the sources and any gene, itself included."""
-        genes = len(self.error)
-        blocks = self.sources.split(max(1, PAIRS_PER_BLOCK // genes))
-        every = torch.arange(genes)
-        parts = [self.pairs(block.repeat_interleave(genes), every.repeat(len(block))) for block in blocks]
-        return [torch.cat(columns) for columns in zip(*parts, strict=True)]
+        return DrawnPairs(features, terms, self.effect[source, target] * sign, self.error[source], source)
 
 
-@dataclass(frozen=True)
-class PairMinibatch:
-    """N ordered pairs: features (N × 12), terms (N × 3), held-out effect, its standard error and source (N each).
-
-    The input noise (N × 12) is in units of the features' spread.
-    """
+class DrawnPairs(NamedTuple):
+    """N ordered pairs: features (N × 12), terms (N × 3), held-out effect, its standard error and source (N each)."""
 
     features: torch.Tensor
     terms: torch.Tensor
     effect: torch.Tensor
     error: torch.Tensor
     source: torch.Tensor
-    input_noise: torch.Tensor | float = 0.0
+
+
+class PairMinibatch(NamedTuple):
+    """What the gates learn from N pairs.
+
+    Attributes
+    ----------
+    inputs
+        Of the gates, with noise.
+    effect, error
+        N each, the held-out effect and its standard error.
+    weight
+        gates × N, of the pair in the mean loss of each network: 0 for the sources that were dealt to it.
+    """
+
+    inputs: GateInputs
+    effect: torch.Tensor
+    error: torch.Tensor
+    weight: torch.Tensor
 
 
 class PairLoader:
     """Iterable over minibatches of random pairs, which follow from the seed."""
 
-    def __init__(self, folds: list[HeldOutFold], settings: EvidenceSettings, seed: int) -> None:
+    def __init__(
+        self,
+        folds: list[HeldOutFold],
+        settings: EvidenceSettings,
+        seed: int,
+        gates: GateModule,
+        left_out_by: torch.Tensor,
+    ) -> None:
         self._folds = folds
         self._settings = settings
         self._seed = seed
+        self._gates = gates
+        self._left_out_by = left_out_by
+        self._num_genes = len(left_out_by)
+        # One row for every source of every fold.
+        self._source = torch.cat([torch.empty(0, dtype=torch.int64), *(fold.sources for fold in folds)])
+        self._fold = torch.repeat_interleave(torch.tensor([len(fold.sources) for fold in folds], dtype=torch.int64))
+        self._all_pairs: DrawnPairs | None = None
         # Features of all pairs are computed once where that is less work than those of the pairs that will be drawn.
-        pairs = sum(len(fold.sources) * len(fold.error) for fold in folds)
-        self._knows_all_pairs = pairs <= settings.steps * settings.pairs_per_minibatch
+        if 0 < len(self._source) * self._num_genes <= settings.steps * settings.pairs_per_minibatch:
+            self._all_pairs = self._look_up_all()
 
     @property
     def prior(self) -> float:
@@ -124,35 +147,67 @@ class PairLoader:
         return self._settings.steps
 
     def __iter__(self) -> Iterator[PairMinibatch]:
-        """Yield the minibatches; each is drawn in a second thread while the gates learn from the one before."""
-        with prefetched(self._drawn()) as minibatches:
-            yield from minibatches
+        """Yield the minibatches; each is drawn in a second thread while the gates learn from those before."""
+        with prefetched(self._drawn()) as drawn:
+            for minibatches in drawn:
+                yield from minibatches
 
-    def _drawn(self) -> Iterator[PairMinibatch]:
-        generator = torch.Generator().manual_seed(self._seed)
-        for _ in range(len(self)):
-            pairs = self.draw(self._settings.pairs_per_minibatch, generator)
+    def _drawn(self) -> Iterator[list[PairMinibatch]]:
+        """Yield a few minibatches at a time: threads that take many short turns wait for each other."""
+        generator, size = torch.Generator().manual_seed(self._seed), self._settings.pairs_per_minibatch
+        at_once = max(1, _PAIRS_AT_ONCE // size)
+        for step in range(0, len(self), at_once):
+            pairs = self.draw(min(at_once, len(self) - step) * size, generator)
             noise = math.sqrt(self.prior) * torch.randn(pairs.features.shape, generator=generator)
             noise[:, IS_PERTURBED] = 0  # known without error
-            yield replace(pairs, input_noise=noise)
+            yield self.minibatches(pairs, noise)
 
-    def draw(self, num_pairs: int, generator: torch.Generator) -> PairMinibatch:
-        """Draw pairs uniformly over all folds, without input noise."""
-        sizes = torch.tensor([float(len(fold.sources)) for fold in self._folds])
-        chosen = torch.multinomial(sizes, num_pairs, replacement=True, generator=generator)
-        parts = []
-        for number, count in enumerate(torch.bincount(chosen, minlength=len(sizes)).tolist()):
-            fold = self._folds[number]
-            genes = len(fold.error)
-            place = torch.randint(len(fold.sources), (count,), generator=generator)
-            source = fold.sources[place]
-            target = torch.randint(genes - 1, (count,), generator=generator)
-            target += target >= source  # any gene but the source
-            if self._knows_all_pairs:
-                parts.append([column.index_select(0, place * genes + target) for column in fold.all_pairs])
-            else:
-                parts.append(fold.pairs(source, target))
-        return PairMinibatch(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+    def minibatches(self, pairs: DrawnPairs, input_noise: torch.Tensor | float = 0.0) -> list[PairMinibatch]:
+        """Divide pairs into minibatches, with input noise (N × 12) in units of the features' spread."""
+        inputs = self._gates.prepare(pairs.features, pairs.terms, input_noise)
+        learned = self._left_out_by[pairs.source] != torch.arange(self._settings.gates)[:, None]  # gates × N
+        columns = (*inputs, pairs.effect, pairs.error, learned)
+        parts = zip(*(column.split(self._settings.pairs_per_minibatch, dim=-1) for column in columns), strict=True)
+        return [
+            PairMinibatch(
+                GateInputs(features.contiguous(), kind, evidence),
+                effect,
+                error,
+                learned / learned.sum(dim=1, keepdim=True).clamp_min(1),
+            )
+            for features, kind, evidence, effect, error, learned in parts
+        ]
+
+    def draw(self, num_pairs: int, generator: torch.Generator) -> DrawnPairs:
+        """Draw pairs uniformly over all folds."""
+        row = torch.randint(len(self._source), (num_pairs,), generator=generator)
+        target = torch.randint(self._num_genes - 1, (num_pairs,), generator=generator)
+        target += target >= self._source[row]  # any gene but the source
+        if self._all_pairs is None:
+            return self._look_up(row, target)
+        place = row * self._num_genes + target
+        return DrawnPairs(*(column.index_select(0, place) for column in self._all_pairs))
+
+    def _look_up(self, row: torch.Tensor, target: torch.Tensor) -> DrawnPairs:
+        fold = self._fold[row]
+        by_fold = fold.argsort(stable=True)
+        parts = [
+            self._folds[number].look_up(self._source[row[chosen]], target[chosen])
+            for number, chosen in enumerate(by_fold.split(torch.bincount(fold, minlength=len(self._folds)).tolist()))
+        ]
+        place = by_fold.argsort()
+        return DrawnPairs(*(torch.cat(columns)[place] for columns in zip(*parts, strict=True)))
+
+    def _look_up_all(self) -> DrawnPairs:
+        """Look up every pair of a row and any gene, the source included."""
+        genes = torch.arange(self._num_genes)
+        blocks = torch.arange(len(self._source)).split(max(1, PAIRS_PER_BLOCK // len(genes)))
+
+        def look_up(row: torch.Tensor) -> DrawnPairs:
+            return self._look_up(row.repeat_interleave(len(genes)), genes.repeat(len(row)))
+
+        parts = in_threads(look_up, blocks)
+        return DrawnPairs(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
 class EvidenceTrainingPlan(TrainingPlan):
@@ -161,21 +216,19 @@ class EvidenceTrainingPlan(TrainingPlan):
     def __init__(self, dataset: PerturbationDataset, settings: EvidenceSettings, seed: int) -> None:
         super().__init__(1, "evidence.learning_rate", uses_gpu=False)  # gates are small and train on the CPU
         self.settings = settings
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # for what costs cells × genes²
-        statistics = sufficient_statistics(dataset, settings.folds, seed, device)
-        associations = Associations.of(statistics, device)
+        statistics, associations = _statistics(dataset, settings, seed)
         measured = statistics.all_effects
         self.evidence = PairEvidence.gather(measured, associations, settings)
         folds = self._held_out_folds(statistics, associations, measured)
         self.can_learn = bool(folds)
         some_unperturbed = self.can_learn and not measured.perturbed.all()
         self._unperturbed = UnperturbedSources.of(statistics, settings) if some_unperturbed else None
-        self.loader = PairLoader(folds, settings, seed)
         # The gate network that does not learn from a source: perturbed sources are dealt like cards.
         sources = np.random.default_rng(seed).permutation(np.flatnonzero(measured.perturbed))
         self._left_out_by = torch.zeros(dataset.num_genes, dtype=torch.int64)
         self._left_out_by[sources] = torch.arange(len(sources)) % settings.gates
         self.gates = GateModule(settings.gates, settings.width, torch.Generator().manual_seed(seed))
+        self.loader = PairLoader(folds, settings, seed, self.gates, self._left_out_by)
         if self.can_learn:
             self._sample = self.loader.draw(_SAMPLE, torch.Generator().manual_seed(seed + 1))
             self.gates.standardise(self._sample.features)
@@ -222,12 +275,11 @@ class EvidenceTrainingPlan(TrainingPlan):
         A network's loss leaves out the sources that were dealt to it. The penalty leaves out unperturbed sources: they
         need other gates, and each of their pairs occurs in one fold.
         """
-        effect, gate_deviation = self.gates(minibatch.features, minibatch.terms, minibatch.input_noise)
+        effect, gate_deviation = self.gates(minibatch.inputs)
         residual = (effect - minibatch.effect) / minibatch.error
         losses = huber_loss(residual, torch.zeros_like(residual), reduction="none", delta=_HUBER_DELTA)
-        penalty = self.loader.prior * gate_deviation * minibatch.features[:, IS_PERTURBED]
-        learned = self._left_out_by[minibatch.source] != torch.arange(len(losses))[:, None]  # gates × N
-        return ((losses + penalty) * learned).sum(dim=1) / learned.sum(dim=1).clamp_min(1)
+        penalty = gate_deviation * (self.loader.prior * minibatch.inputs.kind[1])
+        return ((losses + penalty) * minibatch.weight).sum(dim=1)
 
     def _left_out_pairs(self) -> LeftOutPairs:
         """Let each network predict the effects of perturbed sources that it has not learned from."""
@@ -249,7 +301,7 @@ class EvidenceTrainingPlan(TrainingPlan):
 
     def _left_out(self, features: torch.Tensor, terms: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         """Return of each pair what the network expects that has not learned from its source."""
-        return self.gates(features, terms)[0].gather(0, self._left_out_by[source][None])[0]
+        return self.gates(self.gates.prepare(features, terms))[0].gather(0, self._left_out_by[source][None])[0]
 
     @torch.no_grad()
     def _calibrated(self, rules: UnperturbedSources, attention: GatedAttention) -> UnperturbedSources:
@@ -290,3 +342,21 @@ class EvidenceTrainingPlan(TrainingPlan):
             arrays = np.float32(measured.effect), np.float32(measured.error), np.flatnonzero(measured.perturbed)
             folds.append(HeldOutFold(self.evidence, 0.0, *map(torch.from_numpy, arrays)))
         return folds
+
+
+def _statistics(
+    dataset: PerturbationDataset, settings: EvidenceSettings, seed: int
+) -> tuple[SufficientStatistics, Associations]:
+    """Compute what costs cells × genes² or genes³ on a GPU that has enough memory, else on the CPU."""
+
+    def compute(device: torch.device) -> tuple[SufficientStatistics, Associations]:
+        statistics = sufficient_statistics(dataset, settings.folds, seed, device)
+        return statistics, Associations.of(statistics, device)
+
+    if torch.cuda.is_available():
+        with suppress(torch.cuda.OutOfMemoryError):
+            return compute(torch.device("cuda"))
+        warn(
+            f"the GPU has too little memory for matrices of {dataset.num_genes:,} genes; the CPU computes them instead"
+        )
+    return compute(CPU)

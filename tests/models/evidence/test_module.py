@@ -11,7 +11,8 @@ from helpers import random_data
 from catran_causalbench import CatranConfig, infer_network, validate_dataset
 from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.evaluation.ground_truth import effect_recovery
-from catran_causalbench.models.evidence import module
+from catran_causalbench.models.evidence import gates as gates_module
+from catran_causalbench.models.evidence import module, training_plan
 from catran_causalbench.models.evidence.gates import IS_PERTURBED, GateModule
 from catran_causalbench.models.evidence.module import GatedAttention, PairEvidence
 from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
@@ -139,7 +140,7 @@ def test_sources_judged_as_unperturbed_alone_are_no_fold():
 def test_members_learn_as_if_they_were_alone():
     dataset = validate_dataset(*random_data())
     several = EvidenceTrainingPlan(dataset, EvidenceSettings(gates=3), seed=0)
-    minibatch = several.loader.draw(500, torch.Generator().manual_seed(1))
+    minibatch = several.loader.minibatches(several.loader.draw(500, torch.Generator().manual_seed(1)))[0]
     several.training_step = several._losses  # Lightning's logging wants a trainer
     several._losses(minibatch).sum().backward()
     gradient = several.gates.weight_3.grad.clone()
@@ -151,10 +152,10 @@ def test_members_learn_as_if_they_were_alone():
 
 def test_a_gate_network_does_not_learn_from_the_sources_that_were_dealt_to_it():
     plan = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(gates=3), seed=0)
-    minibatch = plan.loader.draw(500, torch.Generator().manual_seed(1))
-    dealt = plan._left_out_by[minibatch.source]
+    drawn = plan.loader.draw(500, torch.Generator().manual_seed(1))
+    dealt, minibatch = plan._left_out_by[drawn.source], plan.loader.minibatches(drawn)[0]
     assert set(dealt.tolist()) == {0, 1, 2}
-    changed = replace(minibatch, effect=minibatch.effect + 5.0 * (dealt == 1))
+    changed = minibatch._replace(effect=minibatch.effect + 5.0 * (dealt == 1))
     before, after = plan._losses(minibatch), plan._losses(changed)
     assert (before != after).tolist() == [True, False, True]
 
@@ -166,14 +167,16 @@ def test_a_gate_network_is_calibrated_on_the_sources_that_were_dealt_to_it():
     pairs = plan._left_out_pairs()
     chosen = plan._sample.features[:, IS_PERTURBED] == 1
     with torch.no_grad():
-        every = plan.gates(plan._sample.features[chosen], plan._sample.terms[chosen])[0].double().numpy()
+        inputs = plan.gates.prepare(plan._sample.features[chosen], plan._sample.terms[chosen])
+        every = plan.gates(inputs)[0].double().numpy()
     expected = every[plan._left_out_by.numpy()[pairs.source], np.arange(len(pairs.source))]
     np.testing.assert_array_equal(pairs.expected, expected)
     assert pairs.weight == pytest.approx(3 * 6 * 11 / len(pairs.source))
 
 
-def test_the_gates_and_their_gradients_are_those_of_the_plain_formula():
+def test_the_gates_and_their_gradients_are_those_of_the_plain_formula(monkeypatch):
     """Forward and backward pass are written by hand; here torch differentiates one pair and one network at a time."""
+    monkeypatch.setattr(gates_module, "_PAIRS_PER_PRODUCT", 16)  # 40 pairs are two blocks and a half
     generator = torch.Generator().manual_seed(0)
     gates = GateModule(2, 5, generator).double()
     for parameter in gates.parameters():
@@ -195,7 +198,7 @@ def test_the_gates_and_their_gradients_are_those_of_the_plain_formula():
 
     expected = [[plain(member, pair) for pair in range(40)] for member in range(2)]
     expected = [torch.stack([torch.stack([both[n] for both in row]) for row in expected]) for n in range(2)]
-    found = gates(features, terms, noise)
+    found = gates(gates.prepare(features, terms, noise))
     weights = torch.randn(2, 2, 40, dtype=torch.float64, generator=generator)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -212,22 +215,35 @@ def test_the_number_of_parameters_is_far_below_the_papers():
     assert sum(parameter.numel() for parameter in gates.parameters()) < 9000
 
 
+def test_pairs_are_drawn_alike_from_a_table_of_all_pairs_or_without_one():
+    loader = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(), seed=0).loader
+    from_table = loader.draw(1000, torch.Generator().manual_seed(1))
+    loader._all_pairs = None
+    for one, other in zip(from_table, loader.draw(1000, torch.Generator().manual_seed(1)), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_a_few_minibatches_at_a_time_mix_all_folds():
+    settings = EvidenceSettings(pairs_per_minibatch=300)
+    loader = EvidenceTrainingPlan(validate_dataset(*random_data()), settings, seed=0).loader
+    drawn = loader.draw(900, torch.Generator().manual_seed(1))
+    minibatches = loader.minibatches(drawn)
+    for number, minibatch in enumerate(minibatches):
+        torch.testing.assert_close(minibatch.effect, drawn.effect[300 * number : 300 * (number + 1)], rtol=0, atol=0)
+        torch.testing.assert_close(minibatch.weight.sum(dim=1), torch.ones(3))
+    unperturbed = torch.stack([minibatch.inputs.kind[0].mean() for minibatch in minibatches])
+    torch.testing.assert_close(unperturbed, torch.full((3,), 0.25), rtol=0.4, atol=0)  # one fold of four
+
+
 def test_the_fewer_pairs_the_more_input_noise():
     dataset = validate_dataset(*random_data())  # 12 genes, 6 of them perturbed
     loader = EvidenceTrainingPlan(dataset, EvidenceSettings(prior_pairs=50), seed=0).loader
     assert loader.prior == pytest.approx(50 / (3 * 6 * 11))
-    minibatch = next(iter(loader))
-    known = np.arange(minibatch.input_noise.shape[1]) == IS_PERTURBED
-    assert minibatch.input_noise[:, ~known].std().item() == pytest.approx(loader.prior**0.5, rel=0.02)
-    assert not minibatch.input_noise[:, known].any()
-
-
-def test_training_sees_the_input_noise():
-    plan = EvidenceTrainingPlan(validate_dataset(*random_data()), EvidenceSettings(), seed=0)
-    torch.nn.init.ones_(plan.gates.weight_3)  # gates start equal, whatever they see
-    minibatch = next(iter(plan.loader))
-    clear = replace(minibatch, input_noise=0.0)
-    assert not torch.equal(plan._losses(minibatch), plan._losses(clear))
+    drawn = loader.draw(training_plan._PAIRS_AT_ONCE, torch.Generator().manual_seed(0))
+    noise = next(iter(loader)).inputs.features - loader.minibatches(drawn)[0].inputs.features
+    known = np.arange(len(noise)) == IS_PERTURBED
+    assert noise[~known].std().item() == pytest.approx(loader.prior**0.5, rel=0.02)
+    assert not noise[known].any()
 
 
 def mean_difference(dataset, num_edges):

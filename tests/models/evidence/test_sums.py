@@ -6,9 +6,11 @@ import torch
 from helpers import QUICK_EVIDENCE, random_data
 
 from catran_causalbench import infer_network, validate_dataset
+from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.data.dataset import CONTROL
-from catran_causalbench.models.evidence import factors, sums
+from catran_causalbench.models.evidence import factors, sums, training_plan
 from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
+from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
 from catran_causalbench.utils import parallel
 
 
@@ -138,3 +140,26 @@ def test_blocks_panels_and_iteration_keep_the_edges(monkeypatch):
         edges = infer_network(dataset, QUICK_EVIDENCE, seed=0).edges(200)
         pairs.append(set(zip(edges["source"], edges["target"], strict=True)))
     assert len(pairs[0] & pairs[1]) >= 198
+
+
+@pytest.mark.guarantee(
+    "Devices", "Where a GPU has too little memory for the evidence, the CPU computes it, and says so."
+)
+def test_without_memory_on_the_device_the_cpu_computes(monkeypatch):
+    dataset = validate_dataset(*random_data())
+    expected = EvidenceTrainingPlan(dataset, EvidenceSettings(), seed=0).evidence
+    on_cpu, tried = training_plan.sufficient_statistics, []
+
+    def short_of_memory(dataset, folds, seed, device):
+        tried.append(device.type)
+        if device.type == "cuda":
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return on_cpu(dataset, folds, seed, device)
+
+    monkeypatch.setattr(training_plan, "sufficient_statistics", short_of_memory)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.warns(UserWarning, match="too little memory for matrices of 12 genes; the CPU computes them"):
+        found = EvidenceTrainingPlan(dataset, EvidenceSettings(), seed=0).evidence
+    assert tried == ["cuda", "cpu"]
+    torch.testing.assert_close(found.partial, expected.partial, rtol=0, atol=0)
+    torch.testing.assert_close(found.effect, expected.effect, rtol=0, atol=0)
