@@ -10,7 +10,7 @@ import numpy as np
 from catran_causalbench.data.matrix_blocks import VALUES_IN_CACHE, row_blocks
 from catran_causalbench.data.out_of_core import allocate_matrix
 
-_CELLS_PER_BLOCK = 4096
+_CELLS_PER_BLOCK = 1024
 
 
 def order_of_cells(
@@ -36,8 +36,8 @@ def sorted_copy(matrix: Any, cell_order: np.ndarray, gene_order: np.ndarray) -> 
 def sorted_in_place(expression: np.ndarray, cell_order: np.ndarray, gene_order: np.ndarray) -> np.ndarray:
     """Bring the rows and columns of a float32 array into an order and return it: no second matrix is needed.
 
-    One block after the other is filled with its rows. Those that it held and that belong elsewhere take the places that
-    these leave.
+    One block of places after the other gets its rows. The rows that were there and belong elsewhere move to the places
+    that these leave.
     """
     cells, genes = expression.shape
     place = np.arange(cells)  # where each row is by now

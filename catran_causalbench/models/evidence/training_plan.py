@@ -32,6 +32,7 @@ from catran_causalbench.models.evidence.statistics import (
     sufficient_statistics,
 )
 from catran_causalbench.training.history import TrainingPlan
+from catran_causalbench.utils.hardware import best_device
 from catran_causalbench.utils.parallel import prefetched
 
 _HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
@@ -160,7 +161,7 @@ class EvidenceTrainingPlan(TrainingPlan):
     def __init__(self, dataset: PerturbationDataset, settings: EvidenceSettings, seed: int) -> None:
         super().__init__(1, "evidence.learning_rate", uses_gpu=False)  # gates are small and train on the CPU
         self.settings = settings
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # for what costs cells × genes²
+        device = best_device()  # for what costs cells × genes²
         statistics = sufficient_statistics(dataset, settings.folds, seed, device)
         associations = Associations.of(statistics, device)
         measured = statistics.all_effects
