@@ -60,8 +60,7 @@ def validate_dataset(
         Naming the argument, what was found and what was expected. There is only a warning if cells are labelled with
         genes but none of these is in the matrix.
     """
-    matrix = _numeric_matrix(expression_matrix)
-    return _validated(matrix, interventions, gene_names, batches, perturbation, sorted_copy)
+    return _validated(expression_matrix, interventions, gene_names, batches, perturbation, sorted_copy)
 
 
 def validate_in_place(
@@ -71,18 +70,22 @@ def validate_in_place(
     batches: Sequence[Any] | np.ndarray | None = None,
     perturbation: str = PERTURBATIONS[0],
 ) -> PerturbationDataset:
-    """Do the same with a float32 array that the dataset takes over: its rows and columns change their order."""
+    """Do as :func:`validate_dataset` within a float32 array, whose rows and columns change their order.
+
+    The dataset takes the array over, so no second one is needed.
+    """
     return _validated(expression, interventions, gene_names, batches, perturbation, sorted_in_place)
 
 
 def _validated(
-    matrix: Any,
+    expression_matrix: Any,
     interventions: Sequence[str] | np.ndarray,
     gene_names: Sequence[str],
     batches: Sequence[Any] | np.ndarray | None,
     perturbation: str,
     in_order: Callable[[Any, np.ndarray, np.ndarray], np.ndarray],
 ) -> PerturbationDataset:
+    matrix = _numeric_matrix(expression_matrix)
     names = _gene_names(gene_names, matrix.shape[1])
     labels = _labels(interventions, matrix.shape[0])
     gene_order = np.array(sorted(range(len(names)), key=names.__getitem__))
