@@ -156,8 +156,7 @@ def fit(
     )
     if on_screen:
         on_screen(screen)
-    dataset, cells, origin = screen.dataset(perturbation), screen.cells, screen.origin
-    del screen  # or both its matrix and that of the dataset would be kept
-    network = replace(infer_network(dataset, config, seed, method), cells=cells, origin=origin)
+    dataset = screen.dataset(perturbation, copy=False)
+    network = replace(infer_network(dataset, config, seed, method), cells=screen.cells, origin=screen.origin)
     warn_of_direction(network.effects, network.p_values, perturbation)
     return network

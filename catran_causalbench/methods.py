@@ -127,14 +127,13 @@ class Method:
 
         from catran_causalbench.grn.edges import collect_weights
         from catran_causalbench.models.evidence.direct import direct_weights
+        from catran_causalbench.training.trainer import train
         from catran_causalbench.utils.parallel import blas_on_one_thread, torch_on_one_thread
 
-        trainer, catran, evidence = self.load()
         report("Preparing the model, with sums over all cells" if config.model == "evidence" else "Preparing the model")
-        plan_class = catran.CatranTrainingPlan if config.model == "catran" else evidence.EvidenceTrainingPlan
         with torch_on_one_thread(), blas_on_one_thread():
-            plan = plan_class(dataset, config.model_settings, seed)
-            trainer.train(plan, directory)
+            plan = _training_plan(config.model)(dataset, config.model_settings, seed)
+            train(plan, directory)
             module = plan.trained_module()
 
             def attention_rows(targets: np.ndarray) -> np.ndarray:
@@ -144,6 +143,17 @@ class Method:
             weights = collect_weights(attention_rows, dataset.num_genes)
             direct = direct_weights(dataset, weights) if config.output.rank_by == "direct" else None
         return PairScores(weights, plan.history(), direct)
+
+
+def _training_plan(model: str) -> Any:
+    """Return the class of a model's training plan; the other model, and numba which only one needs, stay unloaded."""
+    if model == "catran":
+        from catran_causalbench.models.catran.training_plan import CatranTrainingPlan
+
+        return CatranTrainingPlan
+    from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
+
+    return EvidenceTrainingPlan
 
 
 # From the simplest to the most expensive.

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import signal
+import sys
 import weakref
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import BOTH_MODELS, QUICK, quick
+from helpers import BOTH_MODELS, QUICK, QUICK_EVIDENCE, quick
 
 from catran_causalbench import InputError, TrainingError, infer_network, validate_dataset
 from catran_causalbench.config import OutputSettings
@@ -198,6 +199,15 @@ def test_a_job_of_several_tasks_trains_as_if_alone(data, config, monkeypatch):
 
 
 @pytest.mark.guarantee("Faults", "A GPU's memory is free again after training.")
+@pytest.mark.parametrize(("config", "other"), [(QUICK, "evidence"), (QUICK_EVIDENCE, "catran")])
+def test_a_fit_loads_its_own_model_only(data, config, other, monkeypatch):
+    """The model of minibatches needs numba, which takes half a second to import."""
+    plan = f"catran_causalbench.models.{other}.training_plan"
+    monkeypatch.delitem(sys.modules, plan, raising=False)
+    infer_network(validate_dataset(*data), config)
+    assert plan not in sys.modules
+
+
 def test_the_cells_are_let_go_after_training(data, monkeypatch):
     """Else a GPU would hold them until Python looks for cycles, and the next run would find it full."""
     cells = []

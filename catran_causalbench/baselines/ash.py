@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from catran_causalbench.baselines.statistics import effects_and_deviations
-from catran_causalbench.data.dataset import PerturbationDataset
+from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
 from catran_causalbench.data.shrinkage import shrunk_effects
 
 
@@ -20,7 +20,7 @@ def ash(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     """
     effects, deviations = effects_and_deviations(dataset)
     cells = np.bincount(dataset.intervention[dataset.intervention >= 0], minlength=dataset.num_genes)
-    controls = len(dataset.control_cells())
+    controls = np.count_nonzero(dataset.intervention == CONTROL)
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = deviations * np.sqrt(1 / cells + 1 / controls)[:, None]
     known = (errors > 0) & np.isfinite(errors) & ~np.eye(dataset.num_genes, dtype=bool)

@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader, random_split
 from catran_causalbench.baselines.config import DcdiSettings
 from catran_causalbench.data.dataset import CONTROL, CONTROL_LABEL, PerturbationDataset
 from catran_causalbench.errors import InputError, TrainingError
+from catran_causalbench.utils.hardware import best_device
 from catran_causalbench.utils.quiet import quiet_lightning
 
 _DEFAULTS = DcdiSettings()
@@ -133,7 +134,7 @@ def _dcdfg(kind: str, dataset: PerturbationDataset, seed: int, settings: DcdiSet
         trainer = lightning.Trainer(
             max_epochs=max(1, round(settings.training_share * options.num_train_epochs)),
             callbacks=[causalbench.AugLagrangianCallback(), stopping],
-            accelerator="cuda" if torch.cuda.is_available() else "cpu",
+            accelerator=best_device().type,
             devices=1,
             logger=False,
             enable_checkpointing=False,

@@ -15,6 +15,7 @@ from torch.utils.data import TensorDataset
 from catran_causalbench.baselines.config import require_package
 from catran_causalbench.baselines.dcdi import isolated
 from catran_causalbench.data.dataset import EXCLUDED, PerturbationDataset
+from catran_causalbench.utils.hardware import best_device
 
 
 def sdcd(dataset: PerturbationDataset, seed: int) -> np.ndarray:
@@ -44,7 +45,7 @@ def sdcd(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     rows = np.flatnonzero(perturbed >= 0)
     explained[rows, perturbed[rows]] = 0
     data = TensorDataset(expression, explained, torch.from_numpy((perturbed >= 0).astype(np.int64)))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     with isolated(), _seeded(module, seed):
         model = module.SDCD()
         model.train(data, device=device)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from catran_causalbench.data.dataset import CONTROL, PerturbationDataset
+from catran_causalbench.utils.hardware import best_device
 
 MAX_EPOCHS = 1500
 PATIENCE = 40
@@ -38,7 +39,7 @@ def sparserc(dataset: PerturbationDataset, seed: int) -> np.ndarray:
     cells = np.flatnonzero(controls | np.isin(dataset.intervention, genes))
     cells = np.random.default_rng(seed).permutation(cells)
     perturbed = np.where(controls[cells], -1, column_of[dataset.intervention[cells]])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     expression = torch.from_numpy(dataset.expression[cells][:, genes])
     weights = _fit(expression.to(device), torch.from_numpy(perturbed).to(device), seed)
     scores[np.ix_(genes, genes)] = np.where(weights > 0, weights, -np.inf)

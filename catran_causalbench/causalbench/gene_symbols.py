@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from catran_causalbench.causalbench.known_truth import is_known_truth, read_known_truth
+from catran_causalbench.causalbench.known_truth import is_known_truth
 from catran_causalbench.causalbench.manifest import EXPRESSION_FILES
-from catran_causalbench.causalbench.npz import UNREADABLE
+from catran_causalbench.causalbench.npz import UNREADABLE, read_npz
 from catran_causalbench.errors import InputError
 
 
@@ -16,7 +16,7 @@ def read_gene_symbols(directory: Path) -> dict[str, str]:
     In a file with known truth, every gene is its own symbol. Raise InputError if a file is missing or cannot be read.
     """
     if is_known_truth(directory):
-        return {name: name for name in read_known_truth(directory).names.tolist()}
+        return {name: name for name in map(str, read_npz(directory, ["names"])["names"].ravel())}
 
     import h5py
     from anndata.io import read_elem

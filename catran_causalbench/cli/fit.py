@@ -18,7 +18,8 @@ from catran_causalbench.utils.distributed import is_main_process
 if TYPE_CHECKING:
     from catran_causalbench.grn.fitted_network import FittedNetwork
 
-FILES = ("edges.csv", "network.graphml", "network.png", "attention.png", "training.png", "network.npz")
+FIGURES = ("network.png", "attention.png", "training.png")
+FILES = ("edges.csv", "network.graphml", "network.npz", *FIGURES)
 _EDGES_PRINTED = 5
 
 
@@ -50,15 +51,16 @@ def fit(
         str | None, typer.Option(help="total effect, or direct: what other genes do not explain.", show_default="total")
     ] = None,
     seed: console.Seed = 0,
+    figures: Annotated[bool, typer.Option("--figures", help=f"Draw {', '.join(FIGURES)}, too.")] = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Infer a gene network from a screen and write it as a table, as a graph for Cytoscape and as figures.
+    """Infer a gene network from a screen and write it as a table and as a graph for Cytoscape.
 
-    The directory gets edges.csv, network.graphml, network.png, attention.png, training.png (if the method is trained),
-    and network.npz, which catran_causalbench.load reads. The preset paper can train on several GPUs or machines:
-    torchrun --nproc-per-node 8 -m catran_causalbench fit …
+    The directory gets edges.csv, network.graphml and network.npz, which catran_causalbench.load reads. With --figures,
+    it also gets pictures of the strongest edges, of all weights, and of the training if the method is trained. The
+    preset paper can train on several GPUs or machines: torchrun --nproc-per-node 8 -m catran_causalbench fit …
 
     Example: catran-causalbench fit screen.h5ad --perturbation-key target_gene --control NT --output network
     """
@@ -95,7 +97,7 @@ def fit(
     if not is_main_process():
         return
     with atomic_directory(output) as directory:
-        _write(network, directory)
+        _write(network, directory, figures)
     files = [name for name in FILES if (output / name).exists()]
     table = network.edges()
     best = table.head(_EDGES_PRINTED)
@@ -140,11 +142,12 @@ def _check_output(output: Path, overwrite: bool) -> None:
     check_writable(output)
 
 
-def _write(network: FittedNetwork, directory: Path) -> None:
+def _write(network: FittedNetwork, directory: Path, figures: bool) -> None:
     network.write_csv(directory / "edges.csv")
     network.write_graphml(directory / "network.graphml")
     network.save(directory / "network.npz")
-    network.plot_network(save=directory / "network.png")
-    network.plot_attention(save=directory / "attention.png")
-    if not network.history.empty:
-        network.plot_training(save=directory / "training.png")
+    if figures:
+        network.plot_network(save=directory / "network.png")
+        network.plot_attention(save=directory / "attention.png")
+        if not network.history.empty:
+            network.plot_training(save=directory / "training.png")

@@ -29,7 +29,7 @@ from catran_causalbench.data.layers import choose_layer, describe_layers
 from catran_causalbench.data.matrix_blocks import read_columns, row_blocks, select_in_place
 from catran_causalbench.data.preprocessing import log_normalise
 from catran_causalbench.data.screen_files import opened
-from catran_causalbench.data.validation import validate_dataset
+from catran_causalbench.data.validation import validate_dataset, validate_in_place
 from catran_causalbench.data.values import check_values, target_sum
 from catran_causalbench.errors import InputError, warn
 from catran_causalbench.utils.described import Described
@@ -88,11 +88,14 @@ class Screen(Described):
         """Return the label of each cell, with the genes called as in ``names``."""
         return np.array([*names, EXCLUDED_LABEL, CONTROL_LABEL])[self.intervention]  # codes -2 and -1: the last two
 
-    def dataset(self, perturbation: str = PERTURBATIONS[0]) -> PerturbationDataset:
-        """Validate the screen, with the genes called by ``gene_names``; the dataset holds a matrix of its own."""
-        return validate_dataset(
-            self.expression, self.labels(self.gene_names), self.gene_names, self.batch, perturbation
-        )
+    def dataset(self, perturbation: str = PERTURBATIONS[0], copy: bool = True) -> PerturbationDataset:
+        """Validate the screen, with the genes called by ``gene_names``.
+
+        The dataset holds a matrix of its own. Without ``copy`` it takes over that of the screen, in which cells and
+        genes change their order, so that the screen cannot be used any more.
+        """
+        validated = validate_dataset if copy else validate_in_place
+        return validated(self.expression, self.labels(self.gene_names), self.gene_names, self.batch, perturbation)
 
 
 def read_screen(

@@ -47,7 +47,7 @@ def measure_effects(dataset: PerturbationDataset) -> MeasuredEffects:
     skewness, as in a t-test, p-values are wrong for genes that few cells express.
     """
     effect, p_value = np.full((2, dataset.num_genes, dataset.num_genes), np.nan, np.float32)
-    control_mean = dataset.control_cells().mean(axis=0, dtype=np.float64)
+    control_mean = _control_mean(dataset)
     control_batches, controls = _power_sums(dataset, CONTROL, control_mean)
     for source in dataset.perturbed_genes:
         batches, perturbed = _power_sums(dataset, source, control_mean)
@@ -68,6 +68,15 @@ def warn_of_direction(effects: np.ndarray, p_values: np.ndarray, perturbation: s
         change, other = ("falls", "knockdown") if activated else ("rises", "activation")
         found = f"the expression of {against} of {len(changes)} genes {change} when they are perturbed"
         warn(f"{found}; is the perturbation {other!r} rather than {perturbation!r}?")
+
+
+def _control_mean(dataset: PerturbationDataset) -> Floats:
+    """Return the mean of each gene in controls, without a copy of all of them."""
+    controls = np.flatnonzero(dataset.intervention == CONTROL)
+    total = np.zeros(dataset.num_genes)
+    for start in range(0, len(controls), _CELLS_PER_BLOCK):
+        total += dataset.expression[controls[start : start + _CELLS_PER_BLOCK]].sum(axis=0, dtype=np.float64)
+    return total / len(controls)
 
 
 def _power_sums(dataset: PerturbationDataset, code: int, centre: Floats) -> tuple[list[int], _PowerSums]:

@@ -118,12 +118,16 @@ def _slices(length: int, step: int) -> Iterator[slice]:
 
 
 def select_in_place(expression: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Keep some rows and columns, ascending, without memory for a second matrix: no value moves down or right."""
+    """Keep some rows and columns, ascending, of a contiguous array without memory for a second one.
+
+    The result is contiguous. It lies at the beginning of the same memory, since no value moves towards the end.
+    """
     if (len(rows), len(columns)) == expression.shape:
         return expression
+    selected = expression.reshape(-1)[: len(rows) * len(columns)].reshape(len(rows), len(columns))
     for block in row_blocks(len(rows), expression.shape[1]):
-        expression[block, : len(columns)] = expression[rows[block]][:, columns]
-    return expression[: len(rows), : len(columns)]
+        selected[block] = expression[rows[block]].take(columns, axis=1)
+    return selected
 
 
 def _computable(block: Any) -> Any:

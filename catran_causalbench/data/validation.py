@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import reprlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from catran_causalbench.data.canonical_order import dense_blocks, order_of_cells, sorted_copy, sorted_in_place
 from catran_causalbench.data.dataset import (
     CONTROL,
     CONTROL_LABEL,
@@ -18,11 +19,9 @@ from catran_causalbench.data.dataset import (
     PERTURBATIONS,
     PerturbationDataset,
 )
-from catran_causalbench.data.out_of_core import allocate_matrix
 from catran_causalbench.errors import InputError, warn
 from catran_causalbench.utils.validation import checked, choice, plain
 
-_CELLS_PER_BLOCK = 4096
 _UNWRITABLE = re.compile(r"[\0\ud800-\udfff]")  # null characters, and unpaired surrogates, which UTF-8 cannot hold
 # No count comes near it, and sums of squares over all cells and genes stay within float32.
 _LARGEST_VALUE = np.float32(1e12)  # a NumPy scalar, because Python's 1e12 would become infinity beside float16
@@ -61,6 +60,31 @@ def validate_dataset(
         Naming the argument, what was found and what was expected. There is only a warning if cells are labelled with
         genes but none of these is in the matrix.
     """
+    return _validated(expression_matrix, interventions, gene_names, batches, perturbation, sorted_copy)
+
+
+def validate_in_place(
+    expression: np.ndarray,
+    interventions: Sequence[str] | np.ndarray,
+    gene_names: Sequence[str],
+    batches: Sequence[Any] | np.ndarray | None = None,
+    perturbation: str = PERTURBATIONS[0],
+) -> PerturbationDataset:
+    """Do as :func:`validate_dataset` within a float32 array, whose rows and columns change their order.
+
+    The dataset takes the array over, so no second one is needed.
+    """
+    return _validated(expression, interventions, gene_names, batches, perturbation, sorted_in_place)
+
+
+def _validated(
+    expression_matrix: Any,
+    interventions: Sequence[str] | np.ndarray,
+    gene_names: Sequence[str],
+    batches: Sequence[Any] | np.ndarray | None,
+    perturbation: str,
+    in_order: Callable[[Any, np.ndarray, np.ndarray], np.ndarray],
+) -> PerturbationDataset:
     matrix = _numeric_matrix(expression_matrix)
     names = _gene_names(gene_names, matrix.shape[1])
     labels = _labels(interventions, matrix.shape[0])
@@ -70,12 +94,8 @@ def validate_dataset(
     batch = None if batches is None else _batch_numbers(batches, intervention)
     perturbation = checked("perturbation", perturbation, str, choice(*PERTURBATIONS).metadata)
     _check_values(matrix)
-    keys = (_cell_fingerprints(matrix, gene_order), intervention)
-    cell_order = np.lexsort(keys if batch is None else (batch, *keys))  # the last key counts most
-    place = np.argsort(cell_order)
-    expression = allocate_matrix(*matrix.shape)
-    for cells, block in _float32_blocks(matrix):
-        expression[place[cells]] = block.take(gene_order, axis=1)  # much faster than an index
+    cell_order = order_of_cells(matrix, gene_order, intervention, batch)
+    expression = in_order(matrix, cell_order, gene_order)
     batch = None if batch is None else batch[cell_order]
     dataset = PerturbationDataset(expression, sorted_names, intervention[cell_order], batch, perturbation)
     dataset.reject_constant_genes()
@@ -177,7 +197,9 @@ def _batch_numbers(batches: Sequence[Any] | np.ndarray, intervention: np.ndarray
 
 
 def _check_values(matrix: Any) -> None:
-    for cells, block in _dense_blocks(matrix):
+    for cells, block in dense_blocks(matrix):
+        if block.min() >= 0 and block.max() <= _LARGEST_VALUE:  # neither holds for NaN
+            continue
         for found, wrong, expected in (
             ("NaN", np.isnan(block), "a number in every entry"),
             ("infinity", np.isinf(block), "finite numbers"),
@@ -188,28 +210,3 @@ def _check_values(matrix: Any) -> None:
                 cell, column = np.argwhere(wrong)[0]
                 where = f"{found} in row {cells.start + cell}, column {column}"
                 raise InputError.of("expression_matrix", where, expected)
-
-
-def _dense_blocks(matrix: Any) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield some cells at a time, so that no second matrix of this size is held."""
-    for start in range(0, matrix.shape[0], _CELLS_PER_BLOCK):
-        cells = slice(start, min(start + _CELLS_PER_BLOCK, matrix.shape[0]))
-        block = matrix[cells]
-        yield cells, np.asarray(block.toarray() if hasattr(block, "toarray") else block)
-
-
-def _float32_blocks(matrix: Any) -> Iterator[tuple[slice, np.ndarray]]:
-    for cells, block in _dense_blocks(matrix):
-        # The sum turns -0.0 into 0.0, so that equal cells have equal bytes.
-        yield cells, np.add(block, np.float32(0), dtype=np.float32, order="C")
-
-
-def _cell_fingerprints(matrix: Any, gene_order: np.ndarray) -> np.ndarray:
-    """Return a 64-bit hash of each cell's values: a sort key that depends on the content only."""
-    draws = np.random.default_rng(0).integers(2**63, size=matrix.shape[1], dtype=np.uint64)
-    multipliers = np.empty_like(draws)
-    multipliers[gene_order] = draws * np.uint64(2) + np.uint64(1)  # odd factors lose no bit of a value
-    fingerprints = np.empty(matrix.shape[0], dtype=np.uint64)
-    for cells, block in _float32_blocks(matrix):
-        fingerprints[cells] = np.einsum("cg,g->c", block.view(np.uint32).astype(np.uint64), multipliers)
-    return fingerprints

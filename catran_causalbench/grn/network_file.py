@@ -26,7 +26,8 @@ def write_network(path: str | os.PathLike[str], description: dict[str, Any], arr
         raise InputError.of("path", repr(os.fspath(path)), "a name that ends in .npz")
     description = {"format": _FORMAT, "version": _FORMAT_VERSION, **description}
     arrays = {"description": np.array(json.dumps(description)), **arrays}
-    return write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+    # Not compressed: weights are like noise, so that takes long and makes the file a tenth smaller.
+    return write_atomically(path, lambda temporary: np.savez(temporary, **arrays))
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytorch_lightning as lightning
-import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from catran_causalbench.training.callbacks import KeepLastCheckpoint, ReportProgress, StopAtNonFiniteLoss
@@ -17,6 +16,7 @@ from catran_causalbench.training.checkpointing import CheckpointFile
 from catran_causalbench.training.history import TrainingPlan
 from catran_causalbench.training.run_directory import RunDirectory
 from catran_causalbench.utils.distributed import launched_by_torchrun
+from catran_causalbench.utils.hardware import best_device
 from catran_causalbench.utils.quiet import quiet_lightning
 
 _LOG = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def train(plan: TrainingPlan, directory: RunDirectory | None = None) -> None:
     with quiet_lightning(), directory.needed() if directory else nullcontext(), _interruptible(directory):
         trainer = lightning.Trainer(
             **options,
-            accelerator="cuda" if plan.uses_gpu and torch.cuda.is_available() else "cpu",
+            accelerator=best_device().type if plan.uses_gpu else "cpu",
             max_epochs=plan.epochs,
             logger=directory.loggers() if directory else False,
             callbacks=[

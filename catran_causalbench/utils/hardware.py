@@ -1,4 +1,4 @@
-"""The machine: its cores, its processor, and the memory that a block of code takes."""
+"""The machine: its cores, its processor, its GPU, and the memory that a block of code takes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ import platform
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
+
+if TYPE_CHECKING:
+    import torch
 
 
 def available_cores() -> int:
     """Return the number of cores that this process may use; macOS and Windows cannot restrict it to some of them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def best_device() -> torch.device:
+    """Return the GPU where there is one that torch can use, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class PeakMemory:

@@ -1,18 +1,22 @@
 #!/usr/bin/env python
 """Time every preset and `evaluate` on an idle machine, and while other processes use the cores.
 
-    python scripts/benchmarks/busy_machine.py                                    # about twenty minutes on 2 cores
+    python scripts/benchmarks/busy_machine.py --size tiny                        # about five minutes on 2 cores
     python scripts/benchmarks/busy_machine.py evidence evaluate --repeats 5      # some of them
+    python scripts/benchmarks/busy_machine.py paper --busy 0                     # on the idle machine only
 
-Each measurement is a process of its own, in turn: with threads as they come on the idle machine, the same beside busy
-processes, and with OMP_NUM_THREADS=1 beside them. Imports, reading and compiling are not part of its time. Threads that
-wait for others without giving up their core would show in the ratio of the last two. The data are SIMULATED. Prints a
-table in Markdown: medians and ranges.
+Each condition is a process of its own that does all tasks, in turn with the others: with threads as they come on the
+idle machine; the same with torch's own threads, which training keeps to one; beside busy processes; and with
+OMP_NUM_THREADS=1 beside them. Imports, reading and compiling come before all that. Threads that wait for others
+without giving up their core would show in the ratio of the last two. The data are SIMULATED. Prints a table in
+Markdown: medians and ranges.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import multiprocessing
 import os
 import statistics
@@ -21,8 +25,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
+from subprocess import PIPE
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -31,38 +37,43 @@ from catran_causalbench import PerturbationDataset, infer_network, presets, vali
 from catran_causalbench.causalbench.benchmark_dataset import BenchmarkDataset
 from catran_causalbench.causalbench.dataset_spec import INTERVENTIONAL, DatasetSpec
 from catran_causalbench.cli import app
+from catran_causalbench.utils import parallel
 from catran_causalbench.utils.hardware import describe_machine
 
 EVALUATE = "evaluate"
+IDLE, TORCH_THREADS = "idle machine", "idle machine, torch's own threads"
+BUSY, ONE_THREAD = "busy machine", "busy machine, one thread"
+READY = "everything is imported and compiled"
 
 
 def main() -> None:
     """Simulate a screen, time everything on it, and print the table."""
     options = parsed_options()
-    if options.worker:
-        print(f"\n{seconds_of(options.worker, options.data)}")
-        return
     tasks = options.tasks or [*presets(), EVALUATE]
+    if options.worker:
+        print("\n" + json.dumps(seconds_of_all(tasks, options.data, options.worker == TORCH_THREADS)))
+        return
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "simulated")
         simulate = ("simulate", "--output", str(data), "--size", options.size)
         command = [sys.executable, "-m", "catran_causalbench", *simulate]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        times = {task: measured(task, data, options.repeats, options.busy) for task in tasks}
+        times = measured(tasks, data, options.repeats, options.busy)
     machine = describe_machine()
     print(f"{machine['cores']} cores of an {machine['processor']}; {options.busy} busy processes beside it;")
     print(f"SIMULATED data of the size {options.size}; median of {options.repeats} runs (least to most)\n")
-    print("| | idle machine | busy machine | busy machine, one thread | ratio of the last two |\n|---|---|---|---|---|")
-    for task, (idle, busy, single) in times.items():
-        ratio = statistics.median(busy) / statistics.median(single)
-        print(f"| `{task}` | {shown(idle)} | {shown(busy)} | {shown(single)} | {ratio:.2f} |")
+    print(f"| | {' | '.join(times)} | ratio of the last two |\n{'|---' * (len(times) + 2)}|")
+    for number, task in enumerate(tasks):
+        columns = [[run[number] for run in runs] for runs in times.values()]
+        before, last = (statistics.median(seconds) for seconds in columns[-2:])
+        print(f"| `{task}` | {' | '.join(map(shown, columns))} | {before / last:.2f} |")
 
 
 def parsed_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", help=f"presets or {EVALUATE}; all by default")
-    parser.add_argument("--busy", type=int, default=4, help="processes that compute all the time")
+    parser.add_argument("--busy", type=int, default=4, help="processes that compute all the time; 0: idle only")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--size", default="small", help="of the simulated data")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -90,36 +101,53 @@ def compute_forever() -> None:
         sum(range(10_000))
 
 
-def measured(task: str, data: Path, repeats: int, busy: int) -> list[list[float]]:
-    """Return the seconds on the idle machine, on the busy one, and there with one thread, measured in turn."""
+def measured(tasks: list[str], data: Path, repeats: int, busy: int) -> dict[str, list[list[float]]]:
+    """Return the seconds of all tasks in each run, by the condition; the conditions take turns."""
     thread_variables = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     plain = {name: value for name, value in os.environ.items() if name not in thread_variables}
-    conditions = (0, plain), (busy, plain), (busy, {**plain, "OMP_NUM_THREADS": "1"})
-    times: list[list[float]] = [[] for _ in conditions]
+    times: dict[str, list[list[float]]] = {TORCH_THREADS: [], IDLE: []}
+    if busy:
+        times = {**times, BUSY: [], ONE_THREAD: []}
     for _ in range(repeats):
-        for seconds, (number, environment) in zip(times, conditions, strict=True):
-            command = [sys.executable, __file__, "--worker", task, "--data", str(data)]
-            with busy_processes(number):
-                output = subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout
-            seconds.append(float(output.split()[-1]))
+        for condition, runs in times.items():
+            command = [sys.executable, __file__, *tasks, "--worker", condition, "--data", str(data)]
+            environment = {**plain, "OMP_NUM_THREADS": "1"} if condition == ONE_THREAD else plain
+            with subprocess.Popen(command, env=environment, stdin=PIPE, stdout=PIPE, text=True) as worker:
+                assert worker.stdout, "a pipe"
+                while worker.stdout.readline().strip() != READY:
+                    assert worker.poll() is None, "the worker failed"
+                with busy_processes(busy if condition in (BUSY, ONE_THREAD) else 0):
+                    output, _ = worker.communicate("go\n")
+            runs.append(json.loads(output.splitlines()[-1]))
     return times
 
 
-def seconds_of(task: str, data: Path) -> float:
-    """Return how long a preset or the evaluation takes in this process, once everything is imported and compiled."""
-    dataset = BenchmarkDataset.read(data, DatasetSpec()).training_set(INTERVENTIONAL, 1.0, 0)
-    preset = "evidence" if task == EVALUATE else task
-    infer_network(tiny_dataset(), preset)
-    if task != EVALUATE:
-        start = time.perf_counter()
-        infer_network(dataset, preset)
-        return time.perf_counter() - start
-    edges = data / "edges.csv"
-    pairs = np.random.default_rng(0).permuted(np.tile(dataset.gene_names, (2000, 1)), axis=1)[:, :2]
+def seconds_of_all(tasks: list[str], data: Path, torch_threads: bool) -> list[float]:
+    """Import and compile everything, say so, wait for a line, and return how long each task takes in this process."""
+    benchmark = BenchmarkDataset.read(data, DatasetSpec())
+    dataset = benchmark.training_set(INTERVENTIONAL, 1.0, 0)
+    edges, genes = data / "edges.csv", benchmark.held_out.gene_names
+    pairs = np.random.default_rng(0).permuted(np.tile(genes, (2000, 1)), axis=1)[:, :2]
     pd.DataFrame(pairs, columns=["source", "target"]).drop_duplicates().to_csv(edges, index=False)
-    start = time.perf_counter()
-    app(["evaluate", str(data), str(edges), "--json"], standalone_mode=False)
-    return time.perf_counter() - start
+
+    def do(task: str, cells: PerturbationDataset) -> None:
+        if task != EVALUATE:
+            infer_network(cells, task)
+            return
+        with redirect_stdout(io.StringIO()):
+            app(["evaluate", str(data), str(edges), "--json"], standalone_mode=False)
+
+    def seconds_of(task: str) -> float:
+        start = time.perf_counter()
+        do(task, dataset)
+        return time.perf_counter() - start
+
+    with patch.object(parallel, "torch_on_one_thread", nullcontext) if torch_threads else nullcontext():
+        for task in tasks:
+            do(task, tiny_dataset())
+        print(READY, flush=True)
+        sys.stdin.readline()
+        return [seconds_of(task) for task in tasks]
 
 
 def tiny_dataset() -> PerturbationDataset:

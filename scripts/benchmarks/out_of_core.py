@@ -55,7 +55,7 @@ def main() -> None:
     }
     stages = results["stages"]
     with measured(stages, "reading"):
-        dataset = read_screen(screen_file, perturbation_key="target", genes="all").dataset()
+        dataset = read_screen(screen_file, perturbation_key="target", genes="all").dataset(copy=False)
     results["in_a_file"] = dataset.expression.base is not None
     with measured(stages, "evidence"):
         infer_network(dataset, load_config("genome-wide")).edges()

@@ -33,9 +33,9 @@ from catran_causalbench.models.evidence.config import EvidenceSettings
 from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
 from catran_causalbench.training.run_directory import RunDirectory
 from catran_causalbench.training.trainer import train
-from catran_causalbench.utils.hardware import describe_machine
+from catran_causalbench.utils.hardware import best_device, describe_machine
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+DEVICE = best_device()
 CHANNELS = 41
 NODES = 40  # typical number of Chebyshev nodes per gene, for counting operations
 REFERENCE_TENSORS = 16  # cells × genes × channels, in memory at the reference's peak: to skip what would not fit

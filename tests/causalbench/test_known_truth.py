@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from catran_causalbench.causalbench.known_truth import read_known_truth
 from catran_causalbench.cli import app
+from catran_causalbench.data.validation import validate_dataset
 from catran_causalbench.errors import InputError
 from catran_causalbench.evaluation.ground_truth import average_precision, effect_recovery
 from catran_causalbench.sweep.plan import EvaluationProtocol, RunSpec, SweepPlan
@@ -72,13 +74,16 @@ def test_total_and_direct_truth_are_measured_side_by_side(data, tmp_path):
     assert effect_recovery(np.array([source]), np.array([target]), read.effects) == 1
 
 
-def test_edges_are_evaluated_on_a_file_with_known_truth(data, tmp_path):
+def test_edges_are_evaluated_on_a_file_with_known_truth(data, tmp_path, monkeypatch):
+    validated = Mock(wraps=validate_dataset)
+    monkeypatch.setattr("catran_causalbench.causalbench.known_truth.validate_dataset", validated)
     (tmp_path / "edges.csv").write_text("source,target\nG2,G0\nG0,G1\n")
     result = CliRunner().invoke(app, ["evaluate", str(data), str(tmp_path / "edges.csv"), "--json"])
     scores = json.loads(result.stdout)
     assert scores["data"] == {"name": "chain", "title": scores["data"]["title"], "simulated": True}
     assert scores["truth"]["precision"]["value"][-1] == 1
     assert scores["truth"]["effect_recovery"] == pytest.approx(1)
+    assert validated.call_count == 1
 
 
 def test_a_number_of_edges_may_be_asked_for(data):

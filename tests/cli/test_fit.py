@@ -1,6 +1,7 @@
 """The command `fit`: what it writes and prints, and what it refuses before any work."""
 
 import json
+import sys
 
 import anndata
 import networkx as nx
@@ -11,9 +12,10 @@ from typer.testing import CliRunner
 
 import catran_causalbench as catran
 from catran_causalbench.cli import app
-from catran_causalbench.cli.fit import FILES
+from catran_causalbench.cli.fit import FIGURES, FILES
 from catran_causalbench.simulation.to_anndata import simulate_anndata
 
+TABLES = [name for name in FILES if name not in FIGURES]
 CONFIG = "evidence: {steps: 8, pairs_per_minibatch: 256, gates: 2}\noutput: {edges: 40}\n"
 
 
@@ -37,25 +39,41 @@ def fit(screen, output, *options, code=0):
 def test_what_is_written_agrees_with_the_api(screen, tmp_path):
     result = fit(screen, tmp_path / "network")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["network"]
-    assert {entry.name for entry in (tmp_path / "network").iterdir()} == set(FILES)
+    assert {entry.name for entry in (tmp_path / "network").iterdir()} == set(TABLES)
     expected = catran.fit(screen, perturbation_key="target_gene", config=str(screen.parent / "quick.yaml")).edges()
     assert len(expected) == 40
     written = pd.read_csv(tmp_path / "network" / "edges.csv")
     pd.testing.assert_frame_equal(written, expected, check_dtype=False, rtol=1e-6)
     pd.testing.assert_frame_equal(catran.load(tmp_path / "network" / "network.npz").edges(), expected)
     assert nx.read_graphml(tmp_path / "network" / "network.graphml").number_of_edges() == 40
-    for picture in ("network.png", "attention.png", "training.png"):
-        assert (tmp_path / "network" / picture).read_bytes().startswith(b"\x89PNG")
     assert expected["source"][0] in result.stdout
     assert "40 edges in" in result.stderr
     assert "44.4% of all 90 pairs; " in result.stderr
     assert "it/s" not in result.output
 
 
+def test_figures_are_drawn_on_request(screen, tmp_path):
+    result = fit(screen, tmp_path / "network", "--figures")
+    assert {entry.name for entry in (tmp_path / "network").iterdir()} == set(FILES)
+    for figure in FIGURES:
+        assert (tmp_path / "network" / figure).read_bytes().startswith(b"\x89PNG")
+        assert figure in result.stderr
+    assert "--overwrite" in fit(screen, tmp_path / "network", code=2).stderr
+    fit(screen, tmp_path / "network", "--overwrite")
+    assert {entry.name for entry in (tmp_path / "network").iterdir()} == set(TABLES), "no figures of another network"
+
+
+def test_without_figures_nothing_is_drawn(screen, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("catran_causalbench.plotting")]:
+        monkeypatch.delitem(sys.modules, name)
+    fit(screen, tmp_path / "network")
+    assert not [name for name in sys.modules if name.startswith("catran_causalbench.plotting.")]
+
+
 def test_json_is_all_that_goes_to_standard_output(screen, tmp_path):
     result = fit(screen, tmp_path / "network", "--json", "--quiet", "--edges", 3, "--seed", 4)
     printed = json.loads(result.stdout)
-    assert (printed["edges"], printed["genes"], len(printed["best"]), printed["files"]) == (3, 10, 3, list(FILES))
+    assert (printed["edges"], printed["genes"], len(printed["best"]), printed["files"]) == (3, 10, 3, TABLES)
     assert (printed["perturbation"], printed["pairs"]) == ("knockdown", 90)
     network = catran.load(tmp_path / "network" / "network.npz")
     assert printed["significant_pairs"] == network.num_significant > 0
@@ -114,7 +132,7 @@ def test_an_npz_is_read_too(screen, tmp_path):
 def test_a_baseline_can_be_asked_for(screen, tmp_path):
     config = screen.parent / "edges.yaml"
     config.write_text("output: {edges: 40}\n")
-    result = fit(screen, tmp_path / "network", "--json", "--config", config, "--method", "mean_difference")
+    result = fit(screen, tmp_path / "network", "--json", "--config", config, "--method", "mean_difference", "--figures")
     printed = json.loads(result.stdout)
     assert (printed["method"], printed["files"]) == (
         "mean_difference",
@@ -193,5 +211,5 @@ def test_a_disk_that_fails_leaves_nothing(screen, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
-    assert "No space left" in fit(screen, tmp_path / "network", code=2).stderr
+    assert "No space left" in fit(screen, tmp_path / "network", "--figures", code=2).stderr
     assert not list(tmp_path.iterdir())

@@ -1,5 +1,7 @@
 """Effects against loops over cells, and their p-values against permutations, null screens and known effects."""
 
+import tracemalloc
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -120,6 +122,20 @@ def test_the_false_discovery_rate_is_kept_where_the_total_effects_are_known():
         false += (significant & ~path[pairs]).sum()
     assert found > 150
     assert false / found < 0.08
+
+
+def test_controls_are_not_copied_as_a_whole():
+    labels = ["non-targeting"] * 20_000 + ["gene0"] * 100
+    matrix = np.random.default_rng(0).poisson(3.0, (len(labels), 40)).astype(np.float32)
+    dataset = validate_dataset(matrix, labels, [f"gene{number}" for number in range(40)])
+    measure_effects(dataset)
+    tracemalloc.start()
+    try:
+        measure_effects(dataset)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.5 * matrix.nbytes
 
 
 def test_a_gene_that_nobody_expresses_has_no_effect():

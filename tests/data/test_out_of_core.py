@@ -25,7 +25,8 @@ PAPER = {"model": "catran", "catran": {"epochs": 2, "cells_per_minibatch": 128, 
 @pytest.fixture
 def no_memory(monkeypatch, tmp_path):
     monkeypatch.setattr("catran_causalbench.data.out_of_core._SHARE_OF_MEMORY", 0)
-    monkeypatch.setattr("catran_causalbench.data.validation._CELLS_PER_BLOCK", 77)
+    monkeypatch.setattr("catran_causalbench.data.canonical_order._CELLS_PER_BLOCK", 77)
+    monkeypatch.setattr("catran_causalbench.data.canonical_order.VALUES_IN_CACHE", 1000)
     monkeypatch.setattr("catran_causalbench.data.matrix_blocks._VALUES_PER_BLOCK", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
@@ -59,6 +60,22 @@ def test_in_a_file_or_in_memory_the_edges_are_the_same(settings, request, tmp_pa
     in_a_file = fit(anndata.read_h5ad(path, backed="r"), settings)
     pd.testing.assert_frame_equal(in_a_file.edges(60), in_memory.edges(60))
     assert list(tmp_path.iterdir()) == [path], "no file is left behind"
+
+
+@pytest.mark.guarantee(
+    "Scale", "`fit` holds the cells once, in memory or in a file: it brings them into order in place."
+)
+def test_a_fit_allocates_one_matrix_of_the_cells(monkeypatch):
+    made = []
+
+    def allocate(cells, genes):
+        made.append((cells, genes))
+        return allocate_matrix(cells, genes)
+
+    for module in ("canonical_order", "matrix_blocks", "batches"):
+        monkeypatch.setattr(f"catran_causalbench.data.{module}.allocate_matrix", allocate)
+    fit(raw_counts(), GATES)
+    assert made == [(2000, 12)]
 
 
 def test_where_the_memory_is_short_the_matrix_is_a_file_without_a_name(no_memory, tmp_path):

@@ -6,7 +6,7 @@ import scipy.sparse
 from helpers import random_data
 
 from catran_causalbench.data.dataset import CONTROL, EXCLUDED
-from catran_causalbench.data.validation import validate_dataset
+from catran_causalbench.data.validation import validate_dataset, validate_in_place
 from catran_causalbench.errors import InputError
 
 
@@ -84,11 +84,12 @@ BAD_INPUT = {
 }
 
 
+@pytest.mark.parametrize("validate", [validate_dataset, validate_in_place])
 @pytest.mark.parametrize("case", BAD_INPUT)
-def test_bad_input_is_refused_by_name(case):
+def test_bad_input_is_refused_by_name(case, validate):
     change, message = BAD_INPUT[case]
     with pytest.raises(InputError, match=message) as refusal:
-        validate_dataset(*change(*random_data()))
+        validate(*change(*random_data()))
     assert "; expected " in str(refusal.value)
     assert "\n" not in str(refusal.value)
 

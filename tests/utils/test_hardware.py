@@ -5,8 +5,9 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
-from catran_causalbench.utils.hardware import PeakMemory, describe_machine
+from catran_causalbench.utils.hardware import PeakMemory, best_device, describe_machine
 
 
 def test_memory_is_what_a_block_takes_at_its_peak():
@@ -24,3 +25,9 @@ def test_cores_are_counted_where_processes_cannot_be_bound_to_them(monkeypatch):
     for name in ("os.sched_getaffinity", "psutil.Process.cpu_affinity"):
         monkeypatch.delattr(name, raising=False)
     assert describe_machine()["cores"] == os.cpu_count()
+
+
+@pytest.mark.parametrize(("available", "expected"), [(True, "cuda"), (False, "cpu")])
+def test_the_gpu_is_used_where_there_is_one(available, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    assert best_device().type == expected
