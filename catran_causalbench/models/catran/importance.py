@@ -2,7 +2,7 @@
 
 The paper (§1.4) measures the importance of a source for a target in every minibatch, by a ratio of prediction errors.
 Here it is the source's perturbation effect on the target, shrunk adaptively, measured once in all training cells; for
-a source that is not perturbed, its share of the target's squared correlations.
+a source that is not perturbed, its share of the target's variance that the other genes explain.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from catran_causalbench.utils.parallel import blas_on_one_thread
 
 _LARGEST_EXCESS = 400.0  # so that a single effect does not make all others of its gene credible
 _SMALLEST_EXCESS = 0.01
-_SMALLEST_COUPLING = 0.01  # so that sources never perturbed keep an order
+_COUPLING_RANGE = 0.01, 0.999  # so that sources never perturbed keep an order, and shrunk correlations an inverse
 _SMALLEST_DEVIATION = 1e-5  # of a gene that varies within labels
 _SMALLEST_ATTENTION = 1e-12
 
@@ -42,13 +42,13 @@ class CellStatistics:
         G × G, target × source: the expected size of the effect, in the target's standard deviations; 0 on the diagonal
         and NaN where the source was not perturbed.
     association
-        G × G, target × source: the square of the correlation among cells of one label, as a share of the target's sum;
-        0 on the diagonal and NaN where the source was perturbed.
+        G × G, target × source: the share of the source in what all other genes explain of the target's variance among
+        cells of one label; 0 on the diagonal and NaN where the source was perturbed.
     depth
         Median size of the perturbed genes' effects on their own expression, in standard deviations; 1 without any.
     coupling
         Share of the squared correlations among cells of one label that lies beyond those of independent genes, 0.01 to
-        1: whether correlations say anything about how genes act on each other.
+        0.999: whether correlations say anything about how genes act on each other.
     """
 
     control_mean: torch.Tensor
@@ -65,7 +65,8 @@ class CellStatistics:
         statistics = sufficient_statistics(dataset, num_folds=1, seed=0)
         measured = statistics.all_effects
         varies = measured.deviation > _SMALLEST_DEVIATION
-        squared = _squared_correlations(statistics.covariance)
+        correlation = _correlations(statistics.covariance)
+        coupling = _coupling(correlation, statistics)
         importance = _expected_sizes(measured, varies)
         importance[~measured.perturbed] = np.nan
         own = np.abs(np.diag(measured.effect))[measured.perturbed]
@@ -74,11 +75,11 @@ class CellStatistics:
             "deviation": np.where(varies, measured.deviation, 1),
             "signs": np.sign(statistics.covariance),
             "importance": importance.T,
-            "association": _shares(squared, measured.perturbed),
+            "association": np.where(measured.perturbed, np.nan, _explained_shares(correlation, coupling)),
         }
         tensors = {name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}
         depth = float(np.median(own)) if len(own) else 1.0
-        return cls(**tensors, depth=depth, coupling=_coupling(squared, statistics))
+        return cls(**tensors, depth=depth, coupling=coupling)
 
     def to(self, device: torch.device) -> CellStatistics:
         """Return the same with the statistics of the genes on a device."""
@@ -89,27 +90,36 @@ class CellStatistics:
         return (expression - self.control_mean[genes]) / self.deviation[genes]
 
 
-def _coupling(squared: np.ndarray, statistics: SufficientStatistics) -> float:
+def _correlations(covariance: np.ndarray) -> np.ndarray:
+    """Return G × G correlations, 0 on the diagonal and for genes that do not vary."""
+    deviation = np.sqrt(np.diag(covariance)).clip(_SMALLEST_DEVIATION)
+    correlation = covariance / deviation / deviation[:, None]
+    np.fill_diagonal(correlation, 0)
+    return correlation
+
+
+def _coupling(correlation: np.ndarray, statistics: SufficientStatistics) -> float:
     """Return the share of the squared correlations beyond 1 / (cells − labels) each, those of independent genes."""
     cells = statistics.count.sum(axis=0)
     varying = np.count_nonzero(np.diag(statistics.covariance) > _SMALLEST_DEVIATION**2)
     by_chance = varying * (varying - 1) / max(cells.sum() - np.count_nonzero(cells), 1)
-    return 1 - min(by_chance / max(squared.sum(), _SMALLEST_ATTENTION), 1 - _SMALLEST_COUPLING)
+    beyond = 1 - by_chance / max(np.square(correlation).sum(), _SMALLEST_ATTENTION)
+    return float(np.clip(beyond, *_COUPLING_RANGE))
 
 
-def _squared_correlations(covariance: np.ndarray) -> np.ndarray:
-    """Return G × G squared correlations, 0 on the diagonal and for genes that do not vary."""
-    variance = np.diag(covariance).clip(_SMALLEST_DEVIATION**2)
-    squared = covariance**2 / variance / variance[:, None]
-    np.fill_diagonal(squared, 0)
-    return squared
+def _explained_shares(correlation: np.ndarray, coupling: float) -> np.ndarray:
+    """Return each source's share of what all other genes explain of a target, target × source.
 
-
-def _shares(squared: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
-    """Return each source's share of a target's squared correlations, target × source, NaN for perturbed sources."""
-    shares = squared / squared.sum(axis=1, keepdims=True).clip(_SMALLEST_ATTENTION)
-    shares[:, perturbed] = np.nan
-    return shares
+    In a linear regression of the target, the explained variance is the sum of every source's coefficient times its
+    correlation with the target (Pratt's measure); negative terms are left out. Before the regression, correlations are
+    shrunk by the coupling. The coefficients are minus the target's row of the inverse, on a scale that shares do not
+    have.
+    """
+    shrunk = coupling * correlation
+    np.fill_diagonal(shrunk, 1)
+    with blas_on_one_thread():
+        explained = (-np.linalg.inv(shrunk) * correlation).clip(0)
+    return explained / explained.sum(axis=1, keepdims=True).clip(_SMALLEST_ATTENTION)
 
 
 def _expected_sizes(measured: PerturbationEffects, varies: np.ndarray) -> np.ndarray:
@@ -135,7 +145,7 @@ def _expected_sizes(measured: PerturbationEffects, varies: np.ndarray) -> np.nda
 
 
 def importance_cross_entropy(attention: torch.Tensor, importance: torch.Tensor) -> torch.Tensor:
-    """Compute the cross-entropy of attention against importances among those sources that have one.
+    """Compute the cross-entropies of attention against importances, each among those sources that have one.
 
     Both are shares of a target's sources. A target counts in proportion to its sum of importances. How much attention
     all the other sources get is left to the prediction of expression.
@@ -143,18 +153,18 @@ def importance_cross_entropy(attention: torch.Tensor, importance: torch.Tensor) 
     Parameters
     ----------
     attention, importance
-        n × n, target × source; importances are NaN for the sources that do not count.
+        n × n, target × source, and any number of such matrices; importances are NaN for the sources that do not count.
 
     Returns
     -------
     torch.Tensor
-        Mean over the targets; 0 where no source has an importance.
+        Mean over the targets, summed over the matrices; 0 where no source has an importance.
     """
     if attention.device.type == "cpu":  # as for the softmax: torch's rounding in float32 depends on the threads
         attention, importance = attention.double(), importance.double()
     measured = ~importance.isnan()
     importance = importance.nan_to_num(0)
     attention = (attention * measured).clamp_min(_SMALLEST_ATTENTION)
-    share = attention / attention.sum(dim=1, keepdim=True)
-    surprise = -(importance * share.log()).sum(dim=1).sum()
-    return surprise / importance.sum(dim=0).sum().clamp_min(_SMALLEST_ATTENTION)
+    share = attention / attention.sum(dim=-1, keepdim=True)
+    surprise = -(importance * share.log()).sum(dim=-1).sum(dim=-1)
+    return (surprise / importance.sum(dim=-2).sum(dim=-1).clamp_min(_SMALLEST_ATTENTION)).sum()
