@@ -61,7 +61,7 @@ setup(
         "dask[distributed]>=2024.2,<2024.3",  # arboreto in causalbench needs data frames before dask-expr
         "h5py>=3.8",
         "jinja2>=3.1",
-        "lion-pytorch>=0.2",
+        "lion-pytorch>=0.2.2",
         "matplotlib>=3.8",
         "networkx>=3",
         "numba>=0.59",

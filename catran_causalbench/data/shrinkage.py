@@ -2,7 +2,8 @@
 
 M. Stephens (2017), the R package ashr with half-uniform components, written from its paper. The prior of all effects is
 a mixture of no effect and of uniform distributions from 0 up and from 0 down, whose widths grow by √2 from a tenth of
-the smallest error to twice the largest effect. Its weights are learned by expectation-maximisation.
+the smallest error to twice the largest effect. Its weights are learned by sequential quadratic programming, as in
+mixsqp (Y. Kim and others 2020), which ashr uses.
 
 One thing differs from ashr: where there are more than 100,000 pairs, the weights are learned from every n-th.
 """
@@ -10,13 +11,19 @@ One thing differs from ashr: where there are more than 100,000 pairs, the weight
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.optimize import nnls
 from scipy.special import log_ndtr
 
 GRID_RATIO = 2**0.5
-NULL_PRIOR = 10.0  # the weight of "no effect" is learned as if nine more pairs without effect had been seen
+NULL_PAIRS = 9  # the weights are learned as if as many more pairs without effect had been seen, as in ashr
 MAX_PAIRS = 100_000
-MAX_STEPS = 2_000
-TOLERANCE = 1e-9
+FIRST_STEPS = 20  # of expectation-maximisation
+MAX_STEPS = 100
+TOLERANCE = 1e-3  # of the log likelihood
+_NEAR = 1.0  # the same: from here on, a step goes all the way
+_RIDGE = 1e-10
+_HALVINGS = 20
 _BLOCK = 2**16
 
 
@@ -40,7 +47,7 @@ def half_uniforms(effects: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, 
 
 
 def mixture_weights(effects: np.ndarray, errors: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the weights of the components, by penalised maximum likelihood.
+    """Return the weights of the components, by penalised maximum likelihood, to within ``TOLERANCE`` of the maximum.
 
     Parameters
     ----------
@@ -50,18 +57,51 @@ def mixture_weights(effects: np.ndarray, errors: np.ndarray, low: np.ndarray, hi
         float64, one per component: limits of a uniform distribution; the first is the point 0.
     """
     likelihood = log_likelihoods(effects, errors, low, high)
-    likelihood = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))  # (pairs, components)
-    prior = np.zeros(len(low))
-    prior[0] = NULL_PRIOR - 1
-    weights, before = np.full(len(low), 1 / len(low)), -np.inf
+    likelihood = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
+    likelihood = np.concatenate([likelihood, np.tile(np.eye(1, len(low)), (NULL_PAIRS, 1))])  # pairs × components
+    weights = np.full(len(low), 1 / len(low))
+    for _ in range(FIRST_STEPS):
+        weights = weights * (likelihood.T @ (1 / (likelihood @ weights))) / len(likelihood)
     for _ in range(MAX_STEPS):
-        total = likelihood @ weights
-        objective = np.log(total).sum() + prior[0] * np.log(max(weights[0], 1e-300))
-        if objective - before < TOLERANCE * len(effects):
+        ratio = likelihood / (likelihood @ weights)[:, None]
+        slope = ratio.sum(axis=0)
+        missing = slope.max() - len(ratio)  # no other weights have a log likelihood that is larger by more
+        if missing < TOLERANCE:
             break
-        before = objective
-        weights = weights * (likelihood.T @ (1 / total)) + prior
-        weights /= weights.sum()
+        # Far from the maximum, no weight falls below a tenth: the model knows nothing of likelihoods near 0.
+        step = (1.0 if missing < _NEAR else 0.9) * (_best_of_quadratic_model(ratio, slope) - weights)
+        moved = _likelier(likelihood, weights, step)
+        if moved is weights:
+            break
+        weights = moved
+    return weights
+
+
+def _best_of_quadratic_model(ratio: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Return the weights, 0 or above, where the second-order model of the log likelihood minus pairs · Σ w is largest.
+
+    That objective has its maximum where the likelihood of weights that sum to 1 has it.
+    """
+    curvature = ratio.T @ ratio
+    curvature[np.diag_indices_from(curvature)] += _RIDGE * np.trace(curvature)
+    root = cholesky(curvature)
+    return nnls(root, solve_triangular(root, 2 * slope - len(ratio), trans="T"))[0]
+
+
+def _likelier(likelihood: np.ndarray, weights: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Return the weights after a step that is halved until they are likelier; as they were where it never is."""
+
+    def log_likelihood(weights: np.ndarray) -> float:
+        with np.errstate(divide="ignore"):
+            return np.log(likelihood @ weights).sum()
+
+    before = log_likelihood(weights)
+    for _ in range(_HALVINGS):
+        moved = weights + step
+        moved /= moved.sum()
+        if log_likelihood(moved) > before:
+            return moved
+        step = step / 2
     return weights
 
 

@@ -46,6 +46,26 @@ def test_weights_are_those_of_a_general_optimiser():
     assert found[0] == pytest.approx(0.6, abs=0.1)
 
 
+@pytest.mark.parametrize("largest", [2, 30])
+def test_no_other_weights_are_likelier(largest):
+    """A concave function lies below its tangent: weights that sum to 1 gain at most the largest slope minus the pairs.
+
+    With effects of 30 standard errors, densities of most pairs under most components are 0 but for the logarithm.
+    """
+    rng = np.random.default_rng(0)
+    effects = np.where(rng.random(3000) < 0.9, 0, rng.normal(0, largest, 3000)) + rng.normal(size=3000)
+    errors = np.ones(3000)
+    low, high = shrinkage.half_uniforms(effects, errors)
+    weights = shrinkage.mixture_weights(effects, errors, low, high)
+    assert weights.sum() == pytest.approx(1)
+    assert (weights >= 0).all()
+    logarithm = shrinkage.log_likelihoods(effects, errors, low, high)
+    likelihood = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
+    slope = (likelihood / (likelihood @ weights)[:, None]).sum(axis=0)
+    slope[0] += 9 / weights[0]  # nine more pairs without effect
+    assert slope.max() - 3009 < 0.01
+
+
 def test_the_grid_reaches_from_a_tenth_of_the_smallest_error_to_twice_the_largest_effect():
     low, high = shrinkage.half_uniforms(np.array([0.1, -5.0]), np.array([0.2, 1.0]))
     assert low[0] == high[0] == 0

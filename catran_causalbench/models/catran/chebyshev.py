@@ -12,7 +12,7 @@ import torch
 from catran_causalbench.utils.parallel import in_threads
 
 _BLOCKS = 16  # fixed, so that sums are added in the same order whatever the number of threads
-_SMALL = 2**17  # number of multiply–adds below which threads cost more time than they save
+_SMALL = 2**22  # number of multiply–adds below which threads cost more time than they save
 
 
 def chebyshev_nodes(low: torch.Tensor, high: torch.Tensor, nodes: int) -> torch.Tensor:

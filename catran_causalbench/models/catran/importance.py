@@ -2,7 +2,7 @@
 
 The paper (§1.4) measures the importance of a source for a target in every minibatch, by a ratio of prediction errors.
 Here it is the source's perturbation effect on the target, shrunk adaptively, measured once in all training cells; for
-a source that is not perturbed, its share of the target's squared correlations.
+a source that is not perturbed, its share of the target's variance that the other genes explain.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ import torch
 
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.data.shrinkage import shrunk_effects
-from catran_causalbench.models.evidence.shares import SMALLEST_DEVIATION, correlation_shares
+from catran_causalbench.models.evidence.shares import (
+    SMALLEST_DEVIATION,
+    correlations,
+    coupling_of_genes,
+    explained_shares,
+)
 from catran_causalbench.models.evidence.statistics import PerturbationEffects, sufficient_statistics
 from catran_causalbench.utils.parallel import blas_on_one_thread
 
@@ -37,13 +42,13 @@ class CellStatistics:
         G × G, target × source: the expected size of the effect, in the target's standard deviations; 0 on the diagonal
         and NaN where the source was not perturbed.
     association
-        G × G, target × source: the square of the correlation among cells of one label, as a share of the target's sum;
-        0 on the diagonal and NaN where the source was perturbed.
+        G × G, target × source: the share of the source in what all other genes explain of the target's variance among
+        cells of one label; 0 on the diagonal and NaN where the source was perturbed.
     depth
         Median size of the perturbed genes' effects on their own expression, in standard deviations; 1 without any.
     coupling
         Share of the squared correlations among cells of one label that lies beyond those of independent genes, 0.01 to
-        1: whether correlations say anything about how genes act on each other.
+        0.999: whether correlations say anything about how genes act on each other.
     """
 
     control_mean: torch.Tensor
@@ -60,8 +65,8 @@ class CellStatistics:
         statistics = sufficient_statistics(dataset, num_folds=1, seed=0)
         measured = statistics.all_effects
         varies = measured.deviation > SMALLEST_DEVIATION
-        shares, coupling = correlation_shares(statistics)
-        shares[:, measured.perturbed] = np.nan
+        correlation = correlations(statistics.covariance)
+        coupling = coupling_of_genes(correlation, statistics)
         importance = _expected_sizes(measured, varies)
         importance[~measured.perturbed] = np.nan
         own = np.abs(np.diag(measured.effect))[measured.perturbed]
@@ -70,7 +75,7 @@ class CellStatistics:
             "deviation": np.where(varies, measured.deviation, 1),
             "signs": np.sign(statistics.covariance),
             "importance": importance.T,
-            "association": shares,
+            "association": np.where(measured.perturbed, np.nan, explained_shares(correlation, coupling)),
         }
         tensors = {name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}
         depth = float(np.median(own)) if len(own) else 1.0
@@ -108,7 +113,7 @@ def _expected_sizes(measured: PerturbationEffects, varies: np.ndarray) -> np.nda
 
 
 def importance_cross_entropy(attention: torch.Tensor, importance: torch.Tensor) -> torch.Tensor:
-    """Compute the cross-entropy of attention against importances among those sources that have one.
+    """Compute the cross-entropies of attention against importances, each among those sources that have one.
 
     Both are shares of a target's sources. A target counts in proportion to its sum of importances. How much attention
     all the other sources get is left to the prediction of expression.
@@ -116,18 +121,18 @@ def importance_cross_entropy(attention: torch.Tensor, importance: torch.Tensor) 
     Parameters
     ----------
     attention, importance
-        n × n, target × source; importances are NaN for the sources that do not count.
+        n × n, target × source, and any number of such matrices; importances are NaN for the sources that do not count.
 
     Returns
     -------
     torch.Tensor
-        Mean over the targets; 0 where no source has an importance.
+        Mean over the targets, summed over the matrices; 0 where no source has an importance.
     """
     if attention.device.type == "cpu":  # as for the softmax: torch's rounding in float32 depends on the threads
         attention, importance = attention.double(), importance.double()
     measured = ~importance.isnan()
     importance = importance.nan_to_num(0)
     attention = (attention * measured).clamp_min(_SMALLEST_ATTENTION)
-    share = attention / attention.sum(dim=1, keepdim=True)
-    surprise = -(importance * share.log()).sum(dim=1).sum()
-    return surprise / importance.sum(dim=0).sum().clamp_min(_SMALLEST_ATTENTION)
+    share = attention / attention.sum(dim=-1, keepdim=True)
+    surprise = -(importance * share.log()).sum(dim=-1).sum(dim=-1)
+    return (surprise / importance.sum(dim=-2).sum(dim=-1).clamp_min(_SMALLEST_ATTENTION)).sum()

@@ -58,9 +58,7 @@ def catran_losses(
     if importance is None:
         interventional = interventional_loss(error, attention, minibatch.group, settings.importance_gradient)
     else:
-        of_perturbed, of_others = importance[:, minibatch.genes][:, :, minibatch.genes]
-        interventional = importance_cross_entropy(attention, of_perturbed)
-        interventional = interventional + importance_cross_entropy(attention, of_others)
+        interventional = importance_cross_entropy(attention, importance[:, minibatch.genes][:, :, minibatch.genes])
     total = (
         settings.masked_weight * masked
         + settings.unmasked_weight * unmasked

@@ -42,10 +42,7 @@ def silu_head(x: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor, readou
         return DirectHead.apply(x, slope, offset, readout)
     positions = chebyshev_nodes(low, high, nodes)
     # In float64, since torch rounds a SiLU differently where two threads' shares of an array meet.
-    slope, offset, readout = slope.double(), offset.double(), readout.double()
-    argument = positions.double().unsqueeze(-1) * slope + offset
-    values = torch.nn.functional.silu(argument) @ readout
-    slopes = (_silu_derivative(argument.detach()) @ (slope * readout).detach()) if x.requires_grad else values
+    values, slopes = _NodeValues.apply(positions.double(), slope.double(), offset.double(), readout.double())
     return ChebyshevInterpolation.apply(x, values.to(x.dtype), slopes.to(x.dtype), low, high)
 
 
@@ -61,9 +58,33 @@ def _nodes_needed(slope: torch.Tensor, half_range: torch.Tensor, dtype: torch.dt
     return 8 * math.ceil((digits / math.log(rho) + 4) / 8)
 
 
-def _silu_derivative(argument: torch.Tensor) -> torch.Tensor:
+class _NodeValues(torch.autograd.Function):
+    """The sum at the nodes (nodes × n) and its derivative with respect to x, which has no gradient itself."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, positions: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor, readout: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sum over the channels."""
+        silu, derivative = _silu_and_derivative(torch.addcmul(offset, positions.unsqueeze(-1), slope))
+        slopes = derivative @ (slope * readout)
+        ctx.mark_non_differentiable(slopes)
+        ctx.save_for_backward(positions, readout, silu, derivative)
+        return silu @ readout, slopes
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Differentiate by the parameters; the nodes are where they are."""
+        positions, readout, silu, derivative = ctx.saved_tensors
+        weighted = derivative * gradient.unsqueeze(-1)  # nodes × n × D
+        of_slope = positions.flatten() @ weighted.flatten(0, 1) * readout
+        return None, of_slope, weighted.sum(dim=0) * readout, gradient.flatten() @ silu.flatten(0, 1)
+
+
+def _silu_and_derivative(argument: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     gate = torch.sigmoid(argument)
-    return gate * (1 + argument * (1 - gate))
+    silu = argument * gate
+    return silu, torch.addcmul(gate, silu, 1 - gate)
 
 
 class DirectHead(torch.autograd.Function):
@@ -85,8 +106,9 @@ class DirectHead(torch.autograd.Function):
         slope_gradient, offset_gradient, readout_gradient = map(torch.zeros_like, (slope, offset, readout))
         for cells, argument in _blocks(x, slope, offset):
             upstream = gradient[cells]
-            readout_gradient += torch.einsum("bl,blk->k", upstream, torch.nn.functional.silu(argument))
-            derivative = _silu_derivative(argument) * upstream.unsqueeze(-1) * readout
+            silu, derivative = _silu_and_derivative(argument)
+            readout_gradient += torch.einsum("bl,blk->k", upstream, silu)
+            derivative = derivative * upstream.unsqueeze(-1) * readout
             x_gradient[cells] = derivative @ slope
             offset_gradient += derivative.sum(dim=0)
             slope_gradient += torch.einsum("bl,blk->k", x[cells], derivative)

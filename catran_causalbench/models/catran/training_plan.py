@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import torch
-from lion_pytorch import Lion
+from lion_pytorch.foreach import Lion
 
 from catran_causalbench.data.dataset import PerturbationDataset
 from catran_causalbench.errors import InputError

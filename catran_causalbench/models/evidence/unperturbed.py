@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from catran_causalbench.models.evidence.config import SHARE, EvidenceSettings
-from catran_causalbench.models.evidence.shares import correlation_shares
+from catran_causalbench.models.evidence.shares import correlation_shares, correlations, coupling_of_genes
 from catran_causalbench.models.evidence.statistics import SufficientStatistics
 
 _CAUSAL_SHARE = 0.5  # a correlation does not tell which of two genes acts on the other
@@ -45,7 +45,8 @@ class UnperturbedSources:
     @classmethod
     def of(cls, statistics: SufficientStatistics, settings: EvidenceSettings) -> UnperturbedSources:
         """Compute the shares; some genes have to be perturbed, to tell the usual depth."""
-        shares, coupling = correlation_shares(statistics)
+        correlation = correlations(statistics.covariance)
+        shares, coupling = correlation_shares(correlation), coupling_of_genes(correlation, statistics)
         measured = statistics.all_effects
         depth = np.median(np.abs(np.diag(measured.effect))[measured.perturbed])
         shares *= 0 if SHARE in settings.disabled_terms else depth * coupling
