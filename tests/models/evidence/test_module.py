@@ -11,8 +11,8 @@ from helpers import random_data
 from catran_causalbench import CatranConfig, infer_network, validate_dataset
 from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.evaluation.ground_truth import effect_recovery
+from catran_causalbench.models.evidence import dataloader, module
 from catran_causalbench.models.evidence import gates as gates_module
-from catran_causalbench.models.evidence import module, training_plan
 from catran_causalbench.models.evidence.gates import IS_PERTURBED, GateModule
 from catran_causalbench.models.evidence.module import GatedAttention, PairEvidence
 from catran_causalbench.models.evidence.statistics import Associations, sufficient_statistics
@@ -239,7 +239,7 @@ def test_the_fewer_pairs_the_more_input_noise():
     dataset = validate_dataset(*random_data())  # 12 genes, 6 of them perturbed
     loader = EvidenceTrainingPlan(dataset, EvidenceSettings(prior_pairs=50), seed=0).loader
     assert loader.prior == pytest.approx(50 / (3 * 6 * 11))
-    drawn = loader.draw(training_plan._PAIRS_AT_ONCE, torch.Generator().manual_seed(0))
+    drawn = loader.draw(dataloader._PAIRS_AT_ONCE, torch.Generator().manual_seed(0))
     noise = next(iter(loader)).inputs.features - loader.minibatches(drawn)[0].inputs.features
     known = np.arange(len(noise)) == IS_PERTURBED
     assert noise[~known].std().item() == pytest.approx(loader.prior**0.5, rel=0.02)

@@ -8,7 +8,7 @@ from helpers import random_data
 from catran_causalbench import validate_dataset
 from catran_causalbench.config import EvidenceSettings
 from catran_causalbench.data.dataset import EXCLUDED
-from catran_causalbench.models.evidence.shares import correlation_shares
+from catran_causalbench.models.evidence.shares import correlation_shares, correlations, coupling_of_genes
 from catran_causalbench.models.evidence.statistics import sufficient_statistics
 from catran_causalbench.models.evidence.training_plan import EvidenceTrainingPlan
 from catran_causalbench.models.evidence.unperturbed import UnperturbedSources
@@ -51,10 +51,12 @@ def test_the_share_of_a_hub_is_larger_than_that_of_its_targets():
     hub = rng.normal(5, 1, (600, 1))
     matrix = np.hstack([hub, 0.5 * hub + rng.normal(3, 0.6, (600, 9))]).clip(0)
     dataset = validate_dataset(np.float32(matrix), ["non-targeting"] * 600, [f"g{i}" for i in range(10)])
-    shares, coupling = correlation_shares(sufficient_statistics(dataset, 1, seed=0))
+    statistics = sufficient_statistics(dataset, 1, seed=0)
+    correlation = correlations(statistics.covariance)
+    shares = correlation_shares(correlation)
     assert (shares[1:, 0] > 1.2 * shares[0, 1:]).all()  # target × source
     np.testing.assert_allclose(shares.sum(axis=1), 1)
-    assert coupling > 0.95
+    assert coupling_of_genes(correlation, statistics) > 0.95
 
 
 def test_only_sources_never_perturbed_among_perturbed_ones_need_rules():
@@ -71,16 +73,13 @@ def test_only_sources_never_perturbed_among_perturbed_ones_need_rules():
 def test_half_of_the_sum_of_gates_and_rules_is_expected():
     plan = trained_plan()
     module, evidence = plan.trained_module(), plan.evidence
-    genes, scale = (
-        plan.dataset_genes if hasattr(plan, "dataset_genes") else len(evidence.depth),
-        module.unperturbed.scale,
-    )
+    genes, scale = len(evidence.depth), module.unperturbed.scale
     rows = module.attention_rows(torch.arange(genes))
     source = torch.arange(genes).repeat(genes)
     target = torch.arange(genes).repeat_interleave(genes)
     features, terms, _ = evidence.look_up(source, target, evidence.perturbed[source])
     with torch.no_grad():
-        gated = module.gates(features, terms)[0].mean(dim=0)
+        gated = module.gates(module.gates.prepare(features, terms))[0].mean(dim=0)
     for pair, (p, t) in enumerate(zip(source.tolist(), target.tolist(), strict=True)):
         if not evidence.perturbed[p] and p != t:
             expected = scale * (gated[pair] + terms[pair, 1] + module.unperturbed.by_share[p, t]) / 2
