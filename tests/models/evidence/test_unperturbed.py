@@ -71,10 +71,7 @@ def test_only_sources_never_perturbed_among_perturbed_ones_need_rules():
 def test_half_of_the_sum_of_gates_and_rules_is_expected():
     plan = trained_plan()
     module, evidence = plan.trained_module(), plan.evidence
-    genes, scale = (
-        plan.dataset_genes if hasattr(plan, "dataset_genes") else len(evidence.depth),
-        module.unperturbed.scale,
-    )
+    genes, scale = len(evidence.depth), module.unperturbed.scale
     rows = module.attention_rows(torch.arange(genes))
     source = torch.arange(genes).repeat(genes)
     target = torch.arange(genes).repeat_interleave(genes)
