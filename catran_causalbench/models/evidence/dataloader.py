@@ -174,10 +174,11 @@ class PairLoader:
     def _look_up_all(self) -> DrawnPairs:
         """Look up every pair of a row and any gene, the source included."""
         genes = torch.arange(self._num_genes)
-        blocks = torch.arange(len(self._source)).split(max(1, PAIRS_PER_BLOCK // len(genes)))
 
-        def look_up(row: torch.Tensor) -> DrawnPairs:
-            return self._look_up(row.repeat_interleave(len(genes)), genes.repeat(len(row)))
+        def look_up(block: tuple[HeldOutFold, torch.Tensor]) -> DrawnPairs:
+            fold, sources = block
+            return fold.look_up(sources.repeat_interleave(len(genes)), genes.repeat(len(sources)))
 
-        parts = in_threads(look_up, blocks)
-        return DrawnPairs(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+        per_block = max(1, PAIRS_PER_BLOCK // len(genes))
+        blocks = [(fold, sources) for fold in self._folds for sources in fold.sources.split(per_block)]
+        return DrawnPairs(*(torch.cat(columns) for columns in zip(*in_threads(look_up, blocks), strict=True)))

@@ -185,7 +185,5 @@ def _statistics(
     if torch.cuda.is_available():
         with suppress(torch.cuda.OutOfMemoryError):
             return compute(torch.device("cuda"))
-        warn(
-            f"the GPU has too little memory for matrices of {dataset.num_genes:,} genes; the CPU computes them instead"
-        )
+        warn(f"the GPU has too little memory for matrices of {dataset.num_genes:,} genes; the CPU computes them")
     return compute(CPU)

@@ -143,7 +143,7 @@ def test_blocks_panels_and_iteration_keep_the_edges(monkeypatch):
 
 
 @pytest.mark.guarantee(
-    "Devices", "Where a GPU has too little memory for the evidence, the CPU computes it, and says so."
+    "Faults", "Where a GPU has too little memory for the evidence, the CPU computes it, and a warning says so."
 )
 def test_without_memory_on_the_device_the_cpu_computes(monkeypatch):
     dataset = validate_dataset(*random_data())
