@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Time every preset and `evaluate` on an idle machine, and while other processes use the cores.
 
-    python scripts/benchmarks/busy_machine.py --size tiny                        # about five minutes on 2 cores
+    python scripts/benchmarks/busy_machine.py --size tiny                        # about ten minutes on 2 cores
     python scripts/benchmarks/busy_machine.py evidence evaluate --repeats 5      # some of them
     python scripts/benchmarks/busy_machine.py paper --busy 0                     # on the idle machine only
 
@@ -119,6 +119,7 @@ def measured(tasks: list[str], data: Path, repeats: int, busy: int) -> dict[str,
                 with busy_processes(busy if condition in (BUSY, ONE_THREAD) else 0):
                     output, _ = worker.communicate("go\n")
             runs.append(json.loads(output.splitlines()[-1]))
+            print(condition, dict(zip(tasks, runs[-1], strict=True)), file=sys.stderr)
     return times
 
 
