@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from catran_causalbench.models.evidence.config import FEATURES
+from catran_causalbench.utils.parallel import in_threads
 
 IS_PERTURBED = FEATURES.index("is_perturbed")
 # A feature that hardly varies among the training pairs may vary among others, where it must not dominate the rest.
@@ -22,6 +23,7 @@ _START = (0.5, 0.1, 0.05, 0.002)
 _GATE_RANGE = 3.0
 # Products of small matrices with so many pairs at once take half the time of whole ones (and of torch's).
 _PAIRS_PER_PRODUCT = 1024
+_PAIRS_PER_SHARE = 2**14  # of a thread
 _silu_backward = torch.ops.aten.silu_backward
 
 
@@ -52,44 +54,60 @@ class _WeighedEvidence(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: torch.Tensor, kind: torch.Tensor, evidence: torch.Tensor, *parameters: torch.Tensor
+        ctx: Any, features: torch.Tensor, kind: torch.Tensor, evidence: torch.Tensor, *parameters: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return effect and gate deviation from the fields of :class:`GateInputs`."""
-        weight_1, bias_1, weight_2, bias_2, weight_3, level = (each.transpose(1, 2) for each in parameters)
-        kind = kind.expand(len(level), -1, -1)
-        # One product for all members.
-        first = _times(weight_1.flatten(0, 1), inputs).unflatten(0, weight_1.shape[:2]).add_(bias_1)
-        hidden_1 = nn.functional.silu(first)  # members × width × N
-        second = _times(weight_2, hidden_1).add_(bias_2)
-        hidden_2 = nn.functional.silu(second)  # members × width × N
-        deviation = _times(weight_3, hidden_2)  # members × 4 × N
-        # tanh(x / r) = 2 · sigmoid(2 x / r) − 1, which torch computes six times as fast.
-        bounded = torch.baddbmm(deviation, level, kind).mul_(2 / _GATE_RANGE).sigmoid_().mul_(2).sub_(1)
-        weighed = torch.exp(_GATE_RANGE * bounded).mul_(evidence)
-        ctx.save_for_backward(
-            inputs, kind, first, hidden_1, second, hidden_2, deviation, bounded, weighed, weight_2, weight_3
-        )
-        return weighed.sum(dim=1), deviation.square().sum(dim=1)
+        weights = tuple(each.detach().transpose(1, 2) for each in parameters)  # threads would record gradients
+        shares = zip(*(each.split(_PAIRS_PER_SHARE, dim=-1) for each in (features, kind, evidence)), strict=True)
+        parts = in_threads(lambda share: _weigh(GateInputs(*share), weights), [*shares])
+        effect, deviation, ctx.shares = zip(*parts, strict=True)
+        return torch.cat(effect, dim=1), torch.cat(deviation, dim=1)
 
     @staticmethod
-    def backward(ctx: Any, of_effect: torch.Tensor, of_gate_deviation: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return the gradients of the parameters; d exp(r · tanh(x / r)) / dx = exp(r · tanh(x / r)) · (1 − tanh²)."""
-        inputs, kind, first, hidden_1, second, hidden_2, deviation, bounded, weighed, weight_2, weight_3 = (
-            ctx.saved_tensors
-        )
-        of_log_gates = torch.addcmul(weighed, weighed * bounded, bounded, value=-1).mul_(of_effect[:, None])
-        of_deviation = torch.addcmul(of_log_gates, deviation, of_gate_deviation[:, None], value=2)
-        of_second = _silu_backward(_times(weight_3.transpose(1, 2), of_deviation), second)  # members × width × N
-        of_first = _silu_backward(_times(weight_2.transpose(1, 2), of_second), first)  # members × width × N
-        return (
-            *(None, None, None),
-            _summed_products(of_first.flatten(0, 1), inputs).unflatten(0, of_first.shape[:2]).transpose(1, 2),
-            of_first.sum(dim=2)[:, None],
-            _summed_products(hidden_1, of_second),
-            of_second.sum(dim=2)[:, None],
-            _summed_products(hidden_2, of_deviation),
-            kind @ of_log_gates.transpose(1, 2),
-        )
+    def backward(ctx: Any, of_effect: torch.Tensor, of_deviation: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradients of the parameters."""
+        pairs = (each.split(_PAIRS_PER_SHARE, dim=-1) for each in (of_effect, of_deviation))
+        parts = in_threads(lambda share: _differentiate(*share), [*zip(*pairs, ctx.shares, strict=True)])
+        return (None, None, None, *(sum(each) for each in zip(*parts, strict=True)))
+
+
+def _weigh(
+    inputs: GateInputs, weights: tuple[torch.Tensor, ...]
+) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
+    """Return effect and gate deviation of N pairs, and what their derivative needs."""
+    features, kind, evidence = inputs
+    weight_1, bias_1, weight_2, bias_2, weight_3, level = weights
+    kind = kind.expand(len(level), -1, -1)
+    # One product for all members.
+    first = _times(weight_1.flatten(0, 1), features).unflatten(0, weight_1.shape[:2]).add_(bias_1)
+    hidden_1 = nn.functional.silu(first)  # members × width × N
+    second = _times(weight_2, hidden_1).add_(bias_2)
+    hidden_2 = nn.functional.silu(second)  # members × width × N
+    deviation = _times(weight_3, hidden_2)  # members × 4 × N
+    # tanh(x / r) = 2 · sigmoid(2 x / r) − 1, which torch computes six times as fast.
+    bounded = torch.baddbmm(deviation, level, kind).mul_(2 / _GATE_RANGE).sigmoid_().mul_(2).sub_(1)
+    weighed = torch.exp(_GATE_RANGE * bounded).mul_(evidence)
+    known = features, kind, first, hidden_1, second, hidden_2, deviation, bounded, weighed, weight_2, weight_3
+    return weighed.sum(dim=1), deviation.square().sum(dim=1), known
+
+
+def _differentiate(
+    of_effect: torch.Tensor, of_gate_deviation: torch.Tensor, known: tuple[torch.Tensor, ...]
+) -> tuple[torch.Tensor, ...]:
+    """Differentiate, with d exp(r · tanh(x / r)) / dx = exp(r · tanh(x / r)) · (1 − tanh²)."""
+    features, kind, first, hidden_1, second, hidden_2, deviation, bounded, weighed, weight_2, weight_3 = known
+    of_log_gates = torch.addcmul(weighed, weighed * bounded, bounded, value=-1).mul_(of_effect[:, None])
+    of_deviation = torch.addcmul(of_log_gates, deviation, of_gate_deviation[:, None], value=2)
+    of_second = _silu_backward(_times(weight_3.transpose(1, 2), of_deviation), second)  # members × width × N
+    of_first = _silu_backward(_times(weight_2.transpose(1, 2), of_second), first)  # members × width × N
+    return (
+        _summed_products(of_first.flatten(0, 1), features).unflatten(0, of_first.shape[:2]).transpose(1, 2),
+        of_first.sum(dim=2)[:, None],
+        _summed_products(hidden_1, of_second),
+        of_second.sum(dim=2)[:, None],
+        _summed_products(hidden_2, of_deviation),
+        kind @ of_log_gates.transpose(1, 2),
+    )
 
 
 def _times(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
