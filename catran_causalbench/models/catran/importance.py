@@ -23,7 +23,8 @@ from catran_causalbench.utils.parallel import blas_on_one_thread
 
 _LARGEST_EXCESS = 400.0  # so that a single effect does not make all others of its gene credible
 _SMALLEST_EXCESS = 0.01
-_COUPLING_RANGE = 0.01, 0.999  # so that sources never perturbed keep an order, and shrunk correlations an inverse
+_SMALLEST_COUPLING = 0.01  # so that sources never perturbed keep an order
+_LARGEST_COUPLING = 0.999  # so that shrunk correlations have an inverse
 _SMALLEST_DEVIATION = 1e-5  # of a gene that varies within labels
 _SMALLEST_ATTENTION = 1e-12
 
@@ -104,7 +105,7 @@ def _coupling(correlation: np.ndarray, statistics: SufficientStatistics) -> floa
     varying = np.count_nonzero(np.diag(statistics.covariance) > _SMALLEST_DEVIATION**2)
     by_chance = varying * (varying - 1) / max(cells.sum() - np.count_nonzero(cells), 1)
     beyond = 1 - by_chance / max(np.square(correlation).sum(), _SMALLEST_ATTENTION)
-    return float(np.clip(beyond, *_COUPLING_RANGE))
+    return float(min(max(beyond, _SMALLEST_COUPLING), _LARGEST_COUPLING))
 
 
 def _explained_shares(correlation: np.ndarray, coupling: float) -> np.ndarray:
