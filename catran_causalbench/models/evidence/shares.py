@@ -11,7 +11,8 @@ from catran_causalbench.models.evidence.statistics import SufficientStatistics
 from catran_causalbench.utils.parallel import blas_on_one_thread
 
 SMALLEST_DEVIATION = 1e-5  # of a gene that varies within labels
-_COUPLING_RANGE = 0.01, 0.999  # so that sources never perturbed keep an order, and shrunk correlations an inverse
+_SMALLEST_COUPLING = 0.01  # so that sources never perturbed keep an order
+_LARGEST_COUPLING = 0.999  # so that shrunk correlations have an inverse
 _SMALLEST_SUM = 1e-12
 
 
@@ -33,7 +34,7 @@ def coupling_of_genes(correlation: np.ndarray, statistics: SufficientStatistics)
     varying = np.count_nonzero(np.diag(statistics.covariance) > SMALLEST_DEVIATION**2)
     by_chance = varying * (varying - 1) / max(cells.sum() - np.count_nonzero(cells), 1)
     beyond = 1 - by_chance / max(np.vdot(correlation, correlation), _SMALLEST_SUM)
-    return float(np.clip(beyond, *_COUPLING_RANGE))
+    return float(np.clip(beyond, _SMALLEST_COUPLING, _LARGEST_COUPLING))
 
 
 def correlation_shares(correlation: np.ndarray) -> np.ndarray:

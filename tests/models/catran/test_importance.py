@@ -97,7 +97,7 @@ def test_associations_are_shares_of_the_explained_variance():
         within[dataset.intervention == code] -= within[dataset.intervention == code].mean(axis=0)
     correlation = np.corrcoef(within.T)
     found = CellStatistics.of(dataset)
-    assert found.coupling == pytest.approx(1 - 8 * 7 / (len(labels) - 5) / ((correlation**2).sum() - 8), abs=1e-4)
+    assert found.coupling == pytest.approx(1 - 8 * 7 / (len(labels) - 5) / ((correlation**2).sum() - 8), abs=2e-5)
     shrunk = found.coupling * correlation
     for target in range(8):
         others = np.array([gene for gene in range(8) if gene != target])
