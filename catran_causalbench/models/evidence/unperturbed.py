@@ -3,7 +3,7 @@
 Gates learn what an unperturbed source does from perturbed ones that are presented as if they were not. These are few,
 so that gates partly learn them by heart. Two rules of thumb about the effect of source p on target l know nothing of
 them: the partial correlation times the depth of p's knockdown, and p's share of l's squared correlations times the
-usual depth, which is what the model ``catran`` makes of such sources. The expected effect is half the sum of all three,
+usual depth. The expected effect is half the sum of all three,
 
     A[l, p] = scale · (gates + |M[p, l]| + usual depth · coupling · share[p, l]) / 2.
 

@@ -174,9 +174,11 @@ def test_a_gate_network_is_calibrated_on_the_sources_that_were_dealt_to_it():
     assert pairs.weight == pytest.approx(3 * 6 * 11 / len(pairs.source))
 
 
-def test_the_gates_and_their_gradients_are_those_of_the_plain_formula(monkeypatch):
+@pytest.mark.parametrize("pairs_per_share", [40, 25])
+def test_the_gates_and_their_gradients_are_those_of_the_plain_formula(pairs_per_share, monkeypatch):
     """Forward and backward pass are written by hand; here torch differentiates one pair and one network at a time."""
     monkeypatch.setattr(gates_module, "_PAIRS_PER_PRODUCT", 16)  # 40 pairs are two blocks and a half
+    monkeypatch.setattr(gates_module, "_PAIRS_PER_SHARE", pairs_per_share)
     generator = torch.Generator().manual_seed(0)
     gates = GateModule(2, 5, generator).double()
     for parameter in gates.parameters():
