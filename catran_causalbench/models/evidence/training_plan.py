@@ -35,7 +35,7 @@ from catran_causalbench.models.evidence.unperturbed import UnperturbedSources
 from catran_causalbench.training.history import TrainingPlan
 
 _HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
-_STRICTNESS = 0.1  # the weight of the prior at which calibration has half its strength
+_HALF_STRENGTH = 0.1  # the weight of the prior at which what makes up for few pairs has half its strength
 _SAMPLE = 2**17  # pairs that set the scale of the features and calibrate the gates
 
 
@@ -50,14 +50,16 @@ class EvidenceTrainingPlan(TrainingPlan):
         self.evidence = PairEvidence.gather(measured, associations, settings)
         folds = self._held_out_folds(statistics, associations, measured)
         self.can_learn = bool(folds)
-        some_unperturbed = self.can_learn and not measured.perturbed.all()
-        self._unperturbed = UnperturbedSources.of(statistics, settings) if some_unperturbed else None
         # The gate network that does not learn from a source: perturbed sources are dealt like cards.
         sources = np.random.default_rng(seed).permutation(np.flatnonzero(measured.perturbed))
         self._left_out_by = torch.zeros(dataset.num_genes, dtype=torch.int64)
         self._left_out_by[sources] = torch.arange(len(sources)) % settings.gates
         self.gates = GateModule(settings.gates, settings.width, torch.Generator().manual_seed(seed))
         self.loader = PairLoader(folds, settings, seed, self.gates, self._left_out_by)
+        # Between 0 and 1: the fewer pairs there are, the less can be learned from them.
+        self._fewness = self.loader.prior / (self.loader.prior + _HALF_STRENGTH)
+        some_unperturbed = self.can_learn and not measured.perturbed.all()
+        self._unperturbed = UnperturbedSources.of(statistics, settings, self._fewness) if some_unperturbed else None
         if self.can_learn:
             self._sample = self.loader.draw(_SAMPLE, torch.Generator().manual_seed(seed + 1))
             self.gates.standardise(self._sample.features)
@@ -92,7 +94,7 @@ class EvidenceTrainingPlan(TrainingPlan):
             return GatedAttention(self.evidence, self.gates)
         # The law makes up for the prior, and has no use without it; but it is learned from fewer cells than are at hand
         # now, among which chance makes more of the largest effects, and so is too strict.
-        perturbed = PowerLaw.fit(self._left_out_pairs()).weakened(self.loader.prior / (self.loader.prior + _STRICTNESS))
+        perturbed = PowerLaw.fit(self._left_out_pairs()).weakened(self._fewness)
         attention = GatedAttention(self.evidence, self.gates, perturbed)
         if self._unperturbed:
             attention.unperturbed = self._calibrated(self._unperturbed, attention)

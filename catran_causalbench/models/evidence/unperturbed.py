@@ -1,11 +1,13 @@
 """What is expected of sources that were never perturbed: the gates' opinion beside two rules that learn nothing.
 
-Gates learn what an unperturbed source does from perturbed ones that are presented as if they were not. These are few,
-so that gates partly learn them by heart. Two rules of thumb about the effect of source p on target l know nothing of
+Gates learn what an unperturbed source does from perturbed ones that are presented as if they were not. Where these are
+few, gates partly learn them by heart. Two rules of thumb about the effect of source p on target l know nothing of
 them: the partial correlation times the depth of p's knockdown, and p's share of l's squared correlations times the
-usual depth. The expected effect is half the sum of all three,
+usual depth. The expected effect lies between the gates alone and half the sum of all three,
 
-    A[l, p] = scale · (gates + |M[p, l]| + usual depth · coupling · share[p, l]) / 2.
+    A[l, p] = scale · ((1 − w) · gates + w · (gates + |M[p, l]| + usual depth · coupling · share[p, l]) / 2),
+
+where the weight w is near 1 if gates learn from few pairs, and near 0 if they learn from many.
 
 The scale is that of the perturbed sources: what is expected of them as if they had never been perturbed is compared
 with what is expected of them by their measured effects.
@@ -35,28 +37,32 @@ class UnperturbedSources:
     ----------
     by_share
         G × G, source × target, the effect that the share of the correlations predicts.
+    weight
+        Of the rules, 0 to 1.
     scale
         What the expected effects are multiplied by.
     """
 
     by_share: torch.Tensor
+    weight: float
     scale: float = 1.0
 
     @classmethod
-    def of(cls, statistics: SufficientStatistics, settings: EvidenceSettings) -> UnperturbedSources:
+    def of(cls, statistics: SufficientStatistics, settings: EvidenceSettings, weight: float) -> UnperturbedSources:
         """Compute the shares; some genes have to be perturbed, to tell the usual depth."""
         correlation = correlations(statistics.covariance)
         shares, coupling = correlation_shares(correlation), coupling_of_genes(correlation, statistics)
         measured = statistics.all_effects
         depth = np.median(np.abs(np.diag(measured.effect))[measured.perturbed])
         shares *= 0 if SHARE in settings.disabled_terms else depth * coupling
-        return cls(torch.from_numpy(np.ascontiguousarray(shares.T, np.float32)))
+        return cls(torch.from_numpy(np.ascontiguousarray(shares.T, np.float32)), weight)
 
     def __call__(
         self, gated: torch.Tensor, partial: torch.Tensor, source: torch.Tensor, target: torch.Tensor
     ) -> torch.Tensor:
         """Return the expected effects of N pairs from those of the gates and of the partial correlations."""
-        return self.scale * _CAUSAL_SHARE * (gated + partial + self.by_share[source, target])
+        by_rules = _CAUSAL_SHARE * (gated + partial + self.by_share[source, target])
+        return self.scale * torch.lerp(gated, by_rules, self.weight)
 
     def calibrated(self, expected: torch.Tensor, known: torch.Tensor, source: torch.Tensor) -> UnperturbedSources:
         """Return the same on the scale of perturbed sources.

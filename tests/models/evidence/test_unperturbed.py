@@ -41,9 +41,9 @@ def naive_rules(dataset):
 def test_the_shares_equal_loops():
     dataset = validate_dataset(*random_data())
     statistics = sufficient_statistics(dataset, 2, seed=0)
-    found = UnperturbedSources.of(statistics, EvidenceSettings()).by_share
+    found = UnperturbedSources.of(statistics, EvidenceSettings(), 1.0).by_share
     np.testing.assert_allclose(found, naive_rules(dataset), rtol=1e-2, atol=1e-5)
-    assert not UnperturbedSources.of(statistics, EvidenceSettings(disabled_terms=("share",))).by_share.any()
+    assert not UnperturbedSources.of(statistics, EvidenceSettings(disabled_terms=("share",)), 1.0).by_share.any()
 
 
 def test_the_share_of_a_hub_is_larger_than_that_of_its_targets():
@@ -70,10 +70,12 @@ def test_only_sources_never_perturbed_among_perturbed_ones_need_rules():
         assert plan.trained_module().unperturbed is None
 
 
-def test_half_of_the_sum_of_gates_and_rules_is_expected():
+def test_the_fewer_the_pairs_the_more_of_the_rules_is_expected():
     plan = trained_plan()
     module, evidence = plan.trained_module(), plan.evidence
     genes, scale = len(evidence.depth), module.unperturbed.scale
+    pairs = 3 * int(evidence.perturbed.sum()) * (genes - 1)
+    weight = (1600 / pairs) / (1600 / pairs + 0.1)
     rows = module.attention_rows(torch.arange(genes))
     source = torch.arange(genes).repeat(genes)
     target = torch.arange(genes).repeat_interleave(genes)
@@ -82,7 +84,8 @@ def test_half_of_the_sum_of_gates_and_rules_is_expected():
         gated = module.gates(module.gates.prepare(features, terms))[0].mean(dim=0)
     for pair, (p, t) in enumerate(zip(source.tolist(), target.tolist(), strict=True)):
         if not evidence.perturbed[p] and p != t:
-            expected = scale * (gated[pair] + terms[pair, 1] + module.unperturbed.by_share[p, t]) / 2
+            by_rules = (gated[pair] + terms[pair, 1] + module.unperturbed.by_share[p, t]) / 2
+            expected = scale * ((1 - weight) * gated[pair] + weight * by_rules)
             assert rows[t, p].item() == pytest.approx((expected * evidence.deviation[t]).item(), rel=1e-4, abs=1e-6)
 
 
@@ -95,7 +98,7 @@ def test_a_network_calibrates_with_the_sources_that_it_has_not_learned_from():
             seen.extend([expected, known, source])
             return self
 
-    rules = Spy(plan._unperturbed.by_share)
+    rules = Spy(plan._unperturbed.by_share, weight=0.7)
     plan._calibrated(rules, module)
     expected, known, source = seen
     genes, perturbed = len(plan.evidence.depth), plan.evidence.perturbed.nonzero()[:, 0]
@@ -118,6 +121,6 @@ def test_the_scale_is_that_of_perturbed_sources_as_far_as_they_agree(factors, lo
     source = torch.arange(12).repeat_interleave(50)
     expected = torch.from_numpy(rng.exponential(0.1, 600))
     known = expected * torch.from_numpy(np.resize(factors, 12).astype(float))[source]
-    rules = UnperturbedSources(torch.zeros(1, 1))
+    rules = UnperturbedSources(torch.zeros(1, 1), weight=1.0)
     assert low < rules.calibrated(expected, known, source).scale < high
     assert rules.calibrated(expected[:50], known[:50], source[:50]) == rules  # one source says nothing
