@@ -65,6 +65,8 @@ def test_nothing_left_is_an_error(held_out):
         find(held_out, [("TP53", "G1"), ("G1", "G1")])
     with pytest.raises(InputError, match=r"^network: found no edges; expected edges between .*'G0' or 'symbol0'$"):
         scorable_edges(pd.DataFrame({"source": [], "target": []}, dtype=str), held_out, SYMBOLS)
+    with pytest.raises(InputError, match=r"expected edges between .*'G0' or 'G1'$"):
+        scorable_edges(pd.DataFrame({"source": [], "target": []}, dtype=str), held_out, {})
 
 
 def test_edges_are_sorted_by_rank_or_importance_and_it_is_said(held_out):
