@@ -69,7 +69,6 @@ class CellStatistics:
         coupling = coupling_of_genes(correlation, statistics)
         importance = _expected_sizes(measured, varies)
         importance[~measured.perturbed] = np.nan
-        own = np.abs(np.diag(measured.effect))[measured.perturbed]
         arrays = {
             "control_mean": measured.control_mean,
             "deviation": np.where(varies, measured.deviation, 1),
@@ -78,8 +77,7 @@ class CellStatistics:
             "association": np.where(measured.perturbed, np.nan, explained_shares(correlation, coupling)),
         }
         tensors = {name: torch.from_numpy(np.float32(array)) for name, array in arrays.items()}
-        depth = float(np.median(own)) if len(own) else 1.0
-        return cls(**tensors, depth=depth, coupling=coupling)
+        return cls(**tensors, depth=measured.usual_depth, coupling=coupling)
 
     def to(self, device: torch.device) -> CellStatistics:
         """Return the same with the statistics of the genes on a device."""

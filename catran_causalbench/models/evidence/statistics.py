@@ -115,6 +115,12 @@ class PerturbationEffects:
         """G, true where the source was perturbed."""
         return ~np.isnan(self.error)
 
+    @property
+    def usual_depth(self) -> float:
+        """Median size of the perturbed genes' effects on their own expression; 1 without any."""
+        own = np.abs(np.diag(self.effect))[self.perturbed]
+        return float(np.median(own)) if len(own) else 1.0
+
 
 @dataclass(frozen=True)
 class Associations:

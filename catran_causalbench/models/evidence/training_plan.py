@@ -33,6 +33,7 @@ from catran_causalbench.models.evidence.statistics import (
 from catran_causalbench.models.evidence.sums import CPU
 from catran_causalbench.models.evidence.unperturbed import UnperturbedSources
 from catran_causalbench.training.history import TrainingPlan
+from catran_causalbench.utils.hardware import best_device
 
 _HUBER_DELTA = 4.0  # the loss becomes linear at so many standard errors of the held-out effect
 _HALF_STRENGTH = 0.1  # the weight of the prior at which what makes up for few pairs has half its strength
@@ -184,8 +185,9 @@ def _statistics(
         statistics = sufficient_statistics(dataset, settings.folds, seed, device)
         return statistics, Associations.of(statistics, device)
 
-    if torch.cuda.is_available():
+    device = best_device()
+    if device != CPU:
         with suppress(torch.cuda.OutOfMemoryError):
-            return compute(torch.device("cuda"))
+            return compute(device)
         warn(f"the GPU has too little memory for matrices of {dataset.num_genes:,} genes; the CPU computes them")
     return compute(CPU)

@@ -52,9 +52,7 @@ class UnperturbedSources:
         """Compute the shares; some genes have to be perturbed, to tell the usual depth."""
         correlation = correlations(statistics.covariance)
         shares, coupling = correlation_shares(correlation), coupling_of_genes(correlation, statistics)
-        measured = statistics.all_effects
-        depth = np.median(np.abs(np.diag(measured.effect))[measured.perturbed])
-        shares *= 0 if SHARE in settings.disabled_terms else depth * coupling
+        shares *= 0 if SHARE in settings.disabled_terms else statistics.all_effects.usual_depth * coupling
         return cls(torch.from_numpy(np.ascontiguousarray(shares.T, np.float32)), weight)
 
     def __call__(
